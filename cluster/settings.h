@@ -1,0 +1,196 @@
+/* settings - what the operator's file says, checked and typed
+ *
+ * The whole of the YAML file as one value (docs: INTERFACES in the manual page todoku.yaml(5)); defaults
+ * filled in; the shipped providers.yaml read first and the file's `providers` laid over it by name. Every
+ * fault of the file is reported in one pass, each with file:line:column and what to write instead; unknown
+ * and duplicate keys and an empty document are faults. Cross checks too: a tenant's pools exist, a source's
+ * pools exist, default_tenant exists, addresses are addresses and used once, two listeners differ, a pool's
+ * overflow exists and makes no ring.
+ *
+ * Memory: one block of settings owns all texts; settings_free() ends it. After loading it is constant:
+ * threads share it. */
+#ifndef CLUSTER_SETTINGS_H
+#define CLUSTER_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "proto/mail.h"
+
+/* count things per `per`; count 0 = unlimited ("none"). "100/s", "5000/day" (also /m /min /minute /h /hour
+ * /d). */
+struct rate {
+    uint32_t count;
+    usec_t per;
+};
+
+struct network { /* "127.0.0.0/8", "::1" */
+    int family;
+    uint8_t bytes[16];
+    unsigned bits;
+};
+
+enum tls_wish { TLS_WISH_NONE, TLS_WISH_OPPORTUNISTIC, TLS_WISH_REQUIRED };
+
+struct setting_listener {
+    char *listen;             /* "0.0.0.0:2525" */
+    char *tls_cert, *tls_key; /* null = no TLS */
+    bool auth_required;
+};
+
+struct setting_source {
+    char *address;        /* canonical text of the IP */
+    char *public_address; /* canonical; = address unless behind NAT */
+    char *helo;           /* lower-case */
+    char **pools;
+    size_t pool_count;
+};
+
+struct setting_pool {
+    char *name;
+    char *overflow; /* another pool's name, or null */
+};
+
+struct setting_dkim {
+    char *domain, *selector, *key_file;
+};
+
+struct setting_tenant {
+    char *id;
+    char **pools; /* the first is the default */
+    size_t pool_count;
+    char **domains; /* lower-case A-labels; "*" allows any */
+    size_t domain_count;
+    char *bounce_domain;         /* or null */
+    enum mail_priority priority; /* default normal */
+    bool sandbox;
+    enum mail_dsn dsn; /* default: delivery.dsn */
+    usec_t max_age;    /* default: delivery.max_age */
+    struct setting_dkim *dkim;
+    size_t dkim_count;
+};
+
+struct setting_provider { /* limits are per source and provider */
+    char *name;
+    char **aliases;
+    size_t alias_count;
+    char **mx_suffixes; /* lower-case, without leading dot: matches the name itself and names below it */
+    size_t mx_suffix_count;
+    uint32_t connections;             /* default's default 10 */
+    uint32_t messages_per_connection; /* 100; 0 = unlimited */
+    struct rate rate;                 /* 100/s */
+    bool has_tls;
+    enum tls_wish tls;
+};
+
+struct setting_route {
+    char *domain;
+    char *host; /* "10.1.1.1:2525", "[::1]:25" or a bare address (delivery.port) */
+};
+
+struct setting_limit {
+    char *name;
+    char *tenant, *pool, *provider, *campaign; /* null = any */
+    struct rate *rates;
+    size_t rate_count;
+    uint32_t burst;
+};
+
+struct settings {
+    char *file;
+    struct {
+        char *name; /* default "todoku" */
+        bool has_etcd;
+        char **etcd_endpoints;
+        size_t etcd_endpoint_count;
+        char *etcd_ca, *etcd_cert, *etcd_key, *etcd_user, *etcd_password;
+        uint32_t copies, min_copies; /* defaults: 1 without etcd, 2 with; = copies */
+        char *curve_secret_file;
+    } cluster;
+    struct {
+        char *id;  /* default "c1" */
+        char *bus; /* or null */
+        struct setting_listener *smtp;
+        size_t smtp_count;            /* default one: 127.0.0.1:2525 */
+        struct setting_listener http; /* default 127.0.0.1:8025 */
+        char *keys_file;              /* or null */
+        struct network *trusted;
+        size_t trusted_count;
+        char *default_tenant;              /* or null */
+        uint64_t max_size;                 /* 25MiB */
+        uint32_t max_recipients, max_line; /* 1000, 998 */
+        uint32_t max_sessions;             /* intake: max_sessions, default 1000 */
+    } coordinator;
+    struct {
+        char *id; /* default "n1" */
+        char *rack;
+        char *data_dir; /* default /var/lib/todoku */
+        char *bus;
+        uint32_t weight;                       /* 1 .. 1000 */
+        uint64_t window;                       /* 128MiB */
+        uint64_t spool_reserve, spool_segment; /* spool: { reserve: 64MiB, segment: 256MiB } */
+        struct setting_source *sources;
+        size_t source_count; /* default: none is a fault for up and node */
+    } node;
+    char *user; /* or null: stay who we are */
+    struct {
+        char **servers;
+        size_t server_count;
+        usec_t timeout; /* 5s */
+    } resolver;
+    struct {
+        uint16_t port; /* 25 */
+        enum tls_wish tls;
+        usec_t max_age; /* 4d */
+        usec_t *retry;  /* 5m, 15m, 1h, 4h; the last repeats */
+        size_t retry_count;
+        enum mail_dsn dsn; /* failure */
+        char *sink;        /* "127.0.0.1:2600" or null */
+        /* timeouts: { connect: 30s, greeting: 5m, command: 5m, data: 2m, block: 3m, dot: 10m } */
+        usec_t connect_timeout, greeting_timeout, command_timeout, data_timeout, block_timeout, dot_timeout;
+        usec_t idle; /* an unused connection is kept this long: 5s */
+    } delivery;
+    struct setting_route *routes;
+    size_t route_count;
+    struct {
+        usec_t keep;       /* 30d */
+        uint64_t max_size; /* 20GiB */
+    } events;
+    struct setting_pool *pools;
+    size_t pool_count;
+    struct setting_tenant *tenants;
+    size_t tenant_count;
+    struct setting_dkim *operator_dkim;
+    size_t operator_dkim_count;
+    struct setting_limit *limits;
+    size_t limit_count;
+    struct setting_provider *providers; /* [0] is always "default" */
+    size_t provider_count;
+    char *rules_file; /* or null */
+};
+
+struct fault { /* one line: "todoku.yaml:12:5: unknown key `raet`; did you mean `rate`?" */
+    char text[512];
+};
+
+/* Reads the file (relative file names in it are relative to its folder). Null if there is any fault; then
+ * *faults_r (free()) lists all of them in the order of lines (at most 100). `origin` names the text in
+ * messages; settings_parse is for tests and fuzzing. */
+struct settings *settings_load(const char *file, struct fault **faults_r, size_t *fault_count_r);
+struct settings *settings_parse(
+    const char *text, size_t len, const char *origin, struct fault **faults_r, size_t *fault_count_r);
+void settings_free(struct settings **settings);
+
+const struct setting_tenant *settings_tenant(const struct settings *settings, const char *id);
+const struct setting_pool *settings_pool(const struct settings *settings, const char *name);
+/* The provider that an MX host name belongs to (longest matching suffix), or null. */
+const struct setting_provider *settings_provider_of(const struct settings *settings, const char *mx_host);
+/* By name or alias, or null. */
+const struct setting_provider *settings_provider(const struct settings *settings, const char *name);
+bool network_holds(const struct network *network, const struct sockaddr *address);
+
+#endif

@@ -1,0 +1,89 @@
+/* spool - the log on this node's disk that accepted mail lives in
+ *
+ * An append-only log in segment files. Each frame holds a record (proto/record.h, opaque here) and, for a
+ * base record, a body. One writer thread gathers everything appended meanwhile, writes it with one call and
+ * syncs once (group commit), then tells the listener how far the disk has come. Nothing may be answered
+ * before that.
+ *
+ * A base record (RECORD_HOLD) keeps its segment alive until spool_release(). Segments go from the oldest on:
+ * one whose base records are all released is deleted when it is the oldest. spool_untidy() names a base
+ * record that stands in the way where too much of the log is dead; its owner restates it (appends it anew,
+ * then releases the old one).
+ *
+ * Disk: below `reserve` free bytes spool_room() says SPOOL_LOW and the owner takes no new mail; appends still
+ * work, so what was accepted can finish. A failed write or sync is never retried as if nothing had happened:
+ * SPOOL_FAILED, for good, nothing after it is ever called committed, and the listener is told why. Damage: a
+ * torn tail (crash while writing) is cut in silence; a damaged frame before intact ones is told by the
+ * recovery's `damaged` call with file and offset, skipped, and kept on the disk.
+ * Versions: every segment starts with a magic and a version; an unknown version stops the start with a
+ * sentence. Lock: the directory is locked while open; a second opener gets an error that names it. A disk has
+ * an id (file `disk`), made at first use: an empty disk is another disk.
+ *
+ * Threads: append, release, untidy, room from the owner's thread; spool_read from any. The listener is called
+ * on the writer's. */
+#ifndef NODE_SPOOL_H
+#define NODE_SPOOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/blob.h"
+#include "base/buffer.h"
+#include "base/error.h"
+
+struct spool;
+
+enum spool_room { SPOOL_OK, SPOOL_LOW, SPOOL_FAILED };
+
+struct spool_settings {
+    const char *dir;       /* made if missing, mode 0700 */
+    uint64_t segment_size; /* bytes; a segment is closed at the first frame beyond it. 0 = 256 MiB */
+    uint64_t reserve;      /* free bytes kept on the file system. 0 = 64 MiB */
+};
+
+struct spool_listener {
+    void *context;
+    void (*committed)(void *context, uint64_t seq); /* all frames up to seq are on the disk */
+    void (*failed)(void *context, const char *why); /* once: see Disk above */
+};
+
+/* Called while the log is read at the start, on the opener's thread. */
+struct spool_recovery {
+    void *context;
+    void (*record)(void *context, uint64_t seq, const void *record, size_t len, uint64_t body_len);
+    void (*damaged)(void *context, const char *file, uint64_t offset, const char *why);
+    void (*progress)(
+        void *context, uint64_t bytes_done, uint64_t bytes_all); /* about every 500 ms; may be null */
+};
+
+struct spool *spool_open(const struct spool_settings *settings, const struct spool_listener *listener,
+    const struct spool_recovery *recovery, struct error *error);
+/* Writes out what was appended, stops the writer, unlocks. */
+void spool_close(struct spool **spool);
+
+/* The disk's id, 32 hexadecimal digits. */
+const char *spool_disk_id(const struct spool *spool);
+/* The number of the last frame in the log (0: none). */
+uint64_t spool_last_seq(const struct spool *spool);
+
+/* Appends a frame numbered `seq`, which must be larger than any before (gaps are fine). Takes the record's
+ * bytes out of the buffer (it is empty after); holds the body (may be null) until written. A frame with
+ * `base` set counts as alive until released. Never blocks on the disk. */
+void spool_append(struct spool *spool, uint64_t seq, struct buffer *record, struct blob *body, bool base);
+/* Reads the body of base record `seq` back, checking its checksum. Blocks on the disk. 0, or -1 with the
+ * reason. */
+int spool_read(struct spool *spool, uint64_t seq, struct blob **body_r, struct error *error);
+void spool_release(struct spool *spool, uint64_t seq);
+/* A base record that should be restated now, or 0. The same one is named until it is released. */
+uint64_t spool_untidy(struct spool *spool);
+/* Cheap (one atomic load); the writer looks at the file system at least once a second and before each large
+ * write. */
+enum spool_room spool_room(const struct spool *spool);
+
+struct spool_figures {
+    uint64_t bytes, frames, syncs, segments, live;
+    uint64_t sync_usec; /* total */
+};
+struct spool_figures spool_figures(const struct spool *spool);
+
+#endif

@@ -1,0 +1,79 @@
+/* record - what a spool's log says, one fact a record
+ *
+ * A HOLD starts the life of a message in this spool (or restates all of it, when the log is tidied); the
+ * others add to it. The last word counts when a log is read from its start. The body is not in the record: it
+ * follows it in the log. HOLD     mail + one item a delivery held here (index, hop, state, attempts, due,
+ * ...) INTENT   these deliveries are about to move to spool `to` at `hop` (durable before the MOVE leaves)
+ *   MOVED    these were taken by `to` at `hop`: no longer ours
+ *   REFUSED  a MOVE of these at `hop` was refused by us (durable before the refusal is sent)
+ *   RETRY    tried, will be tried again at `due`
+ *   DONE     these ended: result, code, enhanced, reply, source...
+ *
+ * Encoded as protobuf (proto/record.proto) with a version; unknown fields are skipped, an unknown kind or
+ * version is an error. Bounds: RECORD_MAX_BYTES of encoded record, MAIL_MAX_RECIPIENTS items, all checked
+ * before and after unpacking. Memory: a decoded record owns its mail (a hold on it), items and texts; give it
+ * to record_clear(). */
+#ifndef PROTO_RECORD_H
+#define PROTO_RECORD_H
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "proto/mail.h"
+
+#define RECORD_MAX_BYTES (4u << 20)
+#define RECORD_VERSION 1
+
+enum record_kind { RECORD_HOLD = 1, RECORD_INTENT, RECORD_MOVED, RECORD_REFUSED, RECORD_RETRY, RECORD_DONE };
+
+/* How a delivery stands in this spool. */
+enum custody_state {
+    CUSTODY_NONE,    /* not in this spool */
+    CUSTODY_HELD,    /* ours to deliver */
+    CUSTODY_LEAVING, /* held, with an open INTENT(move) */
+    CUSTODY_MOVED,
+    CUSTODY_REFUSED,
+    CUSTODY_DONE,
+};
+
+/* How a delivery ended. */
+enum delivery_result {
+    RESULT_NONE,
+    RESULT_DELIVERED,
+    RESULT_BOUNCED,
+    RESULT_EXPIRED,
+    RESULT_SUPPRESSED,
+    RESULT_CANCELLED,
+};
+
+struct record_item {
+    uint32_t index; /* of the recipient in the mail's envelope */
+    uint32_t hop;
+    enum custody_state state;
+    enum delivery_result result;
+    uint32_t attempts;
+    usec_t due;    /* RETRY, HOLD: not before; DONE: when it ended */
+    uint32_t code; /* of the reply, 0 if none */
+};
+
+struct spool_record {
+    enum record_kind kind;
+    struct mail_id id;
+    struct mail *mail; /* HOLD only */
+    usec_t at;         /* when this was written */
+    uint32_t item_count;
+    struct record_item *items;
+    char *to;     /* INTENT, MOVED: the other spool's id; else null */
+    char *detail; /* DONE, RETRY: the event as JSON text, so that it can be told again after a crash; else
+                     null */
+};
+
+/* Appends the encoded record to `out`. */
+void record_encode(const struct spool_record *record, struct buffer *out);
+/* 0, or -1 with the reason; on -1 there is nothing to clear. */
+int record_decode(const void *bytes, size_t len, struct spool_record *record_r, struct error *error);
+void record_clear(struct spool_record *record);
+
+const char *result_name(enum delivery_result result); /* "delivered", ... */
+const char *custody_state_name(enum custody_state state);
+
+#endif
