@@ -3,11 +3,10 @@
  * A HOLD starts the life of a message in this spool (or restates all of it, when the log is tidied); the
  * others add to it. The last word counts when a log is read from its start. The body is not in the record: it
  * follows it in the log. HOLD     mail + one item a delivery held here (index, hop, state, attempts, due,
- * ...) INTENT   these deliveries are about to move to spool `to` at `hop` (durable before the MOVE leaves)
- *   MOVED    these were taken by `to` at `hop`: no longer ours
- *   REFUSED  a MOVE of these at `hop` was refused by us (durable before the refusal is sent)
- *   RETRY    tried, will be tried again at `due`
- *   DONE     these ended: result, code, enhanced, reply, source...
+ * ...) INTENT   these deliveries are about to move to the spool `peer` at `hop` (durable before the MOVE
+ * leaves) MOVED    these were taken by `peer` at `hop`: no longer ours REFUSED  a MOVE of these at `hop` was
+ * refused by us (durable before the refusal is sent) RETRY    tried, will be tried again at `due` DONE these
+ * ended: result, code, enhanced, reply, source...
  *
  * Encoded as protobuf (proto/record.proto) with a version; unknown fields are skipped, an unknown kind or
  * version is an error. Bounds: RECORD_MAX_BYTES of encoded record, MAIL_MAX_RECIPIENTS items, all checked
@@ -53,6 +52,8 @@ struct record_item {
     uint32_t attempts;
     usec_t due;    /* RETRY, HOLD: not before; DONE: when it ended */
     uint32_t code; /* of the reply, 0 if none */
+    char *peer;    /* the other spool's id: where it moves or moved to (INTENT, MOVED, REFUSED: who asked), or
+                      came from (HOLD); null = none */
 };
 
 struct spool_record {
@@ -62,7 +63,6 @@ struct spool_record {
     usec_t at;         /* when this was written */
     uint32_t item_count;
     struct record_item *items;
-    char *to;     /* INTENT, MOVED: the other spool's id; else null */
     char *detail; /* DONE, RETRY: the event as JSON text, so that it can be told again after a crash; else
                      null */
 };
