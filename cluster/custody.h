@@ -1,0 +1,134 @@
+/* custody - the duty to deliver, held by exactly one spool
+ *
+ * The core of one spool: what it holds, what the disk knows of it, what may be answered. PROTOCOL guards 8,
+ * 13 and 14 for one copy.
+ *
+ *   NONE --INJECT/MOVE, logged--> HELD --tried to the end--> DONE
+ *                                 HELD --INTENT logged--> LEAVING --ACK of my hop + 1--> MOVED
+ *                                 LEAVING --refusal of my hop + 1--> HELD (that hop is used up)
+ *                                 LEAVING --MOVE with a higher hop comes in--> HELD (it came back before its
+ * ACK) MOVED, REFUSED, NONE --MOVE with a higher hop--> HELD A delivery that is DONE never moves again, a
+ * MOVE for a hop it has passed is answered from the record.
+ *
+ * Nothing is answered and nothing may be sent before custody_committed() has covered the frame that says so.
+ * INJECT is idempotent by id (same digest: "repeated", other digest: "conflict"), MOVE by (id, index, hop).
+ * A refused INJECT stays refused for this incarnation, so the coordinator may try elsewhere.
+ * Finals are kept until no late copy can be taken for new: ten minutes (INJECT older than that by its own
+ * time is refused), 24 h for mail with an idempotency key, and for what came by MOVE until its source says
+ * that its MOVED is durable (SETTLED).
+ *
+ * How to use: feed messages, commits and the scheduler's words; effects go out through ports, which must not
+ * call back in. Time: `now` comes in; custody_deadline() says when to call custody_tick(). Memory: one struct
+ * held a message; bodies are held only while their frame is not written or somebody asked for them. Not
+ * thread-safe. */
+#ifndef CLUSTER_CUSTODY_H
+#define CLUSTER_CUSTODY_H
+
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "cluster/view.h"
+#include "proto/bus_msg.h"
+#include "proto/record.h"
+
+#define CUSTODY_KEEP (10 * USEC_MIN)
+#define CUSTODY_KEEP_KEYED (24 * USEC_HOUR)
+
+struct held;
+
+/* One recipient of a held message. The first part is custody's; the scheduler's part below is not touched
+ * here. */
+struct delivery {
+    struct held *held;
+    uint32_t index, hop;
+    uint16_t attempts, code;
+    uint8_t state;    /* enum custody_state */
+    uint8_t result;   /* enum delivery_result */
+    bool settled;     /* source of a MOVE said so, or it came by INJECT */
+    bool committed;   /* the frame that made it ours is on the disk */
+    const char *peer; /* the other spool: where it goes (LEAVING, MOVED) or came from; interned, or null */
+    usec_t due;       /* HELD: not before; DONE: when */
+
+    void *place;  /* the scheduler's queue */
+    uint8_t mood; /* the scheduler's */
+    struct list link;
+    struct heap_node timer;
+};
+
+/* One message in this spool. */
+struct held {
+    struct mail *mail;
+    struct blob *body; /* null = only on the disk: read frame base_seq */
+    uint64_t base_seq; /* newest HOLD frame */
+    uint64_t last_seq; /* newest frame about it */
+    uint32_t count;
+    uint32_t open;           /* deliveries that are HELD or LEAVING */
+    uint32_t pins;           /* scheduler: attempts that use the body */
+    bool reading;            /* the body was asked for */
+    struct heap_node expiry; /* the scheduler's: max_age */
+    struct heap_node forget; /* custody's */
+    struct list bodies;      /* the scheduler's: messages with a body in memory */
+    struct delivery deliveries[];
+};
+
+struct custody_ports {
+    void *context;
+    /* Append this record (lent; body lent, may be null) as frame `seq`; custody_committed follows when it is
+     * on the disk. */
+    void (*append)(
+        void *context, uint64_t seq, const struct spool_record *record, struct blob *body, bool base);
+    void (*release)(void *context, uint64_t seq);
+    void (*send)(void *context,
+        struct bus_msg
+            *msg); /* takes it over; `to` is a spool's name in msg->spool: the owner fills in its primary */
+    void (*gained)(void *context, struct delivery *delivery); /* durable and HELD: may be scheduled */
+    void (*left)(void *context,
+        struct delivery *delivery); /* no longer HELD (leaving): unschedule. Not called for DONE */
+    void (*returned)(void *context, struct delivery *delivery); /* HELD again after a refused move */
+    void (*forgotten)(void *context, struct held *held);        /* about to be freed */
+    void (*told)(void *context, uint64_t seq, const struct mail *mail,
+        const char *detail); /* a DONE or RETRY is durable: tell its event */
+    void (*want_body)(
+        void *context, struct held *held); /* a move or restatement needs it: custody_body follows */
+};
+
+struct custody;
+struct custody *custody_new(
+    const char *member, const char *spool, uint64_t incarnation, const struct custody_ports *ports);
+void custody_free(struct custody **custody);
+
+/* While the log is read, in its order; then custody_recovered once: gained is called for all that is HELD. */
+int custody_replay(
+    struct custody *custody, uint64_t seq, const struct spool_record *record, struct error *error);
+void custody_recovered(struct custody *custody, usec_t now);
+
+/* INJECT, MOVE, MOVE_ANSWER, SETTLED_ASK, SETTLED. Lent. `room` = false: nothing new is taken. */
+void custody_message(struct custody *custody, const struct bus_msg *msg, bool room, usec_t now);
+void custody_committed(struct custody *custody, uint64_t seq, usec_t now);
+/* The body asked for by want_body, or null if the disk could not give it. */
+void custody_body(struct custody *custody, struct held *held, struct blob *body, usec_t now);
+void custody_tick(struct custody *custody, usec_t now);
+usec_t custody_deadline(const struct custody *custody);
+/* Restates the message whose newest HOLD is frame `seq`, so that its old segment can go. */
+void custody_restate(struct custody *custody, uint64_t seq, usec_t now);
+
+/* The scheduler's words. Move: the deliveries (all of one message, HELD) go to another spool. */
+void custody_move(
+    struct custody *custody, struct delivery **deliveries, size_t count, const char *to_spool, usec_t now);
+void custody_retry(
+    struct custody *custody, struct delivery *delivery, usec_t due, const char *detail, usec_t now);
+void custody_done(struct custody *custody, struct delivery *delivery, enum delivery_result result,
+    unsigned code, const char *detail, usec_t now);
+/* Logs mail of our own (a DSN) as if injected here; gained follows. */
+void custody_own(struct custody *custody, struct mail *mail, struct blob *body, usec_t now);
+
+struct held *custody_find(const struct custody *custody, const struct mail_id *id);
+/* Walks all messages: *at starts as null. */
+struct held *custody_next(const struct custody *custody, struct map_entry **at);
+
+struct custody_figures {
+    uint64_t messages, held, leaving, final;
+};
+struct custody_figures custody_figures(const struct custody *custody);
+
+#endif

@@ -1,0 +1,63 @@
+/* view - the cluster as its leader published it
+ *
+ * Nodes with their weight, sources and home spool, under an epoch that only grows. Everybody who places mail
+ * holds the same value, so everybody gets the same answer. Constant once published; held by count, shared by
+ * threads.
+ *
+ * Stored as JSON text in the key-value store (cluster/view_json.c), bounded when read.
+ * Memory: about 200 bytes a source. */
+#ifndef CLUSTER_VIEW_H
+#define CLUSTER_VIEW_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+
+#define MEMBER_ID_SIZE 64 /* members and spools, with the zero */
+#define VIEW_MAX_NODES 10000
+
+struct view_source {
+    char *address, *helo;
+    char **pools;
+    size_t pool_count;
+};
+
+struct view_node {
+    char id[MEMBER_ID_SIZE];
+    char spool[MEMBER_ID_SIZE]; /* its home spool: where mail for it goes */
+    uint64_t incarnation; /* of the process that serves it; mail addressed to another one is not taken */
+    uint32_t weight;      /* 0 = gets no new mail */
+    bool draining;
+    struct view_source *sources;
+    size_t source_count;
+};
+
+struct view {
+    atomic_uint holders;
+    uint64_t epoch;
+    struct view_node *nodes;
+    size_t node_count;
+};
+
+/* An empty view, held once; fill it before anybody else sees it. */
+struct view *view_new(uint64_t epoch);
+struct view *view_hold(struct view *view);
+void view_drop(struct view **view);
+/* Copies the ids; the node returned is valid until the next view_add_node. */
+struct view_node *view_add_node(
+    struct view *view, const char *id, const char *spool, uint64_t incarnation, uint32_t weight);
+void view_add_source(struct view_node *node, const char *address, const char *helo, const char *const *pools,
+    size_t pool_count);
+const struct view_node *view_node(const struct view *view, const char *id);
+/* Who serves that home spool, or null. */
+const struct view_node *view_spool(const struct view *view, const char *spool);
+bool view_node_has_pool(const struct view_node *node, const char *pool);
+
+void view_write(const struct view *view, struct buffer *out);
+struct view *view_read(const char *text, size_t len, struct error *error);
+
+#endif

@@ -1,0 +1,82 @@
+/* node - one sender: what it holds, whom it may send to, how it goes
+ *
+ * The core of a node: custody of its home spool, queues by (tenant, campaign, pool, domain), sites (a set of
+ * MX hosts), lanes (source x provider), SMTP sessions, retries, verdicts, reports. It owns no socket, thread,
+ * disk or clock: events come in by the calls below, what to do goes out through ports, which must not call
+ * back in. The keeper (node/keeper_uv) and the simulator are its two owners.
+ *
+ * Time: `now` in every call; node_deadline() says when to call node_tick(). Randomness: the seed. */
+#ifndef NODE_NODE_H
+#define NODE_NODE_H
+
+#include <sys/uio.h>
+
+#include "cluster/bus.h"
+#include "cluster/custody.h"
+#include "cluster/settings.h"
+#include "cluster/view.h"
+#include "node/resolve.h"
+
+struct node_ports {
+    void *context;
+    void (*append)(void *context, uint64_t seq, struct buffer *record, struct blob *body,
+        bool base); /* as spool_append */
+    void (*release)(void *context, uint64_t seq);
+    void (*read_body)(void *context, uint64_t seq);     /* -> node_body */
+    void (*send)(void *context, struct bus_msg *msg);   /* takes it over */
+    void (*resolve)(void *context, const char *domain); /* -> node_resolved, later */
+    /* Connect session `session` from source address `source`; -> node_connected or node_closed. */
+    void (*connect)(
+        void *context, uint32_t session, const char *source, const struct mx_address *address, uint16_t port);
+    void (*output)(
+        void *context, uint32_t session); /* there is something to send: node_output, then node_sent */
+    void (*start_tls)(
+        void *context, uint32_t session, const char *host); /* after the output; -> node_secured */
+    void (*close)(void *context, uint32_t session,
+        bool gently); /* no node_closed follows; the number is free at once */
+    void (*event)(void *context, uint64_t seq, const char *json,
+        size_t len); /* one event; seq 0 = not bound to a frame */
+};
+
+struct node;
+/* `settings` is lent and must outlive the node or the next node_set_settings. */
+struct node *node_new(const char *id, const char *spool, uint64_t incarnation,
+    const struct settings *settings, const struct node_ports *ports, uint64_t seed);
+void node_free(struct node **node);
+
+/* The log, frame by frame, before anything else; then once node_recovered. */
+int node_replay(struct node *node, uint64_t seq, const void *record, size_t len, struct error *error);
+void node_recovered(
+    struct node *node, uint64_t told_seq, usec_t now); /* events of frames beyond told_seq are told again */
+
+void node_set_view(struct node *node, struct view *view, usec_t now);
+void node_set_settings(struct node *node, const struct settings *settings, usec_t now);
+void node_set_room(struct node *node, bool room);
+/* No new attempts; sessions end as they fall idle. node_idle: nothing is in flight any more. */
+void node_quiesce(struct node *node, usec_t now);
+bool node_idle(const struct node *node);
+
+void node_bus(struct node *node, const struct bus_msg *msg, usec_t now); /* lent */
+void node_committed(struct node *node, uint64_t seq, usec_t now);
+void node_body(
+    struct node *node, uint64_t seq, struct blob *body, usec_t now); /* lent; null = could not be read */
+void node_restate(struct node *node, uint64_t seq, usec_t now);
+void node_resolved(struct node *node, const char *domain, struct mx_answer *answer, usec_t now); /* lent */
+void node_connected(struct node *node, uint32_t session, usec_t now);
+void node_received(struct node *node, uint32_t session, const char *bytes, size_t len, usec_t now);
+void node_secured(struct node *node, uint32_t session, bool ok, const char *detail, usec_t now);
+void node_closed(struct node *node, uint32_t session, const char *why, usec_t now);
+size_t node_output(struct node *node, uint32_t session, struct iovec *segments, size_t max);
+void node_sent(struct node *node, uint32_t session, size_t bytes, usec_t now);
+void node_tick(struct node *node, usec_t now);
+usec_t node_deadline(const struct node *node);
+
+/* Figures for the outside; also what the simulator's oracles look at. */
+struct custody *node_custody(struct node *node);
+struct node_figures {
+    uint64_t accepted, delivered, deferred, bounced, expired;
+    uint64_t ready, waiting, in_flight, sessions, body_bytes;
+};
+struct node_figures node_figures(const struct node *node);
+
+#endif

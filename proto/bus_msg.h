@@ -1,0 +1,77 @@
+/* bus_msg - what coordinators and nodes say to each other
+ *
+ * One struct for every message of the bus. In one process it is handed over as it is (mail and body held, not
+ * copied); between machines a door encodes it. Verbs: INJECT         coordinator -> spool: take custody of
+ * `mail` + `body`. Idempotent by id; taken only by the incarnation it is addressed to INJECT_ANSWER `verdict`
+ *   MOVE           spool -> spool: take `items` (index, hop, attempts, due) of `mail` + `body`. Asked again
+ * until answered MOVE_ANSWER    per item: verdict TAKEN or REFUSED at that hop SETTLED_ASK    spool -> spool:
+ * is your side of the moves `items` (index, hop) of message `id` settled (durable)? SETTLED        those that
+ * are ASK, ANSWER    operators' questions (`text`: "lanes?pool=a"; JSON lines back) `ref` is the asker's
+ * number, repeated in the answer.
+ *
+ * Memory: owns a hold on mail and body, the items and the text; bus_msg_free() ends it. */
+#ifndef PROTO_BUS_MSG_H
+#define PROTO_BUS_MSG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/blob.h"
+#include "proto/mail.h"
+
+#define BUS_NAME_SIZE 64
+
+enum bus_type {
+    BUS_INJECT = 1,
+    BUS_INJECT_ANSWER,
+    BUS_MOVE,
+    BUS_MOVE_ANSWER,
+    BUS_SETTLED_ASK,
+    BUS_SETTLED,
+    BUS_ASK,
+    BUS_ANSWER,
+};
+
+enum bus_verdict {
+    BUS_TAKEN = 1, /* durable: custody is ours */
+    BUS_REPEATED,  /* we had it already, same body */
+    BUS_CONFLICT,  /* we had it already with another body */
+    BUS_FULL,      /* refused: no room; this incarnation will never take it */
+    BUS_REFUSED,   /* refused: `text` says why; this incarnation will never take it */
+};
+
+struct bus_item {
+    uint32_t index, hop, attempts;
+    enum bus_verdict verdict;
+    usec_t due;
+};
+
+struct bus_msg {
+    enum bus_type type;
+    enum bus_verdict verdict;
+    char from[BUS_NAME_SIZE], to[BUS_NAME_SIZE]; /* members */
+    uint64_t to_incarnation;                     /* INJECT; 0 = any */
+    uint64_t ref;
+    char spool[BUS_NAME_SIZE], from_spool[BUS_NAME_SIZE]; /* spool addressed; MOVE, SETTLED: the asking one */
+    struct mail_id id;
+    struct mail *mail;
+    struct blob *body;
+    struct bus_item *items;
+    uint32_t item_count;
+    bool complete; /* ANSWER */
+    int code;      /* ANSWER: as in HTTP */
+    char *text;
+    size_t text_len;
+};
+
+/* Zeroed but for type and addresses. */
+struct bus_msg *bus_msg_new(enum bus_type type, const char *from, const char *to);
+/* An answer to `asked`, addresses turned round, ref, id and spool names repeated. */
+struct bus_msg *bus_msg_answer(const struct bus_msg *asked, enum bus_type type);
+struct bus_msg *bus_msg_copy(const struct bus_msg *msg);
+void bus_msg_free(struct bus_msg **msg);
+void bus_msg_set_text(struct bus_msg *msg, const char *text, size_t len);
+const char *bus_type_name(enum bus_type type);
+
+#endif
