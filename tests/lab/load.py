@@ -228,11 +228,12 @@ def check_arrivals(loads, sink, ignore=()):
 
 
 def smtp_source(peers, host, port, sender, rcpt, count, sessions=5, length=4096, seconds=120):
-    """Postfix's own generator; recipients become 0rcpt, 1rcpt, ... . Returns the set of recipients it says it sent."""
-    run = peers.run("postfix", ["/usr/sbin/smtp-source", "-N", "-d", "-s", str(sessions), "-m", str(count), "-l", str(length),
+    """Postfix's own generator, with -N: recipients become 1rcpt, 2rcpt, ... Returns the set of these; LabError if it failed."""
+    run = peers.run("postfix", ["/usr/sbin/smtp-source", "-N", "-d", "-s", sessions, "-m", count, "-l", length,
                                 "-f", sender, "-t", rcpt, f"{host}:{port}"], seconds=seconds)
     if run.returncode:
         raise LabError(f"smtp-source ended with status {run.returncode}: {run.stderr.strip()[-500:]}")
+    return {f"{i}{rcpt}" for i in range(1, count + 1)}
 
 
 def main():

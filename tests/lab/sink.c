@@ -4,21 +4,35 @@
  *   sink --listen 127.0.3.1:2600 --listen [::1]:2600 --log arrived.tsv
  *   sink --listen 127.0.3.2:2600 --trouble data:reset*3 --trouble 127.0.3.2=mail:hang
  *
- * For every accepted (message, recipient) one line of nine columns, tab-separated, goes to the log before the 250 leaves:
+ * For every accepted (message, recipient) a line of nine columns goes to the log before the 250 leaves,
+ * tab-separated:
+ *
  *   time  peer  local  helo  from  recipient  id  bytes  hash
- * `id` is the value of the header --id-header; `hash` is FNV-1a (64 bit) over everything AFTER that header's line, with
- * dots un-stuffed, so headers a relay put in front don't matter; `bytes` counts the whole message as it arrived.
- * With --quiet (for the benchmark) only `id  recipient` is written, nothing is hashed, and the log is flushed ten times a second.
+ *
+ * `id` is the value of the header --id-header; `hash` is FNV-1a (64 bit) over everything AFTER that header's
+ * line, dots un-stuffed, so headers a relay put in front don't matter; `bytes` counts the whole message. With
+ * --quiet (for the benchmark) only `id  recipient` is written and nothing is hashed.
  *
  * Recipients say what they want by their local part: fail550.. defer451.. full452.. (any reply code) at RCPT,
- * dot554.. at the final dot, grey451.. the first time only. Sites say it by --trouble [ADDR=]STAGE:KIND[+AFTER][*TIMES]:
- *   STAGE  connect ehlo starttls mail rcpt data body dot quit
- *   KIND   a reply code (421 and 554 at connect close the connection) | hang | close | reset | long (a reply line of 100 kB)
- *          | endless (a multi-line reply without an end) | and for starttls: garbage, inject (replies in clear text after the 220)
- *   +AFTER only once AFTER messages were accepted on this connection      *TIMES  only so many times, then it behaves
+ * dot554.. at the final dot, grey451.. the first time only. Sites say it by --trouble:
  *
- * Time: wall clock, in the log only. Memory: bounded: a fixed input buffer a session, MAX_RCPT recipients, MAX_OUT bytes unsent.
- * Errors: a wrong option or a taken port ends with status 2 and a sentence; SIGTERM ends with status 0 and a summary on stdout. */
+ *   [ADDR=]STAGE:KIND[+AFTER][*TIMES]
+ *
+ *   STAGE   connect ehlo starttls mail rcpt data body dot quit
+ *
+ *   KIND    a reply code (421 anywhere, and any at connect, close the connection)
+ *
+ *           hang | close | reset | long (a reply line of 100 kB) | endless (a reply without a last line)
+ *
+ *           for starttls also: garbage | inject (replies in clear text after the 220)
+ *
+ *   +AFTER  only once AFTER messages were accepted on this connection
+ *
+ *   *TIMES  only so many times, then it behaves
+ *
+ * Time: wall clock, in the log only. Memory: bounded: a fixed input buffer a session, MAX_RCPT recipients,
+ * MAX_OUT bytes unsent. Errors: a wrong option or a taken port ends with status 2 and a sentence; SIGTERM
+ * ends with status 0 and a summary on stdout. */
 #define _GNU_SOURCE
 #include "sink_talk.h"
 
@@ -32,15 +46,18 @@
 
 static volatile sig_atomic_t stopping;
 
-static void on_signal(int number) {
+static void on_signal(int number)
+{
     (void)number;
     stopping = 1;
 }
 
 /* ---- sockets ---- */
 
-static void session_end(struct session *s) {
-    if (s->mood == RESETTING) setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
+static void session_end(struct session *s)
+{
+    if (s->mood == RESETTING)
+        setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
     close(s->fd);
     forget_message(s);
     free(s->out);
@@ -48,19 +65,27 @@ static void session_end(struct session *s) {
 }
 
 /* Write what there is to say; an ENDLESS session always has more. -1: the session is over. */
-static int session_write(struct session *s) {
-    if (s->mood == RESETTING) return -1;
+static int session_write(struct session *s)
+{
+    if (s->mood == RESETTING)
+        return -1;
     if (s->mood == ENDLESS && s->out_len == 0)
-        for (int i = 0; i < 500; i++) say(s, "250-and another thing\r\n");
+        for (int i = 0; i < 500; i++)
+            say(s, "250-and another thing\r\n");
     while (s->out_sent < s->out_len) {
         ssize_t n = send(s->fd, s->out + s->out_sent, s->out_len - s->out_sent, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0 && errno != EAGAIN) return -1;
-        if (n < 0) break;
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno != EAGAIN)
+            return -1;
+        if (n < 0)
+            break;
         s->out_sent += (size_t)n;
     }
-    if (s->out_sent == s->out_len) s->out_sent = s->out_len = 0;
-    if (s->mood == CLOSING && s->out_len == 0) return -1;
+    if (s->out_sent == s->out_len)
+        s->out_sent = s->out_len = 0;
+    if (s->mood == CLOSING && s->out_len == 0)
+        return -1;
     int want = s->out_len > 0 || s->mood == ENDLESS;
     if (want != s->want_write) {
         struct epoll_event event = {.events = EPOLLIN | (want ? EPOLLOUT : 0), .data.ptr = s};
@@ -71,31 +96,41 @@ static int session_write(struct session *s) {
 }
 
 /* -1: the peer is gone. */
-static int session_read(struct session *s) {
+static int session_read(struct session *s)
+{
     ssize_t n = recv(s->fd, s->in + s->in_len, IN_SIZE - s->in_len, 0);
-    if (n == 0) return -1;
-    if (n < 0) return errno == EAGAIN || errno == EINTR ? 0 : -1;
+    if (n == 0)
+        return -1;
+    if (n < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -1;
     s->in_len += (size_t)n;
     consume(s);
     return 0;
 }
 
-static void text_of(const struct sockaddr_storage *address, char *name_r, char *ip_r) {
+static void text_of(const struct sockaddr_storage *address, char *name_r, char *ip_r)
+{
     char ip[64];
     int v6 = address->ss_family == AF_INET6;
-    const void *raw = v6 ? (const void *)&((const struct sockaddr_in6 *)address)->sin6_addr : (const void *)&((const struct sockaddr_in *)address)->sin_addr;
+    const void *raw = v6 ? (const void *)&((const struct sockaddr_in6 *)address)->sin6_addr
+                         : (const void *)&((const struct sockaddr_in *)address)->sin_addr;
     inet_ntop(address->ss_family, raw, ip, sizeof ip);
-    int port = ntohs(v6 ? ((const struct sockaddr_in6 *)address)->sin6_port : ((const struct sockaddr_in *)address)->sin_port);
-    if (name_r) snprintf(name_r, 64, v6 ? "[%.46s]:%d" : "%.46s:%d", ip, port);
-    if (ip_r) snprintf(ip_r, 64, "%.46s", ip);
+    int port = ntohs(v6 ? ((const struct sockaddr_in6 *)address)->sin6_port
+                        : ((const struct sockaddr_in *)address)->sin_port);
+    if (name_r)
+        snprintf(name_r, 64, v6 ? "[%.46s]:%d" : "%.46s:%d", ip, port);
+    if (ip_r)
+        snprintf(ip_r, 64, "%.46s", ip);
 }
 
-static void accept_all(int listener) {
+static void accept_all(int listener)
+{
     for (int i = 0; i < BATCH; i++) {
         struct sockaddr_storage peer, local;
         socklen_t peer_len = sizeof peer, local_len = sizeof local;
         int fd = accept4(listener, (struct sockaddr *)&peer, &peer_len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0) return;
+        if (fd < 0)
+            return;
         struct session *s = calloc(1, sizeof *s);
         if (!s || getsockname(fd, (struct sockaddr *)&local, &local_len)) {
             close(fd);
@@ -112,30 +147,40 @@ static void accept_all(int listener) {
         epoll_ctl(lab.epoll, EPOLL_CTL_ADD, fd, &event);
         char greeting[128];
         snprintf(greeting, sizeof greeting, "220 %s ESMTP lab\r\n", lab.domain);
-        if (!trouble_at(s, AT_CONNECT)) say(s, greeting);
-        if (session_write(s)) session_end(s);
+        if (!trouble_at(s, AT_CONNECT))
+            say(s, greeting);
+        if (session_write(s))
+            session_end(s);
     }
 }
 
-static void listen_on(const char *text) {
+static void listen_on(const char *text)
+{
     char host[64];
     const char *colon = strrchr(text, ':');
-    if (!colon || colon - text >= (long)sizeof host) fatal("--listen %s: not ADDR:PORT", text);
+    if (!colon || colon - text >= (long)sizeof host)
+        fatal("--listen %s: not ADDR:PORT", text);
     snprintf(host, (size_t)(colon - text) + 1, "%s", text);
     int v6 = host[0] == '[';
-    if (v6) memmove(host, host + 1, strlen(host)), host[strcspn(host, "]")] = '\0';
+    if (v6)
+        memmove(host, host + 1, strlen(host)), host[strcspn(host, "]")] = '\0';
     struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)atoi(colon + 1))};
     struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = six.sin6_port};
-    if (inet_pton(v6 ? AF_INET6 : AF_INET, host, v6 ? (void *)&six.sin6_addr : (void *)&four.sin_addr) != 1) fatal("--listen %s: not an address", text);
+    if (inet_pton(v6 ? AF_INET6 : AF_INET, host, v6 ? (void *)&six.sin6_addr : (void *)&four.sin_addr) != 1)
+        fatal("--listen %s: not an address", text);
     int fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
-    if (bind(fd, v6 ? (void *)&six : (void *)&four, v6 ? sizeof six : sizeof four) || listen(fd, 4096)) fatal("cannot listen on %s: %s", text, strerror(errno));
-    if (lab.listeners_n == MAX_LISTEN) fatal("more than %d --listen", MAX_LISTEN);
+    if (bind(fd, v6 ? (void *)&six : (void *)&four, v6 ? sizeof six : sizeof four) || listen(fd, 4096))
+        fatal("cannot listen on %s: %s", text, strerror(errno));
+    if (lab.listeners_n == MAX_LISTEN)
+        fatal("more than %d --listen", MAX_LISTEN);
     lab.listeners[lab.listeners_n++].fd = fd;
 }
 
-static void add_trouble(const char *text) {
-    if (lab.troubles_n == MAX_TROUBLE) fatal("more than %d --trouble", MAX_TROUBLE);
+static void add_trouble(const char *text)
+{
+    if (lab.troubles_n == MAX_TROUBLE)
+        fatal("more than %d --trouble", MAX_TROUBLE);
     struct trouble *t = &lab.troubles[lab.troubles_n++];
     char copy[256], *at = copy, *kind, *mark;
     snprintf(copy, sizeof copy, "%s", text);
@@ -144,19 +189,23 @@ static void add_trouble(const char *text) {
         snprintf(t->local, sizeof t->local, "%.63s", copy);
         at = mark + 1;
     }
-    if (!(kind = strchr(at, ':'))) fatal("--trouble %s: not [ADDR=]STAGE:KIND", text);
+    if (!(kind = strchr(at, ':')))
+        fatal("--trouble %s: not [ADDR=]STAGE:KIND", text);
     *kind++ = '\0';
     t->times = (mark = strchr(kind, '*')) ? *mark = '\0', strtoul(mark + 1, NULL, 10) : ~0UL;
     t->after = (mark = strchr(kind, '+')) ? *mark = '\0', strtoul(mark + 1, NULL, 10) : 0;
     int stage = 0, what = 1;
-    while (stage_names[stage] && strcmp(stage_names[stage], at) != 0) stage++;
-    while (kind_names[what] && strcmp(kind_names[what], kind) != 0) what++;
+    while (stage_names[stage] && strcmp(stage_names[stage], at) != 0)
+        stage++;
+    while (kind_names[what] && strcmp(kind_names[what], kind) != 0)
+        what++;
     t->code = atoi(kind);
-    if (!stage_names[stage]) fatal("--trouble %s: no stage is called \"%s\"", text, at);
-    if (!kind_names[what] && (t->code < 200 || t->code > 599)) fatal("--trouble %s: no kind is called \"%s\"", text, kind);
+    if (!stage_names[stage])
+        fatal("--trouble %s: no stage is called \"%s\"", text, at);
+    if (!kind_names[what] && (t->code < 200 || t->code > 599))
+        fatal("--trouble %s: no kind is called \"%s\"", text, kind);
     t->stage = (enum stage)stage;
     t->kind = kind_names[what] ? (enum kind)what : DO_REPLY;
-    if (t->stage == AT_STARTTLS) lab.tls = 1;
 }
 
 static const char usage[] =
@@ -164,22 +213,26 @@ static const char usage[] =
     "A real SMTP receiver for tests. Prints \"ready\" when it listens; SIGTERM ends it with a summary.\n"
     "  --log FILE          append a line for every accepted (message, recipient)\n"
     "  --quiet             log only id and recipient, hash nothing: for benchmarks\n"
-    "  --id-header NAME    the header that identifies a message (X-Test-Id); what follows its line is hashed\n"
+    "  --id-header NAME    the header that identifies a message (X-Test-Id); what follows its line is "
+    "hashed\n"
     "  --trouble [ADDR=]STAGE:KIND[+AFTER][*TIMES]   misbehave (see the top of sink.c)\n"
     "  --without WORDS     capabilities not to offer, such as PIPELINING,8BITMIME\n"
     "  --max-size BYTES    the SIZE offered and kept to (67108864)\n"
     "  --domain NAME       the name in greeting and EHLO reply (sink.test)\n"
     "  --stop-after N      end by itself after N deliveries\n";
 
-static void read_options(int argc, char **argv) {
+static void read_options(int argc, char **argv)
+{
     for (int i = 1; i < argc; i++) {
         const char *option = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
-        if (strcmp(option, "--help") == 0) fputs(usage, stdout), exit(0);
+        if (strcmp(option, "--help") == 0)
+            fputs(usage, stdout), exit(0);
         if (strcmp(option, "--quiet") == 0) {
             lab.quiet = 1;
             continue;
         }
-        if (!value) fatal("%s: no such option, or its value is missing; see --help", option);
+        if (!value)
+            fatal("%s: no such option, or its value is missing; see --help", option);
         i++;
         if (strcmp(option, "--listen") == 0)
             listen_on(value);
@@ -200,45 +253,56 @@ static void read_options(int argc, char **argv) {
         else
             fatal("%s: no such option; see --help", option);
     }
-    if (!lab.listeners_n) fatal("nothing to do: give at least one --listen ADDR:PORT");
+    if (!lab.listeners_n)
+        fatal("nothing to do: give at least one --listen ADDR:PORT");
 }
 
 /* One round: read and answer in memory, put the log on disk, and only then let the answers go. */
-static void run_round(struct epoll_event *events, int n) {
+static void run_round(struct epoll_event *events, int n)
+{
     for (int i = 0; i < n; i++) {
         struct session *s = events[i].data.ptr;
-        if (s && events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR) && session_read(s)) s->mood = CLOSING;
+        if (s && events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR) && session_read(s))
+            s->mood = CLOSING;
     }
-    if (lab.log_len && !lab.quiet) log_flush();
+    if (lab.log_len && !lab.quiet)
+        log_flush();
     for (int i = 0; i < n; i++) {
         struct session *s = events[i].data.ptr;
         if (!s) {
-            for (size_t l = 0; l < lab.listeners_n; l++) accept_all(lab.listeners[l].fd);
+            for (size_t l = 0; l < lab.listeners_n; l++)
+                accept_all(lab.listeners[l].fd);
         } else if (session_write(s)) {
             session_end(s);
         }
     }
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     static struct epoll_event events[BATCH];
     struct sigaction action = {.sa_handler = on_signal};
     read_options(argc, argv);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
-    if (lab.log_path && (lab.log_fd = open(lab.log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644)) < 0)
+    if (lab.log_path &&
+        (lab.log_fd = open(lab.log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644)) < 0)
         fatal("cannot open %s: %s", lab.log_path, strerror(errno));
     lab.epoll = epoll_create1(EPOLL_CLOEXEC);
-    for (size_t i = 0; i < lab.listeners_n; i++) epoll_ctl(lab.epoll, EPOLL_CTL_ADD, lab.listeners[i].fd, &(struct epoll_event){.events = EPOLLIN});
+    for (size_t i = 0; i < lab.listeners_n; i++)
+        epoll_ctl(lab.epoll, EPOLL_CTL_ADD, lab.listeners[i].fd, &(struct epoll_event){.events = EPOLLIN});
     puts("ready");
     fflush(stdout);
     while (!stopping && (!lab.stop_after || lab.deliveries < lab.stop_after)) {
         int n = epoll_wait(lab.epoll, events, BATCH, lab.log_len ? 100 : -1);
-        if (n < 0 && errno != EINTR) fatal("epoll_wait: %s", strerror(errno));
+        if (n < 0 && errno != EINTR)
+            fatal("epoll_wait: %s", strerror(errno));
         run_round(events, n > 0 ? n : 0);
-        if (n == 0) log_flush(); /* --quiet: a quiet tenth of a second */
+        if (n == 0)
+            log_flush(); /* --quiet: a quiet tenth of a second */
     }
     log_flush();
-    printf("%lu messages, %lu deliveries, %lu connections, %lu bytes\n", lab.messages, lab.deliveries, lab.connections, lab.bytes);
+    printf("%lu messages, %lu deliveries, %lu connections, %lu bytes\n", lab.messages, lab.deliveries,
+        lab.connections, lab.bytes);
     return 0;
 }

@@ -1,119 +1,20 @@
-/* sink_talk - what the sink hears and says: the dialogue of one session, its troubles and the log
+/* sink_talk - what the sink hears and says: the dialogue of one session and its troubles
  *
- * Included by sink.c only, so that `cc sink.c` is the whole build. Nothing here touches a socket: consume() takes what
- * is in session.in, answers are gathered in session.out, and the mood says what sink.c has to do with the connection.
+ * Included by sink.c only, so that `cc sink.c` is the whole build. Nothing here touches a socket: consume()
+ * takes what is in session.in, answers are gathered in session.out, and the mood says what sink.c has to do
+ * with the connection.
  *
- * Time: only the log reads the clock. Memory: see the bounds in the first enum. Errors: a log that can't be written is fatal. */
+ * Time: none. Memory: bounded, see sink_state.h. Errors: the peer's are answered; a peer that never reads
+ * its replies is cut off at MAX_OUT bytes. */
 #ifndef LAB_SINK_TALK_H
 #define LAB_SINK_TALK_H
 
-#include <errno.h>
-#include <stdarg.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <strings.h>
-#include <time.h>
-#include <unistd.h>
-
-enum { IN_SIZE = 65536, MAX_RCPT = 2000, MAX_OUT = 1 << 20, MAX_LISTEN = 256, MAX_TROUBLE = 256, BATCH = 256, ADDR = 256 };
-
-enum stage { AT_CONNECT, AT_EHLO, AT_STARTTLS, AT_MAIL, AT_RCPT, AT_DATA, AT_BODY, AT_DOT, AT_QUIT };
-static const char *const stage_names[] = {"connect", "ehlo", "starttls", "mail", "rcpt", "data", "body", "dot", "quit", NULL};
-enum kind { DO_REPLY, DO_HANG, DO_CLOSE, DO_RESET, DO_LONG, DO_ENDLESS, DO_GARBAGE, DO_INJECT };
-static const char *const kind_names[] = {"", "hang", "close", "reset", "long", "endless", "garbage", "inject", NULL};
-
-struct trouble {
-    char local[64]; /* the listening address it applies to, "" = all */
-    enum stage stage;
-    enum kind kind;
-    int code; /* DO_REPLY */
-    unsigned long after, times;
-};
-
-/* A session reads commands, reads a message, or is in one of the misbehaving moods, which it only leaves by ending. */
-enum mood { READ_COMMAND, READ_DATA, HANGING, ENDLESS, CLOSING, RESETTING };
-
-struct session {
-    int fd; /* -1: already closed, freed at the end of the round */
-    enum mood mood;
-    char local[64], local_ip[64], peer[64];
-    char helo[ADDR], from[ADDR], id[ADDR];
-    char *rcpt[MAX_RCPT];
-    size_t rcpts;
-    unsigned long accepted; /* messages on this connection */
-    char *out;
-    size_t out_len, out_sent, out_cap;
-    size_t in_len;
-    int after_newline, in_header, have_id, want_write; /* while READ_DATA: is the next byte the first of a line? and so on */
-    uint64_t bytes, hash;
-    char in[IN_SIZE];
-};
-
-static struct {
-    struct {
-        int fd;
-        char name[64], ip[64];
-    } listeners[MAX_LISTEN];
-    size_t listeners_n;
-    struct trouble troubles[MAX_TROUBLE];
-    size_t troubles_n;
-    const char *id_header, *without, *log_path, *domain;
-    int quiet, tls, log_fd, epoll;
-    unsigned long max_size, stop_after;
-    unsigned long connections, messages, deliveries, bytes;
-    uint64_t grey[1 << 16]; /* hashes of recipients that were asked to come back */
-    char log[1 << 18];
-    size_t log_len;
-} lab = {.id_header = "X-Test-Id", .without = "", .domain = "sink.test", .log_fd = -1, .max_size = 64UL << 20};
-
-__attribute__((noreturn, format(printf, 1, 2))) static void fatal(const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    fputs("sink: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
-    exit(2);
-}
-
-/* ---- the log ---- */
-
-static void log_flush(void) {
-    for (size_t done = 0; done < lab.log_len;) {
-        ssize_t n = write(lab.log_fd, lab.log + done, lab.log_len - done);
-        if (n < 0 && errno != EINTR) fatal("cannot write %s: %s; free some space", lab.log_path, strerror(errno));
-        if (n > 0) done += (size_t)n;
-    }
-    lab.log_len = 0;
-}
-
-static void log_delivery(const struct session *s, const char *rcpt) {
-    if (lab.log_fd < 0) return;
-    if (lab.log_len + 2048 > sizeof lab.log) log_flush();
-    char *at = lab.log + lab.log_len;
-    int n;
-    if (lab.quiet) {
-        n = snprintf(at, 2048, "%s\t%s\n", s->id, rcpt);
-    } else {
-        struct timespec now;
-        clock_gettime(CLOCK_REALTIME, &now);
-        n = snprintf(at, 2048, "%lld.%06ld\t%s\t%s\t%s\t%s\t%s\t%s\t%llu\t%016llx\n", (long long)now.tv_sec, now.tv_nsec / 1000, s->peer, s->local, s->helo,
-                     s->from, rcpt, s->have_id ? s->id : "-", (unsigned long long)s->bytes, (unsigned long long)s->hash);
-    }
-    lab.log_len += (size_t)n;
-}
-
-/* FNV-1a, 64 bit: http://www.isthe.com/chongo/tech/comp/fnv/ */
-static uint64_t fnv(uint64_t hash, const char *bytes, size_t length) {
-    for (size_t i = 0; i < length; i++) hash = (hash ^ (unsigned char)bytes[i]) * 0x100000001b3ULL;
-    return hash;
-}
-#define FNV_START 0xcbf29ce484222325ULL
+#include "sink_state.h"
 
 /* ---- what a session says ---- */
 
-static void say_bytes(struct session *s, const char *bytes, size_t length) {
+static void say_bytes(struct session *s, const char *bytes, size_t length)
+{
     if (s->out_len + length > s->out_cap) {
         size_t cap = (s->out_len + length) * 2;
         if (cap > 2 * MAX_OUT || !(s->out = realloc(s->out, cap))) { /* a peer that never reads its replies */
@@ -126,15 +27,20 @@ static void say_bytes(struct session *s, const char *bytes, size_t length) {
     s->out_len += length;
 }
 
-static void say(struct session *s, const char *line) { say_bytes(s, line, strlen(line)); }
+static void say(struct session *s, const char *line)
+{
+    say_bytes(s, line, strlen(line));
+}
 
-static void say_code(struct session *s, int code, const char *why) {
+static void say_code(struct session *s, int code, const char *why)
+{
     char line[300];
     snprintf(line, sizeof line, "%d %d.7.0 %s, says the lab\r\n", code, code / 100, why);
     say(s, line);
 }
 
-static void say_long(struct session *s, const char *head) {
+static void say_long(struct session *s, const char *head)
+{
     static char line[100000];
     memset(line, 'x', sizeof line);
     memcpy(line, head, strlen(head));
@@ -143,28 +49,43 @@ static void say_long(struct session *s, const char *head) {
 }
 
 /* Is there trouble set for this stage? Then do it. 1: done, the ordinary answer must not be given. */
-static int trouble_at(struct session *s, enum stage stage) {
+static int trouble_at(struct session *s, enum stage stage)
+{
     for (size_t i = 0; i < lab.troubles_n; i++) {
         struct trouble *t = &lab.troubles[i];
-        if (t->stage != stage || !t->times || s->accepted < t->after) continue;
-        if (*t->local && strcmp(t->local, s->local_ip) != 0) continue;
+        if (t->stage != stage || !t->times || s->accepted < t->after)
+            continue;
+        if (*t->local && strcmp(t->local, s->local_ip) != 0)
+            continue;
         t->times--;
         switch (t->kind) {
         case DO_REPLY:
             say_code(s, t->code, "no");
-            if (t->code == 421 || stage == AT_CONNECT) s->mood = CLOSING;
+            if (t->code == 421 || stage == AT_CONNECT)
+                s->mood = CLOSING;
             break;
-        case DO_HANG: s->mood = HANGING; break;
-        case DO_CLOSE: s->mood = CLOSING; break;
-        case DO_RESET: s->mood = RESETTING; break;
-        case DO_LONG: say_long(s, stage == AT_DATA ? "354 " : stage == AT_CONNECT ? "220 " : "250 "); break;
-        case DO_ENDLESS: s->mood = ENDLESS; break;
+        case DO_HANG:
+            s->mood = HANGING;
+            break;
+        case DO_CLOSE:
+            s->mood = CLOSING;
+            break;
+        case DO_RESET:
+            s->mood = RESETTING;
+            break;
+        case DO_LONG:
+            say_long(s, stage == AT_DATA ? "354 " : stage == AT_CONNECT ? "220 " : "250 ");
+            break;
+        case DO_ENDLESS:
+            s->mood = ENDLESS;
+            break;
         case DO_GARBAGE:
             say(s, "220 2.0.0 go ahead\r\n\x16\x03\x01garbage that is no ServerHello\r\n");
             s->mood = HANGING;
             break;
         case DO_INJECT: /* CVE-2021-33515 and its family, from the server's side: a client must drop these */
-            say(s, "220 2.0.0 go ahead\r\n250 injected.test\r\n250 2.1.0 injected\r\n250 2.1.5 injected\r\n354 injected\r\n250 2.0.0 injected\r\n");
+            say(s, "220 2.0.0 go ahead\r\n250 injected.test\r\n250 2.1.0 injected\r\n250 2.1.5 "
+                   "injected\r\n354 injected\r\n250 2.0.0 injected\r\n");
             s->mood = CLOSING;
             break;
         }
@@ -175,8 +96,10 @@ static int trouble_at(struct session *s, enum stage stage) {
 
 /* ---- what a session hears ---- */
 
-static void forget_message(struct session *s) {
-    for (size_t i = 0; i < s->rcpts; i++) free(s->rcpt[i]);
+static void forget_message(struct session *s)
+{
+    for (size_t i = 0; i < s->rcpts; i++)
+        free(s->rcpt[i]);
     s->rcpts = 0;
     s->from[0] = '\0';
     s->id[0] = '\0';
@@ -187,20 +110,24 @@ static void forget_message(struct session *s) {
 }
 
 /* The address in <...> of "MAIL FROM:<a@b> SIZE=1"; 0 when there is one. */
-static int path_of(const char *line, char *address_r) {
+static int path_of(const char *line, char *address_r)
+{
     const char *open = strchr(line, '<'), *close = open ? strchr(open, '>') : NULL;
-    if (!close || close - open - 1 >= ADDR) return -1;
+    if (!close || close - open - 1 >= ADDR)
+        return -1;
     memcpy(address_r, open + 1, (size_t)(close - open - 1));
     address_r[close - open - 1] = '\0';
     return 0;
 }
 
-static int seen_before(const char *rcpt) {
+static int seen_before(const char *rcpt)
+{
     uint64_t hash = fnv(FNV_START, rcpt, strlen(rcpt)) | 1;
     size_t size = sizeof lab.grey / sizeof lab.grey[0];
     for (size_t i = 0; i < 64; i++) {
         uint64_t *slot = &lab.grey[(hash + i) % size];
-        if (*slot == hash) return 1;
+        if (*slot == hash)
+            return 1;
         if (!*slot) {
             *slot = hash;
             return 0;
@@ -210,89 +137,134 @@ static int seen_before(const char *rcpt) {
 }
 
 /* The reply code a recipient's local part asks for by starting with WORD and three digits, else 0. */
-static int wish(const char *rcpt, const char *word) {
+static int wish(const char *rcpt, const char *word)
+{
     size_t n = strlen(word);
-    if (strncasecmp(rcpt, word, n) != 0) return 0;
+    if (strncasecmp(rcpt, word, n) != 0)
+        return 0;
     int code = atoi(rcpt + n);
     return code >= 400 && code <= 999 ? code % 1000 : 0;
 }
 
-static void on_rcpt(struct session *s, const char *line) {
+static void on_rcpt(struct session *s, const char *line)
+{
     char rcpt[ADDR];
-    if (!s->from[0]) return say(s, "503 5.5.1 MAIL first\r\n");
-    if (path_of(line, rcpt) || !rcpt[0]) return say(s, "501 5.1.3 no address\r\n");
-    if (trouble_at(s, AT_RCPT)) return;
+    if (!s->from[0])
+        return say(s, "503 5.5.1 MAIL first\r\n");
+    if (path_of(line, rcpt) || !rcpt[0])
+        return say(s, "501 5.1.3 no address\r\n");
+    if (trouble_at(s, AT_RCPT))
+        return;
     int code = wish(rcpt, "fail");
-    if (!code) code = wish(rcpt, "defer");
-    if (!code) code = wish(rcpt, "full");
-    if (!code && (code = wish(rcpt, "grey")) && seen_before(rcpt)) code = 0;
+    if (!code)
+        code = wish(rcpt, "defer");
+    if (!code)
+        code = wish(rcpt, "full");
+    if (!code && (code = wish(rcpt, "grey")) && seen_before(rcpt))
+        code = 0;
     if (code) {
         char reply[ADDR + 64];
-        snprintf(reply, sizeof reply, "%d %d.%s <%s>: as you wished\r\n", code, code / 100, code == 550 ? "1.1" : code == 452 || code == 552 ? "2.2" : "7.1", rcpt);
+        snprintf(reply, sizeof reply, "%d %d.%s <%s>: as you wished\r\n", code, code / 100,
+            code == 550                  ? "1.1"
+            : code == 452 || code == 552 ? "2.2"
+                                         : "7.1",
+            rcpt);
         return say(s, reply);
     }
-    if (s->rcpts == MAX_RCPT) return say(s, "452 4.5.3 too many recipients\r\n");
+    if (s->rcpts == MAX_RCPT)
+        return say(s, "452 4.5.3 too many recipients\r\n");
     s->rcpt[s->rcpts++] = strdup(rcpt);
     say(s, "250 2.1.5 ok\r\n");
 }
 
-static void say_capabilities(struct session *s) {
+/* STARTTLS is offered only where it is going to fail: real handshakes are the peers' part (peers.py). */
+static int offers_tls(const struct session *s)
+{
+    for (size_t i = 0; i < lab.troubles_n; i++)
+        if (lab.troubles[i].stage == AT_STARTTLS &&
+            (!*lab.troubles[i].local || strcmp(lab.troubles[i].local, s->local_ip) == 0))
+            return 1;
+    return 0;
+}
+
+static void say_capabilities(struct session *s)
+{
     static const char *const words[] = {"PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES", "SMTPUTF8", NULL};
     char line[128];
     snprintf(line, sizeof line, "250-%s\r\n", lab.domain);
     say(s, line);
     for (int i = 0; words[i]; i++) {
-        if (strstr(lab.without, words[i])) continue;
+        if (strstr(lab.without, words[i]))
+            continue;
         snprintf(line, sizeof line, "250-%s\r\n", words[i]);
         say(s, line);
     }
-    if (lab.tls) say(s, "250-STARTTLS\r\n");
+    if (offers_tls(s))
+        say(s, "250-STARTTLS\r\n");
     snprintf(line, sizeof line, "250 SIZE %lu\r\n", lab.max_size);
     say(s, line);
 }
 
-static void on_hello(struct session *s, const char *line) {
+static void on_hello(struct session *s, const char *line)
+{
     snprintf(s->helo, sizeof s->helo, "%s", line[4] == ' ' ? line + 5 : "");
     forget_message(s);
-    if (trouble_at(s, AT_EHLO)) return;
+    if (trouble_at(s, AT_EHLO))
+        return;
     if (strncasecmp(line, "HELO", 4) == 0)
         say(s, "250 sink.test\r\n");
     else
         say_capabilities(s);
 }
 
-static void on_mail(struct session *s, const char *line) {
-    if (!s->helo[0]) return say(s, "503 5.5.1 EHLO first\r\n");
-    if (trouble_at(s, AT_MAIL)) return;
+static void on_mail(struct session *s, const char *line)
+{
+    if (!s->helo[0])
+        return say(s, "503 5.5.1 EHLO first\r\n");
+    if (trouble_at(s, AT_MAIL))
+        return;
     forget_message(s);
-    if (path_of(line, s->from)) return say(s, "501 5.1.7 no address\r\n");
-    if (!s->from[0]) snprintf(s->from, sizeof s->from, "<>");
+    if (path_of(line, s->from))
+        return say(s, "501 5.1.7 no address\r\n");
+    if (!s->from[0])
+        snprintf(s->from, sizeof s->from, "<>");
     say(s, "250 2.1.0 ok\r\n");
 }
 
-static void on_data(struct session *s) {
-    if (!s->rcpts) return say(s, "554 5.5.1 no valid recipients\r\n");
-    if (trouble_at(s, AT_DATA)) return;
+static void on_data(struct session *s)
+{
+    if (!s->rcpts)
+        return say(s, "554 5.5.1 no valid recipients\r\n");
+    if (trouble_at(s, AT_DATA))
+        return;
     say(s, "354 end with a dot\r\n");
     s->mood = READ_DATA;
 }
 
-static void on_command(struct session *s, char *line) {
-    if (strncasecmp(line, "EHLO", 4) == 0 || strncasecmp(line, "HELO", 4) == 0) return on_hello(s, line);
-    if (strncasecmp(line, "MAIL FROM:", 10) == 0) return on_mail(s, line);
-    if (strncasecmp(line, "RCPT TO:", 8) == 0) return on_rcpt(s, line);
-    if (strcasecmp(line, "DATA") == 0) return on_data(s);
-    if (strcasecmp(line, "NOOP") == 0) return say(s, "250 2.0.0 ok\r\n");
+static void on_command(struct session *s, char *line)
+{
+    if (strncasecmp(line, "EHLO", 4) == 0 || strncasecmp(line, "HELO", 4) == 0)
+        return on_hello(s, line);
+    if (strncasecmp(line, "MAIL FROM:", 10) == 0)
+        return on_mail(s, line);
+    if (strncasecmp(line, "RCPT TO:", 8) == 0)
+        return on_rcpt(s, line);
+    if (strcasecmp(line, "DATA") == 0)
+        return on_data(s);
+    if (strcasecmp(line, "NOOP") == 0)
+        return say(s, "250 2.0.0 ok\r\n");
     if (strcasecmp(line, "RSET") == 0) {
         forget_message(s);
         return say(s, "250 2.0.0 ok\r\n");
     }
-    if (strcasecmp(line, "STARTTLS") == 0 && lab.tls) {
-        if (!trouble_at(s, AT_STARTTLS)) say(s, "454 4.7.0 not now\r\n");
+    if (strcasecmp(line, "STARTTLS") == 0 && offers_tls(s)) {
+        if (!trouble_at(s, AT_STARTTLS))
+            say(s, "454 4.7.0 not now\r\n");
         return;
     }
     if (strcasecmp(line, "QUIT") == 0) {
-        if (trouble_at(s, AT_QUIT)) return;
+        if (trouble_at(s, AT_QUIT))
+            return;
         say(s, "221 2.0.0 bye\r\n");
         s->mood = CLOSING;
         return;
@@ -300,12 +272,15 @@ static void on_command(struct session *s, char *line) {
     say(s, "500 5.5.2 what?\r\n");
 }
 
-static void on_dot(struct session *s) {
+static void on_dot(struct session *s)
+{
     s->mood = READ_COMMAND;
-    if (trouble_at(s, AT_DOT)) return forget_message(s);
+    if (trouble_at(s, AT_DOT))
+        return forget_message(s);
     for (size_t i = 0; i < s->rcpts; i++) {
         int code = wish(s->rcpt[i], "dot");
-        if (!code) continue;
+        if (!code)
+            continue;
         say_code(s, code, "message refused");
         return forget_message(s);
     }
@@ -313,57 +288,74 @@ static void on_dot(struct session *s) {
         say(s, "552 5.3.4 message too big\r\n");
         return forget_message(s);
     }
-    for (size_t i = 0; i < s->rcpts; i++) log_delivery(s, s->rcpt[i]);
+    for (size_t i = 0; i < s->rcpts; i++)
+        log_delivery(s, s->rcpt[i]);
     lab.messages++, lab.deliveries += s->rcpts, lab.bytes += s->bytes, s->accepted++;
     say(s, "250 2.0.0 thank you\r\n");
     forget_message(s);
 }
 
-static void on_header(struct session *s, const char *line, size_t length) {
+static void on_header(struct session *s, const char *line, size_t length)
+{
     size_t n = strlen(lab.id_header);
-    if (length == 2) s->in_header = 0; /* the empty line */
-    if (length <= n || line[n] != ':' || strncasecmp(line, lab.id_header, n) != 0) return;
+    if (length == 2)
+        s->in_header = 0; /* the empty line */
+    if (length <= n || line[n] != ':' || strncasecmp(line, lab.id_header, n) != 0)
+        return;
     size_t from = n + 1, to = length;
-    while (from < to && line[from] == ' ') from++;
-    while (to > from && (unsigned char)line[to - 1] <= ' ') to--;
-    if (to - from >= ADDR) to = from + ADDR - 1;
+    while (from < to && line[from] == ' ')
+        from++;
+    while (to > from && (unsigned char)line[to - 1] <= ' ')
+        to--;
+    if (to - from >= ADDR)
+        to = from + ADDR - 1;
     memcpy(s->id, line + from, to - from);
     s->id[to - from] = '\0';
     s->have_id = 1;
     s->in_header = 0;
 }
 
-/* One line of a message, or a piece of a line too long for the buffer. Only CRLF.CRLF ends (RFC 5321 section 4.1.1.4). */
-static void on_line(struct session *s, const char *line, size_t length) {
+/* One line of a message, or a piece of a line too long for the buffer. Only CRLF.CRLF ends (RFC 5321
+ * section 4.1.1.4). */
+static void on_line(struct session *s, const char *line, size_t length)
+{
     int whole = length >= 2 && line[length - 2] == '\r' && line[length - 1] == '\n';
     if (s->after_newline && line[0] == '.') {
-        if (length == 3 && whole) return on_dot(s);
+        if (length == 3 && whole)
+            return on_dot(s);
         line++, length--;
     }
     s->after_newline = whole;
     s->bytes += length;
-    if (s->have_id && !lab.quiet) s->hash = fnv(s->hash, line, length);
-    if (s->in_header) on_header(s, line, length);
+    if (s->have_id && !lab.quiet)
+        s->hash = fnv(s->hash, line, length);
+    if (s->in_header)
+        on_header(s, line, length);
 }
 
 /* Take as much of the input as makes sense now; what is left waits for more. */
-static void consume(struct session *s) {
+static void consume(struct session *s)
+{
     size_t at = 0;
     while (at < s->in_len && (s->mood == READ_COMMAND || s->mood == READ_DATA)) {
         char *line = s->in + at, *end = memchr(line, '\n', s->in_len - at);
-        if (!end && s->in_len - at < IN_SIZE) break;
+        if (!end && s->in_len - at < IN_SIZE)
+            break;
         size_t length = end ? (size_t)(end - line) + 1 : s->in_len - at;
         at += length;
         if (s->mood == READ_DATA) {
-            if (s->bytes > 0 && trouble_at(s, AT_BODY)) break;
+            if (s->bytes > 0 && trouble_at(s, AT_BODY))
+                break;
             on_line(s, line, length);
             continue;
         }
-        while (length && (line[length - 1] == '\n' || line[length - 1] == '\r')) length--;
+        while (length && (line[length - 1] == '\n' || line[length - 1] == '\r'))
+            length--;
         line[length < IN_SIZE ? length : IN_SIZE - 1] = '\0';
         on_command(s, line);
     }
-    if (s->mood != READ_COMMAND && s->mood != READ_DATA) at = s->in_len; /* a broken receiver hears nothing */
+    if (s->mood != READ_COMMAND && s->mood != READ_DATA)
+        at = s->in_len; /* a broken receiver hears nothing */
     memmove(s->in, s->in + at, s->in_len - at);
     s->in_len -= at;
 }
