@@ -61,6 +61,7 @@ static void session_end(struct session *s)
     close(s->fd);
     forget_message(s);
     free(s->out);
+    free(s->kept);
     free(s);
 }
 
@@ -212,6 +213,7 @@ static const char usage[] =
     "usage: sink --listen ADDR:PORT [--listen [::1]:PORT ...] [--log FILE] [options]\n"
     "A real SMTP receiver for tests. Prints \"ready\" when it listens; SIGTERM ends it with a summary.\n"
     "  --log FILE          append a line for every accepted (message, recipient)\n"
+    "  --keep FILE         append every message whole, after a line `id TAB length`\n"
     "  --quiet             log only id and recipient, hash nothing: for benchmarks\n"
     "  --id-header NAME    the header that identifies a message (X-Test-Id); what follows its line is "
     "hashed\n"
@@ -220,6 +222,14 @@ static const char usage[] =
     "  --max-size BYTES    the SIZE offered and kept to (67108864)\n"
     "  --domain NAME       the name in greeting and EHLO reply (sink.test)\n"
     "  --stop-after N      end by itself after N deliveries\n";
+
+static int open_log(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if (fd < 0)
+        fatal("cannot open %s: %s", path, strerror(errno));
+    return fd;
+}
 
 static void read_options(int argc, char **argv)
 {
@@ -238,6 +248,8 @@ static void read_options(int argc, char **argv)
             listen_on(value);
         else if (strcmp(option, "--log") == 0)
             lab.log_path = value;
+        else if (strcmp(option, "--keep") == 0)
+            lab.keep_fd = open_log(value);
         else if (strcmp(option, "--id-header") == 0)
             lab.id_header = value;
         else if (strcmp(option, "--trouble") == 0)

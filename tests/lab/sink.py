@@ -13,7 +13,7 @@ Arrival = collections.namedtuple("Arrival", "time peer local helo sender rcpt id
 
 
 class Sink(Daemon):
-    def __init__(self, work, listen, trouble=(), without=(), quiet=False, extra=(), name="sink", before=None):
+    def __init__(self, work, listen, trouble=(), without=(), quiet=False, keep=False, extra=(), name="sink", before=None):
         program = compile_c(Path(__file__).with_name("sink.c"), "sink")
         self.arrived = Path(work) / f"{name}.tsv"
         self.arrived.parent.mkdir(parents=True, exist_ok=True)
@@ -25,6 +25,9 @@ class Sink(Daemon):
             argv += ["--trouble", one]
         if without:
             argv += ["--without", ",".join(without)]
+        self.kept = Path(work) / f"{name}.kept"
+        if keep:
+            argv += ["--keep", self.kept]
         if quiet:
             argv.append("--quiet")
         self.quiet = quiet
@@ -64,6 +67,17 @@ class Sink(Daemon):
         out = collections.defaultdict(list)
         for a in self.arrivals():
             out[a.id, a.rcpt].append(a)
+        return out
+
+    def contents(self):
+        """[(id, whole message as bytes)] of a sink started with keep=True."""
+        out, data, at = [], self.kept.read_bytes() if self.kept.exists() else b"", 0
+        while at < len(data):
+            head = data[at:data.index(b"\n", at)]
+            id_, _, length = head.decode().rpartition("\t")
+            at += len(head) + 1
+            out.append((id_, data[at:at + int(length)]))
+            at += int(length)
         return out
 
     def wait_count(self, n, seconds, alive=None):

@@ -56,6 +56,8 @@ struct session {
     unsigned long accepted; /* messages on this connection */
     char *out;
     size_t out_len, out_sent, out_cap;
+    char *kept; /* --keep: the message so far */
+    size_t kept_len, kept_cap;
     size_t in_len;
     int after_newline, in_header, have_id,
         want_write; /* while READ_DATA: is the next byte the first of a line? and so on */
@@ -72,14 +74,18 @@ static struct {
     struct trouble troubles[MAX_TROUBLE];
     size_t troubles_n;
     const char *id_header, *without, *log_path, *domain;
-    int quiet, log_fd, epoll;
+    int quiet, log_fd, keep_fd, epoll;
     unsigned long max_size, stop_after;
     unsigned long connections, messages, deliveries, bytes;
     uint64_t grey[1 << 16]; /* hashes of recipients that were asked to come back */
     char log[1 << 18];
     size_t log_len;
-} lab = {
-    .id_header = "X-Test-Id", .without = "", .domain = "sink.test", .log_fd = -1, .max_size = 64UL << 20};
+} lab = {.id_header = "X-Test-Id",
+    .without = "",
+    .domain = "sink.test",
+    .log_fd = -1,
+    .keep_fd = -1,
+    .max_size = 64UL << 20};
 
 __attribute__((noreturn, format(printf, 1, 2))) static void fatal(const char *format, ...)
 {
@@ -123,6 +129,27 @@ static void log_delivery(const struct session *s, const char *rcpt)
             (unsigned long long)s->bytes, (unsigned long long)s->hash);
     }
     lab.log_len += (size_t)n;
+}
+
+/* --keep: the whole message after a line with its id and length. */
+static void keep_line(struct session *s, const char *line, size_t length)
+{
+    if (s->kept_len + length > lab.max_size)
+        return;
+    if (s->kept_len + length > s->kept_cap) {
+        s->kept_cap = (s->kept_len + length) * 2;
+        if (!(s->kept = realloc(s->kept, s->kept_cap)))
+            fatal("no memory to keep a message of %zu bytes", s->kept_len + length);
+    }
+    memcpy(s->kept + s->kept_len, line, length);
+    s->kept_len += length;
+}
+
+static void keep_message(const struct session *s)
+{
+    dprintf(lab.keep_fd, "%s\t%zu\n", s->have_id ? s->id : "-", s->kept_len);
+    if (s->kept_len && write(lab.keep_fd, s->kept, s->kept_len) != (ssize_t)s->kept_len)
+        fatal("cannot keep a message: %s; free some space", strerror(errno));
 }
 
 /* FNV-1a, 64 bit: http://www.isthe.com/chongo/tech/comp/fnv/ */

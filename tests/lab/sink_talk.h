@@ -105,6 +105,7 @@ static void forget_message(struct session *s)
     s->id[0] = '\0';
     s->bytes = 0;
     s->hash = FNV_START;
+    s->kept_len = 0;
     s->have_id = 0;
     s->in_header = s->after_newline = 1;
 }
@@ -290,6 +291,8 @@ static void on_dot(struct session *s)
     }
     for (size_t i = 0; i < s->rcpts; i++)
         log_delivery(s, s->rcpt[i]);
+    if (lab.keep_fd >= 0)
+        keep_message(s);
     lab.messages++, lab.deliveries += s->rcpts, lab.bytes += s->bytes, s->accepted++;
     say(s, "250 2.0.0 thank you\r\n");
     forget_message(s);
@@ -331,6 +334,8 @@ static void on_line(struct session *s, const char *line, size_t length)
         s->hash = fnv(s->hash, line, length);
     if (s->in_header)
         on_header(s, line, length);
+    if (lab.keep_fd >= 0)
+        keep_line(s, line, length);
 }
 
 /* Take as much of the input as makes sense now; what is left waits for more. */
