@@ -1,3 +1,4 @@
+#!/usr/bin/python3
 """dns - the lab's corner of the domain name system
 
 Two servers, both real sockets:

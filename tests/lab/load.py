@@ -1,3 +1,4 @@
+#!/usr/bin/python3
 """load - a sender of mail that knows afterwards exactly what was accepted
 
 A batch of messages with ids, to domains drawn from a Zipf distribution, over several connections with PIPELINING. The

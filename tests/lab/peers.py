@@ -1,3 +1,4 @@
+#!/usr/bin/python3
 """peers - real mail and name servers, fetched from Debian, never installed
 
 `apt-get download` and `dpkg-deb -x` put the packages (and the shared libraries this machine lacks) under
@@ -167,7 +168,7 @@ class Peer(Daemon):
 
     kind = ""
 
-    def __init__(self, peers, work, address, port, domains=(), name=None, **options):
+    def __init__(self, peers, work, address, port, domains=(), name=None, before=None, **options):
         name = name or self.kind
         self.address, self.port, self.domains, self.options = address, port, list(domains), options
         peers.fetch(self.kind)
@@ -183,7 +184,7 @@ class Peer(Daemon):
         self.etc = self.dir / "etc"
         self.etc.mkdir()
         command, setup = self.configure()
-        super().__init__(peers.script(self.kind, self.dir, command, setup), log=self.dir / "log", name=name)
+        super().__init__(peers.script(self.kind, self.dir, command, setup), log=self.dir / "log", name=name, before=before)
         try:
             self.wait_port(address, port, 30)
         except LabError:

@@ -53,7 +53,7 @@ class Todoku:
         self.data = self.dir / "data"
         self.smtp = ("127.0.0.1", free_port())
         self.http = ("127.0.0.1", free_port())
-        self.wrap, self.daemon, self.name = list(wrap), None, name
+        self.wrap, self.daemon, self.name, self.before = list(wrap), None, name, None
         pools = list(dict.fromkeys(p for _, _, ps in sources for p in ps))
         server = dns.server if hasattr(dns, "server") else dns
         self.config = merge({
@@ -80,7 +80,7 @@ class Todoku:
     # ---- its life ----
 
     def start(self, ready=True, seconds=20):
-        self.daemon = Daemon([*self.wrap, program(), "up", "-c", self.file], log=self.dir / "log", name=self.name)
+        self.daemon = Daemon([*self.wrap, program(), "up", "-c", self.file], log=self.dir / "log", name=self.name, before=self.before)
         if ready:
             until(f"/readyz on port {self.http[1]}", lambda: self.get("/readyz")[0] == 200, seconds, alive=self.daemon)
         return self
