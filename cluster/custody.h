@@ -42,12 +42,13 @@ struct delivery {
     struct held *held;
     uint32_t index, hop;
     uint16_t attempts, code;
-    uint8_t state;    /* enum custody_state */
-    uint8_t result;   /* enum delivery_result */
-    bool settled;     /* source of a MOVE said so, or it came by INJECT */
-    bool committed;   /* the frame that made it ours is on the disk */
-    const char *peer; /* the other spool: where it goes (LEAVING, MOVED) or came from; interned, or null */
-    usec_t due;       /* HELD: not before; DONE: when */
+    uint8_t state;     /* enum custody_state */
+    uint8_t result;    /* enum delivery_result */
+    bool settled;      /* it came by INJECT, or the source of the MOVE said that its side is durable */
+    bool committed;    /* frame made_seq is on the disk */
+    uint64_t made_seq; /* the frame that made it what it is */
+    const char *peer;  /* the other spool: where it goes (LEAVING, MOVED) or came from; interned, or null */
+    usec_t due;        /* HELD: not before; DONE: when */
 
     void *place;  /* the scheduler's queue */
     uint8_t mood; /* the scheduler's */
@@ -59,16 +60,20 @@ struct delivery {
 struct held {
     struct mail *mail;
     struct blob *body; /* null = only on the disk: read frame base_seq */
-    uint64_t base_seq; /* newest HOLD frame */
+    uint64_t base_seq; /* newest base frame */
     uint64_t last_seq; /* newest frame about it */
     uint32_t count;
-    uint32_t open;           /* deliveries that are HELD or LEAVING */
-    uint32_t pins;           /* scheduler: attempts that use the body */
-    bool reading;            /* the body was asked for */
-    struct heap_node expiry; /* the scheduler's: max_age */
-    struct heap_node forget; /* custody's */
-    struct list bodies;      /* the scheduler's: messages with a body in memory */
-    struct delivery deliveries[];
+    uint32_t open;                /* deliveries that are HELD or LEAVING */
+    uint32_t pins;                /* scheduler: attempts that use the body */
+    bool reading;                 /* the body was asked for */
+    bool bodiless;                /* only refusals are here: the base frame has no body */
+    struct heap_node forget;      /* custody's: when to forget the finals */
+    struct heap_node asking;      /* custody's: when to ask the source of a MOVE again */
+    struct list age;              /* custody's: by base_seq */
+    struct list moves;            /* custody's: struct move */
+    struct heap_node expiry;      /* the scheduler's: max_age */
+    struct list bodies;           /* the scheduler's: messages with a body in memory */
+    struct delivery **deliveries; /* one block each; in no special order */
 };
 
 struct custody_ports {
@@ -85,7 +90,9 @@ struct custody_ports {
     void (*left)(void *context,
         struct delivery *delivery); /* no longer HELD (leaving): unschedule. Not called for DONE */
     void (*returned)(void *context, struct delivery *delivery); /* HELD again after a refused move */
-    void (*forgotten)(void *context, struct held *held);        /* about to be freed */
+    void (*movable)(
+        void *context, struct delivery *delivery);       /* HELD, and only now may it be moved on (SETTLED) */
+    void (*forgotten)(void *context, struct held *held); /* about to be freed */
     void (*told)(void *context, uint64_t seq, const struct mail *mail,
         const char *detail); /* a DONE or RETRY is durable: tell its event */
     void (*want_body)(
@@ -99,7 +106,7 @@ void custody_free(struct custody **custody);
 
 /* While the log is read, in its order; then custody_recovered once: gained is called for all that is HELD. */
 int custody_replay(
-    struct custody *custody, uint64_t seq, const struct spool_record *record, struct error *error);
+    struct custody *custody, uint64_t seq, const struct spool_record *record, bool base, struct error *error);
 void custody_recovered(struct custody *custody, usec_t now);
 
 /* INJECT, MOVE, MOVE_ANSWER, SETTLED_ASK, SETTLED. Lent. `room` = false: nothing new is taken. */
@@ -112,7 +119,8 @@ usec_t custody_deadline(const struct custody *custody);
 /* Restates the message whose newest HOLD is frame `seq`, so that its old segment can go. */
 void custody_restate(struct custody *custody, uint64_t seq, usec_t now);
 
-/* The scheduler's words. Move: the deliveries (all of one message, HELD) go to another spool. */
+/* The scheduler's words. Move: these deliveries of one message (HELD, no attempt in flight) go to another
+ * spool; those not settled yet are passed over (`movable` tells when they may go). */
 void custody_move(
     struct custody *custody, struct delivery **deliveries, size_t count, const char *to_spool, usec_t now);
 void custody_retry(

@@ -4,7 +4,6 @@
  * holds the same value, so everybody gets the same answer. Constant once published; held by count, shared by
  * threads.
  *
- * Stored as JSON text in the key-value store (cluster/view_json.c), bounded when read.
  * Memory: about 200 bytes a source. */
 #ifndef CLUSTER_VIEW_H
 #define CLUSTER_VIEW_H
@@ -13,9 +12,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "base/buffer.h"
-#include "base/error.h"
 
 #define MEMBER_ID_SIZE 64 /* members and spools, with the zero */
 #define VIEW_MAX_NODES 10000
@@ -56,8 +52,5 @@ const struct view_node *view_node(const struct view *view, const char *id);
 /* Who serves that home spool, or null. */
 const struct view_node *view_spool(const struct view *view, const char *spool);
 bool view_node_has_pool(const struct view_node *node, const char *pool);
-
-void view_write(const struct view *view, struct buffer *out);
-struct view *view_read(const char *text, size_t len, struct error *error);
 
 #endif

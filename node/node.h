@@ -45,7 +45,8 @@ struct node *node_new(const char *id, const char *spool, uint64_t incarnation,
 void node_free(struct node **node);
 
 /* The log, frame by frame, before anything else; then once node_recovered. */
-int node_replay(struct node *node, uint64_t seq, const void *record, size_t len, struct error *error);
+/* `base`: the frame was appended as a base record. */
+int node_replay(struct node *node, uint64_t seq, const void *record, size_t len, bool base, struct error *error);
 void node_recovered(
     struct node *node, uint64_t told_seq, usec_t now); /* events of frames beyond told_seq are told again */
 

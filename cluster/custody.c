@@ -1,0 +1,268 @@
+/* custody - see custody.h: the messages of a spool, their life and their end */
+#include "cluster/custody.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/panic.h"
+#include "cluster/custody_state.h"
+
+struct custody *custody_new(
+    const char *member, const char *spool, uint64_t incarnation, const struct custody_ports *ports)
+{
+    struct custody *custody = xcalloc(1, sizeof *custody);
+    snprintf(custody->member, sizeof custody->member, "%s", member);
+    snprintf(custody->spool, sizeof custody->spool, "%s", spool);
+    custody->incarnation = incarnation;
+    custody->ports = *ports;
+    list_init(&custody->refusals);
+    list_init(&custody->age);
+    list_init(&custody->pending);
+    list_init(&custody->body_waiters);
+    return custody;
+}
+
+struct held *held_new(struct custody *custody, struct mail *mail)
+{
+    struct held *held = xcalloc(1, sizeof *held);
+    held->mail = mail_hold(mail);
+    list_init(&held->moves);
+    map_set(&custody->messages, mail->id.bytes, sizeof mail->id.bytes, held);
+    return held;
+}
+
+struct delivery *held_add_delivery(struct held *held, uint32_t index)
+{
+    must(index < held->mail->recipient_count);
+    struct delivery *delivery = xcalloc(1, sizeof *delivery);
+    delivery->held = held;
+    delivery->index = index;
+    /* Room doubles at the powers of two. */
+    if ((held->count & (held->count - 1)) == 0) {
+        size_t room = held->count == 0 ? 1 : 2 * (size_t)held->count;
+        held->deliveries = xrealloc(held->deliveries, room * sizeof(struct delivery *));
+    }
+    held->deliveries[held->count++] = delivery;
+    return delivery;
+}
+
+struct delivery *held_delivery(struct held *held, uint32_t index)
+{
+    /* Most messages are here whole, in order. */
+    if (index < held->count && held->deliveries[index]->index == index)
+        return held->deliveries[index];
+    for (uint32_t i = 0; i < held->count; i++)
+        if (held->deliveries[i]->index == index)
+            return held->deliveries[i];
+    return NULL;
+}
+
+void held_set_base(struct custody *custody, struct held *held, uint64_t seq)
+{
+    list_remove(&held->age);
+    list_push_back(&custody->age, &held->age);
+    held->base_seq = seq;
+}
+
+static bool is_open(enum custody_state state)
+{
+    return state == CUSTODY_HELD || state == CUSTODY_LEAVING;
+}
+
+void delivery_set_state(struct delivery *delivery, enum custody_state state)
+{
+    struct held *held = delivery->held;
+    if (is_open((enum custody_state)delivery->state))
+        held->open--;
+    delivery->state = (uint8_t)state;
+    if (is_open(state))
+        held->open++;
+}
+
+struct peer *custody_peer(struct custody *custody, const char *spool)
+{
+    struct peer *peer = map_get_text(&custody->peers, spool);
+    if (peer == NULL) {
+        peer = xcalloc(1, sizeof *peer);
+        snprintf(peer->name, sizeof peer->name, "%s", spool);
+        list_init(&peer->waiting);
+        map_set_text(&custody->peers, peer->name, peer);
+    }
+    return peer;
+}
+
+static void held_free(struct held *held)
+{
+    for (uint32_t i = 0; i < held->count; i++)
+        free(held->deliveries[i]);
+    free(held->deliveries);
+    blob_drop(&held->body);
+    mail_drop(&held->mail);
+    free(held);
+}
+
+static void pending_free(struct pending *pending)
+{
+    bus_msg_free(&pending->answer);
+    bus_msg_free(&pending->settled);
+    free(pending->detail);
+    free(pending);
+}
+
+static void free_refusals(struct custody *custody)
+{
+    for (struct list *link; (link = list_pop(&custody->refusals)) != NULL;)
+        free(list_item(link, struct refusal, link));
+    map_free(&custody->refused);
+}
+
+void custody_free(struct custody **custody)
+{
+    struct custody *c = *custody;
+    *custody = NULL;
+    if (c == NULL)
+        return;
+    for (struct list *link; (link = list_pop(&c->body_waiters)) != NULL;)
+        free(list_item(link, struct body_wait, link));
+    for (struct list *link; (link = list_pop(&c->pending)) != NULL;) {
+        struct pending *pending = list_item(link, struct pending, link);
+        if (pending->move != NULL)
+            move_free(c, pending->move);
+        pending_free(pending);
+    }
+    for (struct heap_node *node; (node = heap_pop(&c->moves, INT64_MAX)) != NULL;)
+        move_free(c, heap_item(node, struct move, timer));
+    struct map_entry *at = NULL;
+    for (struct held *held; (held = map_next(&c->messages, &at)) != NULL;)
+        held_free(held);
+    map_free(&c->messages);
+    at = NULL;
+    for (struct peer *peer; (peer = map_next(&c->peers, &at)) != NULL;)
+        free(peer);
+    map_free(&c->peers);
+    free_refusals(c);
+    heap_free(&c->moves);
+    heap_free(&c->forgets);
+    heap_free(&c->askings);
+    free(c->stale);
+    free(c);
+}
+
+struct held *custody_find(const struct custody *custody, const struct mail_id *id)
+{
+    return map_get(&custody->messages, id->bytes, sizeof id->bytes);
+}
+
+struct held *custody_next(const struct custody *custody, struct map_entry **at)
+{
+    return map_next(&custody->messages, at);
+}
+
+/* A message with nothing open is kept for late copies, then forgotten. */
+void custody_final_check(struct custody *custody, struct held *held, usec_t now)
+{
+    if (held->open > 0 || heap_has(&held->forget))
+        return;
+    usec_t keep = held->mail->keyed ? CUSTODY_KEEP_KEYED : CUSTODY_KEEP;
+    heap_put(&custody->forgets, &held->forget, now + keep);
+}
+
+static bool may_be_forgotten(const struct custody *custody, const struct held *held)
+{
+    if (held->open > 0 || held->pins > 0 || held->last_seq > custody->committed_seq)
+        return false;
+    for (uint32_t i = 0; i < held->count; i++)
+        if (!held->deliveries[i]->settled)
+            return false;
+    return true;
+}
+
+static void forget(struct custody *custody, struct held *held)
+{
+    custody->ports.forgotten(custody->ports.context, held);
+    if (held->base_seq != 0)
+        custody->ports.release(custody->ports.context, held->base_seq);
+    list_remove(&held->age);
+    heap_remove(&custody->forgets, &held->forget);
+    heap_remove(&custody->askings, &held->asking);
+    map_remove(&custody->messages, held->mail->id.bytes, sizeof held->mail->id.bytes);
+    held_free(held);
+}
+
+static void forget_refusals(struct custody *custody, usec_t now)
+{
+    while (!list_empty(&custody->refusals)) {
+        struct refusal *refusal = list_item(custody->refusals.next, struct refusal, link);
+        if (refusal->at + CUSTODY_KEEP > now && map_count(&custody->refused) < CUSTODY_MAX_REFUSED)
+            return;
+        list_remove(&refusal->link);
+        map_remove(&custody->refused, refusal->id.bytes, sizeof refusal->id.bytes);
+        free(refusal);
+    }
+}
+
+void custody_tick(struct custody *custody, usec_t now)
+{
+    move_tick(custody, now);
+    settle_tick(custody, now);
+    forget_refusals(custody, now);
+    for (struct heap_node *node; (node = heap_pop(&custody->forgets, now)) != NULL;) {
+        struct held *held = heap_item(node, struct held, forget);
+        if (may_be_forgotten(custody, held))
+            forget(custody, held);
+        else if (held->open == 0)
+            heap_put(&custody->forgets, &held->forget, now + SETTLED_ASK_AGAIN);
+    }
+}
+
+usec_t custody_deadline(const struct custody *custody)
+{
+    const struct heap *heaps[] = {&custody->moves, &custody->forgets, &custody->askings};
+    usec_t first = USEC_NEVER;
+    for (size_t i = 0; i < sizeof heaps / sizeof heaps[0]; i++) {
+        const struct heap_node *node = heap_first(heaps[i]);
+        if (node != NULL && node->key < first)
+            first = node->key;
+    }
+    return first;
+}
+
+void custody_message(struct custody *custody, const struct bus_msg *msg, bool room, usec_t now)
+{
+    switch (msg->type) {
+    case BUS_INJECT:
+        custody_take_inject(custody, msg, room, now);
+        break;
+    case BUS_MOVE:
+        custody_take_move(custody, msg, room, now);
+        break;
+    case BUS_MOVE_ANSWER:
+        move_answered(custody, msg, now);
+        break;
+    case BUS_SETTLED_ASK:
+        settle_answer(custody, msg);
+        break;
+    case BUS_SETTLED:
+        settle_heard(custody, msg, now);
+        break;
+    default:
+        break;
+    }
+}
+
+struct custody_figures custody_figures(const struct custody *custody)
+{
+    struct custody_figures figures = {0};
+    struct map_entry *at = NULL;
+    for (const struct held *held; (held = map_next(&custody->messages, &at)) != NULL; figures.messages++) {
+        for (uint32_t i = 0; i < held->count; i++) {
+            enum custody_state state = (enum custody_state)held->deliveries[i]->state;
+            figures.held += state == CUSTODY_HELD;
+            figures.leaving += state == CUSTODY_LEAVING;
+            figures.final += !is_open(state);
+        }
+    }
+    return figures;
+}

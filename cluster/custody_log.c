@@ -1,0 +1,160 @@
+/* custody_log - what custody writes into its spool, and what happens once that is on the disk */
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/panic.h"
+#include "cluster/custody_state.h"
+
+void item_of(const struct delivery *delivery, struct record_item *item)
+{
+    *item = (struct record_item){
+        .index = delivery->index,
+        .hop = delivery->hop,
+        .state = (enum custody_state)delivery->state,
+        .result = (enum delivery_result)delivery->result,
+        .attempts = delivery->attempts,
+        .due = delivery->due,
+        .code = delivery->code,
+        /* The record only lends its texts while it is encoded. */
+        .peer = (char *)(uintptr_t)delivery->peer,
+    };
+}
+
+static uint64_t append(
+    struct custody *custody, struct spool_record *record, struct held *held, struct blob *body, bool base)
+{
+    uint64_t seq = ++custody->last_seq;
+    record->id = held->mail->id;
+    custody->ports.append(custody->ports.context, seq, record, body, base);
+    held->last_seq = seq;
+    return seq;
+}
+
+static uint64_t append_items(struct custody *custody, struct spool_record *record, struct held *held,
+    struct delivery *const *deliveries, uint32_t count, struct blob *body, bool base)
+{
+    struct record_item few[8];
+    struct record_item *items = count <= 8 ? few : xcalloc(count, sizeof *items);
+    for (uint32_t i = 0; i < count; i++)
+        item_of(deliveries[i], &items[i]);
+    record->items = items;
+    record->item_count = count;
+    uint64_t seq = append(custody, record, held, body, base);
+    if (items != few)
+        free(items);
+    return seq;
+}
+
+uint64_t log_hold(struct custody *custody, struct held *held, struct blob *body, usec_t now)
+{
+    struct spool_record record = {.kind = RECORD_HOLD, .mail = held->mail, .at = now};
+    uint64_t seq = append_items(custody, &record, held, held->deliveries, held->count, body, true);
+    held_set_base(custody, held, seq);
+    return seq;
+}
+
+uint64_t log_fact(struct custody *custody, enum record_kind kind, struct held *held,
+    struct delivery *const *deliveries, uint32_t count, const char *detail, usec_t now)
+{
+    struct spool_record record = {.kind = kind, .at = now};
+    record.mail = kind == RECORD_HOLD ? held->mail : NULL;
+    record.detail = (char *)(uintptr_t)detail;
+    return append_items(custody, &record, held, deliveries, count, NULL, false);
+}
+
+struct pending *custody_pend(struct custody *custody, enum pending_kind kind, uint64_t seq, struct held *held)
+{
+    must(seq == custody->last_seq);
+    struct pending *pending = xcalloc(1, sizeof *pending);
+    pending->seq = seq;
+    pending->kind = kind;
+    pending->held = held;
+    return pending;
+}
+
+static void send(struct custody *custody, struct bus_msg **msg)
+{
+    if (*msg != NULL)
+        custody->ports.send(custody->ports.context, *msg);
+    *msg = NULL;
+}
+
+static void release(struct custody *custody, uint64_t seq)
+{
+    if (seq != 0)
+        custody->ports.release(custody->ports.context, seq);
+}
+
+/* What the frame made ours may now be scheduled. */
+static void gain(struct custody *custody, struct held *held, uint64_t seq)
+{
+    for (uint32_t i = 0; i < held->count; i++) {
+        struct delivery *delivery = held->deliveries[i];
+        if (delivery->committed || delivery->made_seq > seq)
+            continue;
+        delivery->committed = true;
+        if (delivery->state == CUSTODY_HELD)
+            custody->ports.gained(custody->ports.context, delivery);
+    }
+}
+
+static void happen(struct custody *custody, struct pending *pending, usec_t now)
+{
+    switch (pending->kind) {
+    case PENDING_TAKEN:
+        release(custody, pending->old_seq);
+        send(custody, &pending->answer);
+        gain(custody, pending->held, pending->seq);
+        break;
+    case PENDING_ANSWER:
+        send(custody, &pending->answer);
+        break;
+    case PENDING_INTENT:
+        move_start(custody, pending->move, now);
+        pending->move = NULL;
+        break;
+    case PENDING_MOVED:
+        send(custody, &pending->settled);
+        break;
+    case PENDING_TOLD:
+        custody->ports.told(custody->ports.context, pending->seq, pending->held->mail, pending->detail);
+        break;
+    case PENDING_RESTATED:
+        release(custody, pending->old_seq);
+        break;
+    }
+}
+
+static void finish(struct custody *custody, struct pending *pending, usec_t now)
+{
+    struct held *held = pending->held;
+    happen(custody, pending, now);
+    bus_msg_free(&pending->answer);
+    bus_msg_free(&pending->settled);
+    free(pending->detail);
+    free(pending);
+    custody_final_check(custody, held, now);
+}
+
+void custody_pended(struct custody *custody, struct pending *pending, usec_t now)
+{
+#ifdef TODOKU_WITHOUT_SYNC_BEFORE_ACK
+    finish(custody, pending, now);
+#else
+    (void)now;
+    list_push_back(&custody->pending, &pending->link);
+#endif
+}
+
+void custody_committed(struct custody *custody, uint64_t seq, usec_t now)
+{
+    if (seq > custody->committed_seq)
+        custody->committed_seq = seq;
+    while (!list_empty(&custody->pending)) {
+        struct pending *pending = list_item(custody->pending.next, struct pending, link);
+        if (pending->seq > seq)
+            return;
+        list_remove(&pending->link);
+        finish(custody, pending, now);
+    }
+}

@@ -1,0 +1,137 @@
+/* custody_state - what the files of custody share (cluster/custody*.c only) */
+#ifndef CLUSTER_CUSTODY_STATE_H
+#define CLUSTER_CUSTODY_STATE_H
+
+#include "cluster/custody.h"
+
+/* Bytes of MOVEs under way to one spool at most (a single larger message goes alone). */
+#define MOVE_CREDIT (4u << 20)
+#define MOVE_ASK_AGAIN USEC_SEC
+#define MOVE_ASK_LATEST (16 * USEC_SEC)
+#define SETTLED_ASK_AGAIN (2 * USEC_SEC)
+/* INJECTs refused by this incarnation that are remembered. */
+#define CUSTODY_MAX_REFUSED 65536
+
+/* What happens once a frame is on the disk. */
+enum pending_kind {
+    PENDING_TAKEN,
+    PENDING_ANSWER,
+    PENDING_INTENT,
+    PENDING_MOVED,
+    PENDING_TOLD,
+    PENDING_RESTATED
+};
+
+struct pending {
+    struct list link;
+    uint64_t seq;
+    enum pending_kind kind;
+    struct held *held;
+    struct bus_msg *answer;  /* TAKEN, ANSWER: goes out then */
+    char *detail;            /* TOLD */
+    uint64_t old_seq;        /* TAKEN, RESTATED: base record to release, or 0 */
+    struct move *move;       /* INTENT */
+    struct bus_msg *settled; /* MOVED: tells the target */
+};
+
+/* Another spool that we move to: its byte credit and the moves that wait for some. */
+struct peer {
+    char name[MEMBER_ID_SIZE];
+    uint64_t in_flight;
+    struct list waiting; /* struct move, not sent yet */
+};
+
+/* Deliveries of one message on their way to one spool: asked again until each is answered. */
+struct move {
+    struct list link;    /* in peer->waiting, or unlinked */
+    struct list sibling; /* in held->moves */
+    struct heap_node timer;
+    bool started; /* has its credit */
+    struct held *held;
+    struct peer *peer;
+    struct blob *body; /* held while it is under way */
+    uint64_t credit;   /* taken from the peer's */
+    usec_t interval;
+    uint32_t count;
+    struct leaving {
+        struct delivery *delivery;
+        uint32_t hop; /* asked for */
+    } leaving[];
+};
+
+struct refusal {
+    struct list link;
+    struct mail_id id;
+    usec_t at;
+};
+
+struct custody {
+    char member[MEMBER_ID_SIZE], spool[MEMBER_ID_SIZE];
+    uint64_t incarnation, last_seq, committed_seq;
+    struct custody_ports ports;
+    struct map messages; /* id -> struct held */
+    struct map peers;    /* spool -> struct peer */
+    struct map refused;  /* id -> struct refusal */
+    struct list refusals;
+    struct list age;     /* struct held by base_seq */
+    struct list pending; /* by seq */
+    struct heap moves, forgets, askings;
+    struct list body_waiters; /* struct body_wait */
+    uint64_t *stale;          /* base frames that the replay found restated */
+    size_t stale_count;
+};
+
+/* Restatements and moves that wait for a body to be read. */
+struct body_wait {
+    struct list link;
+    struct held *held;
+    struct move *move; /* null = a restatement */
+};
+
+/* custody.c */
+struct held *held_new(struct custody *custody, struct mail *mail);
+struct delivery *held_add_delivery(struct held *held, uint32_t index);
+struct delivery *held_delivery(struct held *held, uint32_t index);
+void held_set_base(struct custody *custody, struct held *held, uint64_t seq);
+/* The only writer of a delivery's state; keeps held->open right. */
+void delivery_set_state(struct delivery *delivery, enum custody_state state);
+struct peer *custody_peer(struct custody *custody, const char *spool);
+void custody_final_check(struct custody *custody, struct held *held, usec_t now);
+
+/* custody_log.c */
+/* Fills an item from a delivery's present state. */
+void item_of(const struct delivery *delivery, struct record_item *item);
+/* Restates the whole message as a base record, with its body (null: it has none here). */
+uint64_t log_hold(struct custody *custody, struct held *held, struct blob *body, usec_t now);
+/* Logs a fact about these deliveries as they are now; a HOLD carries the mail too, but no body. */
+uint64_t log_fact(struct custody *custody, enum record_kind kind, struct held *held,
+    struct delivery *const *deliveries, uint32_t count, const char *detail, usec_t now);
+/* Remembers what to do when frame `seq`, the newest, is on the disk; then tell custody_pended(). */
+struct pending *custody_pend(
+    struct custody *custody, enum pending_kind kind, uint64_t seq, struct held *held);
+void custody_pended(struct custody *custody, struct pending *pending, usec_t now);
+
+/* custody_take.c: what comes in */
+void custody_take_inject(struct custody *custody, const struct bus_msg *msg, bool room, usec_t now);
+void custody_take_move(struct custody *custody, const struct bus_msg *msg, bool room, usec_t now);
+
+/* custody_move.c: what goes out */
+void move_start(struct custody *custody, struct move *move, usec_t now);
+void move_answered(struct custody *custody, const struct bus_msg *msg, usec_t now);
+void move_resume(struct custody *custody, struct held *held, usec_t now);
+void move_tick(struct custody *custody, usec_t now);
+void move_body(struct custody *custody, struct move *move, struct blob *body, usec_t now);
+void move_free(struct custody *custody, struct move *move);
+
+/* custody_replay.c */
+void restate_with(struct custody *custody, struct held *held, struct blob *body, usec_t now);
+/* Asks for the body, for this move or (null) a restatement. */
+void want_body(struct custody *custody, struct held *held, struct move *move);
+
+/* custody_settle.c */
+void settle_answer(struct custody *custody, const struct bus_msg *msg);
+void settle_heard(struct custody *custody, const struct bus_msg *msg, usec_t now);
+void settle_ask_later(struct custody *custody, struct held *held, usec_t now);
+void settle_tick(struct custody *custody, usec_t now);
+
+#endif

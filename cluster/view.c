@@ -1,0 +1,105 @@
+/* view - see view.h */
+#include "cluster/view.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/panic.h"
+
+struct view *view_new(uint64_t epoch)
+{
+    struct view *view = xcalloc(1, sizeof *view);
+    atomic_init(&view->holders, 1);
+    view->epoch = epoch;
+    return view;
+}
+
+struct view *view_hold(struct view *view)
+{
+    atomic_fetch_add_explicit(&view->holders, 1, memory_order_relaxed);
+    return view;
+}
+
+static void source_clear(struct view_source *source)
+{
+    for (size_t i = 0; i < source->pool_count; i++)
+        free(source->pools[i]);
+    free(source->pools);
+    free(source->address);
+    free(source->helo);
+}
+
+static void view_free(struct view *view)
+{
+    for (size_t i = 0; i < view->node_count; i++) {
+        for (size_t j = 0; j < view->nodes[i].source_count; j++)
+            source_clear(&view->nodes[i].sources[j]);
+        free(view->nodes[i].sources);
+    }
+    free(view->nodes);
+    free(view);
+}
+
+void view_drop(struct view **view)
+{
+    struct view *v = *view;
+    *view = NULL;
+    if (v == NULL)
+        return;
+    unsigned before = atomic_fetch_sub_explicit(&v->holders, 1, memory_order_acq_rel);
+    must(before > 0);
+    if (before == 1)
+        view_free(v);
+}
+
+struct view_node *view_add_node(
+    struct view *view, const char *id, const char *spool, uint64_t incarnation, uint32_t weight)
+{
+    must(view->node_count < VIEW_MAX_NODES);
+    view->nodes = xrealloc(view->nodes, (view->node_count + 1) * sizeof *view->nodes);
+    struct view_node *node = &view->nodes[view->node_count++];
+    *node = (struct view_node){.incarnation = incarnation, .weight = weight};
+    snprintf(node->id, sizeof node->id, "%s", id);
+    snprintf(node->spool, sizeof node->spool, "%s", spool);
+    return node;
+}
+
+void view_add_source(struct view_node *node, const char *address, const char *helo, const char *const *pools,
+    size_t pool_count)
+{
+    node->sources = xrealloc(node->sources, (node->source_count + 1) * sizeof *node->sources);
+    struct view_source *source = &node->sources[node->source_count++];
+    source->address = xstrdup(address);
+    source->helo = xstrdup(helo);
+    source->pools = xcalloc(pool_count, sizeof *source->pools);
+    source->pool_count = pool_count;
+    for (size_t i = 0; i < pool_count; i++)
+        source->pools[i] = xstrdup(pools[i]);
+}
+
+const struct view_node *view_node(const struct view *view, const char *id)
+{
+    for (size_t i = 0; i < view->node_count; i++)
+        if (strcmp(view->nodes[i].id, id) == 0)
+            return &view->nodes[i];
+    return NULL;
+}
+
+const struct view_node *view_spool(const struct view *view, const char *spool)
+{
+    for (size_t i = 0; i < view->node_count; i++)
+        if (strcmp(view->nodes[i].spool, spool) == 0)
+            return &view->nodes[i];
+    return NULL;
+}
+
+bool view_node_has_pool(const struct view_node *node, const char *pool)
+{
+    for (size_t i = 0; i < node->source_count; i++)
+        for (size_t j = 0; j < node->sources[i].pool_count; j++)
+            if (strcmp(node->sources[i].pools[j], pool) == 0)
+                return true;
+    return false;
+}
