@@ -1,0 +1,154 @@
+/* tls_context_ossl - contexts of tls_ossl.h: versions, certificates, remembered sessions */
+#include <openssl/err.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/panic.h"
+#include "base/tls_inside_ossl.h"
+
+int tls_reason(struct error *error, const char *what)
+{
+    unsigned long code = ERR_get_error();
+    const char *reason = code == 0 ? NULL : ERR_reason_error_string(code);
+    if (reason != NULL)
+        error_set(error, "%s: %s", what, reason);
+    else if (code != 0)
+        error_set(error, "%s: OpenSSL error %lx", what, code);
+    else
+        error_set(error, "%s", what);
+    ERR_clear_error();
+    return -1;
+}
+
+/* The session that a host gave us last. */
+struct remembered {
+    SSL_SESSION *session;
+    char host[];
+};
+
+SSL_SESSION *tls_context_remembered(const struct tls_context *context, const char *host)
+{
+    const struct remembered *found = host[0] == '\0' ? NULL : map_get_text(&context->remembered, host);
+    return found == NULL ? NULL : found->session;
+}
+
+void tls_context_forget(struct tls_context *context, const char *host)
+{
+    struct remembered *old = map_remove_text(&context->remembered, host);
+    if (old == NULL)
+        return;
+    SSL_SESSION_free(old->session);
+    free(old);
+}
+
+static void forget_oldest(struct tls_context *context)
+{
+    struct map_entry *at = NULL;
+    const struct remembered *oldest = map_next(&context->remembered, &at);
+    must(oldest != NULL);
+    tls_context_forget(context, oldest->host);
+}
+
+/* OpenSSL calls this with every ticket (RFC 8446 section 4.6.1: there may be several); the last one wins.
+ * Returning 1 keeps the reference we were given. */
+static int remember(SSL *ssl, SSL_SESSION *session)
+{
+    struct tls_context *context = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    struct tls_session *owner = SSL_get_app_data(ssl);
+    const char *host = context == NULL || owner == NULL ? "" : tls_session_host(owner);
+    if (host[0] == '\0')
+        return 0;
+    tls_context_forget(context, host);
+    if (map_count(&context->remembered) >= TLS_MAX_REMEMBERED)
+        forget_oldest(context);
+    size_t len = strlen(host);
+    struct remembered *fresh = xmalloc(sizeof *fresh + len + 1);
+    fresh->session = session;
+    memcpy(fresh->host, host, len + 1);
+    map_set_text(&context->remembered, host, fresh);
+    return 1;
+}
+
+static struct tls_context *context_new(const SSL_METHOD *method, bool server, struct error *error)
+{
+    ERR_clear_error();
+    SSL_CTX *ssl = SSL_CTX_new(method);
+    if (ssl == NULL) {
+        tls_reason(error, "OpenSSL cannot make a TLS context");
+        return NULL;
+    }
+    struct tls_context *context = xcalloc(1, sizeof *context);
+    context->ssl = ssl;
+    context->server = server;
+    SSL_CTX_set_app_data(ssl, context);
+    SSL_CTX_set_min_proto_version(ssl, TLS1_2_VERSION);
+    SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+    SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
+    return context;
+}
+
+struct tls_context *tls_context_client(struct error *error)
+{
+    struct tls_context *context = context_new(TLS_client_method(), false, error);
+    if (context == NULL)
+        return NULL;
+    /* A receiver with a short key is still better under TLS than in clear (RFC 7435 section 3); anonymous
+     * and null ciphers stay out of the list. */
+    SSL_CTX_set_security_level(context->ssl, 0);
+    SSL_CTX_set_cipher_list(context->ssl, "DEFAULT");
+    SSL_CTX_set_verify(context->ssl, SSL_VERIFY_NONE, NULL);
+    /* A machine without roots verifies nothing; that is told by tls_session_verified. */
+    SSL_CTX_set_default_verify_paths(context->ssl);
+    SSL_CTX_set_session_cache_mode(context->ssl, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(context->ssl, remember);
+    ERR_clear_error();
+    return context;
+}
+
+static int load_certificate(SSL_CTX *ssl, const char *cert_file, const char *key_file, struct error *error)
+{
+    if (SSL_CTX_use_certificate_chain_file(ssl, cert_file) != 1) {
+        tls_reason(error, "no certificate chain in PEM form could be read");
+        return error_prefix(error, "tls_cert %s", cert_file);
+    }
+    if (SSL_CTX_use_PrivateKey_file(ssl, key_file, SSL_FILETYPE_PEM) != 1) {
+        tls_reason(error, "no private key in PEM form could be read");
+        return error_prefix(error, "tls_key %s", key_file);
+    }
+    if (SSL_CTX_check_private_key(ssl) != 1) {
+        tls_reason(error, "the key does not belong to the certificate");
+        return error_prefix(error, "tls_key %s, tls_cert %s", key_file, cert_file);
+    }
+    return 0;
+}
+
+struct tls_context *tls_context_server(const char *cert_file, const char *key_file, struct error *error)
+{
+    static const unsigned char name[] = "todoku";
+    struct tls_context *context = context_new(TLS_server_method(), true, error);
+    if (context == NULL)
+        return NULL;
+    SSL_CTX_set_session_id_context(context->ssl, name, sizeof name - 1);
+    if (load_certificate(context->ssl, cert_file, key_file, error) != 0)
+        tls_context_free(&context);
+    return context;
+}
+
+void tls_context_free(struct tls_context **context)
+{
+    struct tls_context *c = *context;
+    *context = NULL;
+    if (c == NULL)
+        return;
+    /* Sessions may outlive us: they find no context any more. */
+    SSL_CTX_set_app_data(c->ssl, NULL);
+    struct map_entry *at = NULL;
+    for (struct remembered *each; (each = map_next(&c->remembered, &at)) != NULL;) {
+        SSL_SESSION_free(each->session);
+        free(each);
+    }
+    map_free(&c->remembered);
+    SSL_CTX_free(c->ssl);
+    free(c);
+}

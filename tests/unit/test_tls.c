@@ -1,0 +1,284 @@
+/* Both ends of TLS in memory: what one writes the other reads, whatever the pieces are. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "base/tls_ossl.h"
+#include "tests/unit/certificate_ossl.h"
+
+#define NAME "mx.receiver.example"
+
+static char folder[64], cert[80], key[80];
+
+struct pair {
+    struct tls_context *client_context, *server_context;
+    struct tls_session *client, *server;
+    struct buffer to_server, to_client, at_server, at_client;
+};
+
+static void meet(struct pair *pair, const char *host)
+{
+    pair->client = tls_session_new(pair->client_context, host);
+    pair->server = tls_session_new(pair->server_context, NULL);
+    assert_int_equal(
+        tls_session_receive(pair->client, "", 0, &pair->at_client, &pair->to_server), TLS_HANDSHAKE);
+}
+
+static void part(struct pair *pair)
+{
+    tls_session_free(&pair->client);
+    tls_session_free(&pair->server);
+    buffer_free(&pair->to_server);
+    buffer_free(&pair->to_client);
+    buffer_free(&pair->at_server);
+    buffer_free(&pair->at_client);
+}
+
+/* Carries at most `piece` bytes at a time each way until nothing moves. */
+static void carry(struct pair *pair, size_t piece)
+{
+    for (int i = 0; i < 100000; i++) {
+        size_t up = buffer_len(&pair->to_server), down = buffer_len(&pair->to_client);
+        if (up + down == 0)
+            return;
+        up = up < piece ? up : piece;
+        down = down < piece ? down : piece;
+        if (up > 0)
+            tls_session_receive(
+                pair->server, buffer_bytes(&pair->to_server), up, &pair->at_server, &pair->to_client);
+        buffer_eat(&pair->to_server, up);
+        if (down > 0)
+            tls_session_receive(
+                pair->client, buffer_bytes(&pair->to_client), down, &pair->at_client, &pair->to_server);
+        buffer_eat(&pair->to_client, down);
+    }
+    fail_msg("the talk does not end");
+}
+
+static struct pair contexts(void)
+{
+    struct error error = {0};
+    struct pair pair = {0};
+    pair.client_context = tls_context_client(&error);
+    assert_non_null(pair.client_context);
+    pair.server_context = tls_context_server(cert, key, &error);
+    assert_string_equal(error.text, "");
+    assert_non_null(pair.server_context);
+    return pair;
+}
+
+static void contexts_free(struct pair *pair)
+{
+    tls_context_free(&pair->client_context);
+    tls_context_free(&pair->server_context);
+}
+
+static void bytes_arrive_whole_in_any_pieces(void **state)
+{
+    (void)state;
+    static const size_t pieces[] = {1, 7, 1000, 1 << 20};
+    struct pair pair = contexts();
+    size_t len = 200000;
+    char *sent = xmalloc(len);
+    for (size_t i = 0; i < len; i++)
+        sent[i] = (char)(i * 31);
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+        meet(&pair, NAME);
+        carry(&pair, pieces[i]);
+        assert_int_equal(tls_session_status(pair.client), TLS_UP);
+        assert_int_equal(tls_session_status(pair.server), TLS_UP);
+        assert_int_equal(strncmp(tls_session_detail(pair.client), "TLSv1.3 TLS_", 12), 0);
+        size_t n = pieces[i] == 1 ? 20000 : len;
+        assert_int_equal(tls_session_send(pair.client, sent, n, &pair.to_server), 0);
+        assert_int_equal(tls_session_send(pair.server, "250 ok\r\n", 8, &pair.to_client), 0);
+        carry(&pair, pieces[i]);
+        assert_int_equal(buffer_len(&pair.at_server), n);
+        assert_memory_equal(buffer_bytes(&pair.at_server), sent, n);
+        assert_string_equal(buffer_text(&pair.at_client), "250 ok\r\n");
+        part(&pair);
+    }
+    free(sent);
+    contexts_free(&pair);
+}
+
+static void a_certificate_is_verified_but_never_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *roots, *host;
+        bool verified;
+    } rows[] = {
+        {"/nonexistent", NAME, false},
+        {cert, NAME, true},
+        {cert, "other.example", false},
+        {cert, "127.0.0.1", true},
+        {cert, "127.0.0.2", false},
+        {cert, "", false},
+        {cert, NULL, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        setenv("SSL_CERT_FILE", rows[i].roots, 1);
+        setenv("SSL_CERT_DIR", "/nonexistent", 1);
+        struct pair pair = contexts();
+        meet(&pair, rows[i].host);
+        assert_false(tls_session_verified(pair.client));
+        carry(&pair, 1 << 20);
+        assert_int_equal(tls_session_status(pair.client), TLS_UP);
+        assert_int_equal(tls_session_verified(pair.client), rows[i].verified);
+        part(&pair);
+        contexts_free(&pair);
+    }
+    unsetenv("SSL_CERT_FILE");
+    unsetenv("SSL_CERT_DIR");
+}
+
+static void a_host_is_remembered(void **state)
+{
+    (void)state;
+    struct pair pair = contexts();
+    for (int round = 0; round < 3; round++) {
+        meet(&pair, NAME);
+        carry(&pair, 1 << 20);
+        assert_int_equal(tls_session_resumed(pair.client), round > 0);
+        assert_int_equal(tls_session_resumed(pair.server), round > 0);
+        part(&pair);
+    }
+    meet(&pair, "another.example");
+    carry(&pair, 1 << 20);
+    assert_false(tls_session_resumed(pair.client));
+    part(&pair);
+    contexts_free(&pair);
+}
+
+static void memory_of_hosts_is_bounded(void **state)
+{
+    (void)state;
+    struct pair pair = contexts();
+    char host[40];
+    for (int i = 0; i < TLS_MAX_REMEMBERED + 1; i++) {
+        snprintf(host, sizeof host, "mx%d.example", i);
+        meet(&pair, host);
+        carry(&pair, 1 << 20);
+        part(&pair);
+    }
+    meet(&pair, "mx0.example");
+    carry(&pair, 1 << 20);
+    assert_false(tls_session_resumed(pair.client));
+    part(&pair);
+    meet(&pair, host);
+    carry(&pair, 1 << 20);
+    assert_true(tls_session_resumed(pair.client));
+    part(&pair);
+    contexts_free(&pair);
+}
+
+static void a_close_is_told(void **state)
+{
+    (void)state;
+    struct pair pair = contexts();
+    meet(&pair, NAME);
+    carry(&pair, 1 << 20);
+    assert_int_equal(tls_session_send(pair.client, "QUIT\r\n", 6, &pair.to_server), 0);
+    tls_session_close(pair.client, &pair.to_server);
+    assert_int_equal(tls_session_send(pair.client, "x", 1, &pair.to_server), -1);
+    carry(&pair, 1 << 20);
+    assert_string_equal(buffer_text(&pair.at_server), "QUIT\r\n");
+    assert_int_equal(tls_session_status(pair.server), TLS_CLOSED);
+    part(&pair);
+    contexts_free(&pair);
+}
+
+static void what_is_no_tls_breaks_with_a_reason(void **state)
+{
+    (void)state;
+    struct pair pair = contexts();
+    meet(&pair, NAME);
+    assert_int_equal(tls_session_send(pair.client, "early", 5, &pair.to_server), -1);
+    assert_int_equal(
+        tls_session_receive(pair.client, "454 TLS not available\r\n", 23, &pair.at_client, &pair.to_server),
+        TLS_BROKEN);
+    assert_non_null(strstr(tls_session_error(pair.client), "TLS handshake failed: "));
+    assert_int_equal(buffer_len(&pair.at_client), 0);
+    part(&pair);
+
+    meet(&pair, NAME);
+    carry(&pair, 1 << 20);
+    assert_int_equal(tls_session_send(pair.client, "hello", 5, &pair.to_server), 0);
+    buffer_bytes(&pair.to_server)[12] ^= 1;
+    carry(&pair, 1 << 20);
+    assert_int_equal(tls_session_status(pair.server), TLS_BROKEN);
+    assert_int_equal(buffer_len(&pair.at_server), 0);
+    part(&pair);
+    contexts_free(&pair);
+}
+
+static void a_context_may_go_before_its_sessions(void **state)
+{
+    (void)state;
+    struct pair pair = contexts();
+    meet(&pair, NAME);
+    contexts_free(&pair);
+    carry(&pair, 1 << 20);
+    assert_int_equal(tls_session_status(pair.client), TLS_UP);
+    part(&pair);
+}
+
+static void bad_files_are_named(void **state)
+{
+    (void)state;
+    struct error error = {0};
+    assert_null(tls_context_server("/nonexistent.pem", key, &error));
+    assert_non_null(strstr(error.text, "tls_cert /nonexistent.pem: "));
+    assert_null(tls_context_server(cert, cert, &error));
+    assert_non_null(strstr(error.text, "tls_key "));
+    char other_cert[80], other_key[80];
+    snprintf(other_cert, sizeof other_cert, "%s/other.pem", folder);
+    snprintf(other_key, sizeof other_key, "%s/other.key", folder);
+    assert_int_equal(certificate_make(NAME, other_cert, other_key), 0);
+    assert_null(tls_context_server(cert, other_key, &error));
+    assert_non_null(strstr(error.text, other_key));
+    unlink(other_cert);
+    unlink(other_key);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    strcpy(folder, "/tmp/todoku-tls-XXXXXX");
+    if (mkdtemp(folder) == NULL)
+        return -1;
+    snprintf(cert, sizeof cert, "%s/cert.pem", folder);
+    snprintf(key, sizeof key, "%s/key.pem", folder);
+    return certificate_make(NAME, cert, key);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    unlink(cert);
+    unlink(key);
+    return rmdir(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bytes_arrive_whole_in_any_pieces),
+        cmocka_unit_test(a_certificate_is_verified_but_never_refused),
+        cmocka_unit_test(a_host_is_remembered),
+        cmocka_unit_test(memory_of_hosts_is_bounded),
+        cmocka_unit_test(a_close_is_told),
+        cmocka_unit_test(what_is_no_tls_breaks_with_a_reason),
+        cmocka_unit_test(a_context_may_go_before_its_sessions),
+        cmocka_unit_test(bad_files_are_named),
+    };
+    return cmocka_run_group_tests_name("tls", tests, set_up, tear_down);
+}
