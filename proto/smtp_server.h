@@ -11,8 +11,10 @@
  * are fine; input behind the final dot waits (smtp_server_wants_input() is false) until the owner has
  * answered. Refused recipients and oversized messages never hold memory: data beyond max_size is dropped
  * while it is read, answered 552 5.3.4 after the dot (or at MAIL when SIZE= says so). More than
- * max_recipients: 452 4.5.3. After 20 errors in a session: 421 4.7.0. Idle or slow: 421 4.4.2 after
- * command_timeout / data_timeout.
+ * max_recipients: 452 4.5.3. After 20 errors without a message answered by 250 between them: 421 4.7.0; more
+ * than 100 NOOP, RSET, EHLO ... without a message are errors too. Idle or slow: 421 4.4.2 after
+ * command_timeout, and when less than 16 KiB of data come within data_timeout. A client that pipelines on and
+ * on without reading is dropped at 1 MiB of output: the owner stops feeding while output waits.
  * Without a login and without trust, MAIL FROM is answered 530 5.7.0: never an open relay. AUTH PLAIN and
  * LOGIN only under TLS or from loopback (allow_plain_auth), else not offered and 538 5.7.11.
  *
@@ -72,7 +74,8 @@ struct smtp_server *smtp_server_new(
 void smtp_server_free(struct smtp_server **server);
 
 /* Takes as much of the input as it wants; returns how much. What is left must be given again after the next
- * answer. */
+ * answer. Whatever arrives between START_TLS and smtp_server_tls_done in plaintext must be given too: it ends
+ * the session. */
 size_t smtp_server_receive(struct smtp_server *server, const char *bytes, size_t len, usec_t now);
 bool smtp_server_wants_input(const struct smtp_server *server);
 void smtp_server_tick(struct smtp_server *server, usec_t now);
