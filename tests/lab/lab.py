@@ -79,7 +79,7 @@ class Lab:
         """Hand one message to Todoku over SMTP; its reply after the dot (or the first refusal)."""
         with Smtp(*t.smtp) as smtp:
             smtp.hello()
-            return smtp.send(sender, list(rcpts), message or mail(subject, **options))[0]
+            return smtp.send(sender, list(rcpts), message or mail(subject, sender=sender or SENDER, **options))[0]
 
 
 def queue_id(reply):

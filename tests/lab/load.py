@@ -18,6 +18,7 @@ import bisect
 import collections
 import random
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -183,6 +184,18 @@ class Smtp:
         text = self.ask(f"EHLO {name}")
         self.capabilities = sorted(line[4:] for line in text.splitlines())
         return text
+
+    def starttls(self):
+        """Encrypt, without looking at the certificate (that is what opportunistic TLS does), and say EHLO again."""
+        answer = self.ask("STARTTLS")
+        if not answer.startswith("220"):
+            raise LabError(f"STARTTLS refused: {answer}")
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        self.file.close()
+        self.socket = context.wrap_socket(self.socket)
+        self.file = self.socket.makefile("rb", 65536)
+        return self.hello()
 
     def send(self, sender, rcpts, stuffed, params=""):
         """One transaction, pipelined where the server offers it (RFC 2920). (reply after the dot, [(recipient, refusal)]). `stuffed` ends in CRLF."""

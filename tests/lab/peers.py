@@ -43,6 +43,7 @@ opensmtpq:x:4105:
 labmail:x:4110:
 """
 LABMAIL = 4110
+MAIL = "/var/labmail"  # where a peer keeps its maildirs, in its own view of /var
 
 
 def _run(argv, seconds, cwd=None):
@@ -151,7 +152,7 @@ class Peers:
 
 
 def certificate(folder, name):
-    """A self-signed P-256 certificate; (certificate, key). What most of the world's MTAs show on port 25."""
+    """A self-signed certificate; (certificate, key). What most of the world's MTAs show on port 25."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     cert, key = folder / "cert.pem", folder / "key.pem"
@@ -167,6 +168,7 @@ class Peer(Daemon):
     """A peer with STARTTLS and maildirs. `domains`: it accepts any recipient in these."""
 
     kind = ""
+    says_tls = ""  # how its log tells of an encrypted connection
 
     def __init__(self, peers, work, address, port, domains=(), name=None, before=None, **options):
         name = name or self.kind
@@ -174,12 +176,9 @@ class Peer(Daemon):
         peers.fetch(self.kind)
         self.dir = Path(work).resolve() / name
         shutil.rmtree(self.dir, ignore_errors=True)
-        self.mail = self.dir / "mail"
+        self.mail = self.dir / "var" / "labmail"  # what the peer sees as MAIL
         self.mail.mkdir(parents=True)
         os.chown(self.mail, LABMAIL, LABMAIL)
-        for up in (self.mail, *self.mail.parents):  # the peer's own user must get there
-            if up.stat().st_mode & 0o005 != 0o005:
-                up.chmod(up.stat().st_mode | 0o005)
         self.cert, self.key = certificate(self.dir / "tls", f"{self.kind}.test")
         self.etc = self.dir / "etc"
         self.etc.mkdir()
@@ -220,6 +219,7 @@ class Postfix(Peer):
     """options: relayhost="[127.0.0.1]:2525", spool=DIR (a real disk for benchmarks), more={main.cf parameter: value}"""
 
     kind = "postfix"
+    says_tls = "TLS connection established from"
 
     def configure(self):
         etc = self.etc / "postfix"
@@ -232,7 +232,7 @@ class Postfix(Peer):
             "local_recipient_maps": "", "alias_maps": "", "smtpd_tls_security_level": "may", "smtpd_tls_cert_file": self.cert,
             "smtpd_tls_key_file": self.key, "smtpd_tls_loglevel": "1", "smtp_tls_security_level": "may", "smtp_tls_loglevel": "1",
             "smtpd_tls_session_cache_database": "", "smtp_tls_session_cache_database": "", "message_size_limit": "52428800", "mailbox_size_limit": "0", "virtual_mailbox_limit": "0",
-            "virtual_mailbox_domains": " ".join(self.domains), "virtual_mailbox_base": self.mail, "virtual_mailbox_maps": "static:all/",
+            "virtual_mailbox_domains": " ".join(self.domains), "virtual_mailbox_base": MAIL, "virtual_mailbox_maps": "static:all/",
             "virtual_uid_maps": f"static:{LABMAIL}", "virtual_gid_maps": f"static:{LABMAIL}", "virtual_minimum_uid": "100",
             "smtpd_recipient_restrictions": "permit_mynetworks,reject_unauth_destination", "append_dot_mydomain": "no",
             "smtp_host_lookup": "native", "smtpd_peername_lookup": "no", "relayhost": self.options.get("relayhost", ""),
@@ -261,6 +261,7 @@ class Postfix(Peer):
 
 class Exim(Peer):
     kind = "exim"
+    says_tls = " X=TLS"
 
     def configure(self):
         etc = self.etc / "exim4"
@@ -271,10 +272,10 @@ domainlist ours = {" : ".join(self.domains)}
 local_interfaces = <; {self.address}.{self.port}
 daemon_smtp_ports = {self.port}
 tls_advertise_hosts = *
-tls_certificate = {self.dir}/etc/exim4/cert.pem
-tls_privatekey = {self.dir}/etc/exim4/key.pem
+tls_certificate = /etc/exim4/cert.pem
+tls_privatekey = /etc/exim4/key.pem
 log_selector = +tls_cipher +received_recipients
-log_file_path = {self.dir}/exim-%slog
+log_file_path = /var/log/exim4/%slog
 acl_smtp_rcpt = accept_ours
 acl_smtp_data = accept_all
 host_lookup =
@@ -295,7 +296,7 @@ all:
 begin transports
 maildir:
   driver = appendfile
-  directory = {self.mail}/all
+  directory = {MAIL}/all
   maildir_format
   create_directory
   user = labmail
@@ -304,17 +305,20 @@ maildir:
         for source, name in ((self.cert, "cert.pem"), (self.key, "key.pem")):
             shutil.copy(source, etc / name)
             os.chown(etc / name, 4103, 4103)
-        os.chown(self.dir, 4103, 4103)
         setup = "mkdir -p /var/spool/exim4/input /var/spool/exim4/db /var/spool/exim4/msglog /var/log/exim4\nchown -R Debian-exim:Debian-exim /var/spool/exim4 /var/log/exim4"
         return "/usr/sbin/exim4 -bdf -q1m", setup
 
     def text(self):
-        main = self.dir / "exim-mainlog"
+        main = self.dir / "var/log/exim4/mainlog"
         return super().text() + (main.read_text(errors="replace") if main.exists() else "")
 
 
 class OpenSmtpd(Peer):
+    """Debian 12's 6.8.0p2 offers STARTTLS and then fails every handshake, as it can't work with OpenSSL 3 (its issues 1171
+    and 1239). So it is the real case of a receiver whose TLS is broken: opportunistic TLS must still deliver."""
+
     kind = "opensmtpd"
+    says_tls = "smtp tls ciphers=TLS"
 
     def configure(self):
         (self.etc / "smtpd.conf").write_text(f"""\
@@ -323,7 +327,7 @@ pki lab key "{self.key}"
 table ours {{ {", ".join(self.domains)} }}
 table users {{ "@" = "labmail" }}
 listen on {self.address} port {self.port} tls pki lab hostname opensmtpd.test
-action keep maildir "{self.mail}/all" virtual <users>
+action keep maildir "{MAIL}/all" virtual <users>
 match from any for domain <ours> action keep
 match from any for any reject
 """)

@@ -1,4 +1,5 @@
 """Everything that comes in wrong: config, disk, names, receivers, clients. A clear answer each time, and no other mail suffers."""
+import contextlib
 import json
 import re
 import socket
@@ -177,8 +178,9 @@ def test_bad_receivers(lab):
     t = lab.todoku(more={"delivery": {"timeouts": short, "retry": ["30s"]}})
     for name, _ in TROUBLES:
         check(lab.send(t, f"bob@{name}.test", subject=name).startswith("250"), f"{name}: not accepted")
-    load = Load([HEALTHY, "d002.test"], SENDER, 100).run(*t.smtp)
-    sink.wait_count(100, 10, alive=t.daemon)
+    healthy = Load([HEALTHY, "d002.test"], SENDER, 100).run(*t.smtp)
+    until("the healthy mail", lambda: {k[0] for k in sink.by_key()} >= set(healthy.accepted), 10, alive=t.daemon)
+    check(len(healthy.accepted) == 100, f"accepted {len(healthy.accepted)} of 100")
     fine = {"close-second"}                     # the first message of a connection is taken
     maybe = {"tls-garbage", "tls-inject", "tls-hang"}  # opportunistic TLS may fall back to clear text on a new connection
     until("a verdict for each", lambda: len({e["to"] for e in t.events() if e["event"] in ("deferred", "bounced", "delivered")
@@ -238,7 +240,7 @@ def test_smtp_refusals(lab):
 
     refused(r"550 5\.7\.", mail(sender="ceo@elsewhere.test"), "From of another domain")
     refused(r"55\d 5\.7\.", mail(), "MAIL FROM of another domain", sender="ceo@elsewhere.test")
-    refused(r"550 5\.6\.0 .*\b9\b", mail(body="x" * 1200 + "\r\n"), "line 9 of 1,200 octets")
+    refused(r"550 5\.6\.0 .*\b8\b", mail(body="x" * 1200 + "\r\n"), "line 8 of 1,200 octets")
     refused(r"552 5\.3\.4", mail(body="x" * 70 + "\r\n", extra="X-Pad: 1\r\n") + b"y" * 70 + b"\r\n" * 60000, "120 kB")
     refused(r"552 5\.3\.4", mail(), "SIZE=200000", params=" SIZE=200000")
     refused(r"5\d\d 5\.\d+\.\d+ ", mail().replace(b"Hello.\r\n", b"Hel\nlo.\r\n"), "a bare LF")
@@ -301,7 +303,13 @@ def test_starttls_injection(lab):
     smtp = Smtp(*t.smtp, seconds=5)
     check("STARTTLS" in smtp.hello(), "no STARTTLS offered")
     smtp.say(b"STARTTLS\r\nNOOP injected\r\n")
-    check(smtp.reply().startswith("220"), "STARTTLS was refused")
+    smtp.socket.settimeout(0.5)
+    clear = b""
+    with contextlib.suppress(TimeoutError):
+        while chunk := smtp.socket.recv(4096):
+            clear += chunk
+    check(clear.startswith(b"220 ") and clear.count(b"\r\n") == 1, f"answered in clear text: {clear!r}")
+    smtp.socket.settimeout(5)
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:

@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import socket
 import time
 
 from daemon import Skip, until
@@ -22,6 +23,9 @@ def test_drop_to_user(lab):
     import pwd
     nobody = pwd.getpwnam("nobody")
     sink = lab.sink()
+    closed = [str(p) for p in lab.work.parents if not p.stat().st_mode & 0o001]
+    if closed:
+        raise Skip(f"nobody may not enter {closed[-1]}")
     t = lab.todoku(start=False, more={"user": "nobody"})
     t.data.mkdir()
     os.chown(t.data, nobody.pw_uid, nobody.pw_gid)
@@ -44,8 +48,7 @@ def test_reload(lab):
     sink = lab.sink()
     t = lab.todoku()
     load = Load(["d001.test", "d002.test", "d003.test"], SENDER, 1000, prefix="r").run(*t.smtp)
-    check("other.test" not in lab.send(t, "x@d001.test", sender="ceo@other.test") and
-          not lab.send(t, "x@d001.test", sender="ceo@other.test").startswith("250"), "other.test was allowed before the reload")
+    check(not lab.send(t, "x@d001.test", sender="ceo@other.test").startswith("250"), "other.test was allowed before the reload")
     t.write_config({"tenants": [{"id": "acme", "pools": ["a"], "domains": ["sender.test", "other.test"]}]})
     t.reload()
     second = Load(["d001.test", "d002.test", "d003.test"], SENDER, 1000, prefix="t").run(*t.smtp)
@@ -93,7 +96,7 @@ def test_commands(lab):
     sink = lab.sink()
     t = lab.todoku(sources=TWO_POOLS)
     id_ = queue_id(lab.send(t, "bob@d001.test", "fail550@d002.test"))
-    queue_id(lab.send(t, "later@down-here.noaddr.test"))
+    queue_id(lab.send(t, "defer451.later@d004.test"))
     sink.wait_count(1, 10, alive=t.daemon)
     t.wait_event(event="bounced", to="fail550@d002.test")
     for command in ("status", "queues", "lanes", "sources", "nodes", "providers", "tenants"):
@@ -127,7 +130,7 @@ def test_commands(lab):
 
 
 def test_events(lab):
-    "every delivery leaves accepted and one final event with the promised fields; the server-sent stream gives the same objects"
+    "every delivery leaves accepted and one final event with the promised fields and its own cursor"
     sink = lab.sink()
     t = lab.todoku()
     load = Load(["d001.test", "d002.test"], SENDER, 20, rcpts=(2, 2)).run(*t.smtp)
@@ -144,6 +147,26 @@ def test_events(lab):
     cursors = [e["cursor"] for e in t.events()]
     check(len(set(cursors)) == len(cursors), "a cursor was used twice")
     check(len(load.accepted) == 20, "not all were accepted")
+
+
+def test_event_stream(lab):
+    "GET /v1/events streams events as they happen, as server-sent events"
+    sink = lab.sink()
+    t = lab.todoku()
+    with socket.create_connection(t.http, timeout=10) as s, s.makefile("rb") as lines:
+        s.sendall(b"GET /v1/events HTTP/1.1\r\nHost: lab\r\nAccept: text/event-stream\r\n\r\n")
+        head = b"".join(iter(lines.readline, b"\r\n")).lower()
+        check(b" 200 " in head and b"text/event-stream" in head, f"answered {head[:200]}")
+        id_ = queue_id(lab.send(t, "bob@d001.test"))
+        sink.wait_count(1, 10, alive=t.daemon)
+        deadline, seen = time.monotonic() + 10, []
+        while time.monotonic() < deadline and "delivered" not in seen:
+            line = lines.readline(100000)
+            if line.startswith(b"data:"):
+                event = json.loads(line[5:])
+                if event.get("message") == id_:
+                    seen.append(event["event"])
+    check(seen == ["accepted", "delivered"], f"the stream told {seen} about the message")
 
 
 def test_metrics_and_health(lab):
