@@ -6,8 +6,8 @@
  * it). Enhanced codes (RFC 3463) count only at the head of the first line and only if their class fits the
  * code or is 2, 4 or 5. Bounds: a line up to REPLY_MAX_LINE (longer ones are cut, not refused), a reply up to
  * REPLY_MAX_LINES lines and REPLY_TEXT_SIZE kept bytes of text (lines joined by '\n', codes taken off,
- * control bytes replaced by '?'); more than REPLY_MAX_BYTES in one reply is a protocol error. What the reply
- * *means* is not decided here: node/verdict does. */
+ * control bytes and what is no UTF-8 replaced by '?', tabs by spaces); more than REPLY_MAX_BYTES in one reply
+ * is a protocol error. What the reply *means* is not decided here: node/verdict does. */
 #ifndef PROTO_REPLY_H
 #define PROTO_REPLY_H
 
@@ -30,7 +30,9 @@ struct reply_reader {
     struct reply reply;
     char line[REPLY_MAX_LINE];
     size_t line_len, text_len, bytes, lines;
-    bool cut;
+    bool cut;   /* the line was longer than `line` */
+    bool whole; /* `line` is a whole line, without its end, until the next byte is read */
+    bool ended; /* the reply is over; the next byte begins another */
 };
 
 enum reply_status { REPLY_MORE, REPLY_READY, REPLY_BAD };
