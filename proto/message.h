@@ -6,8 +6,9 @@
  * header block of at most MESSAGE_MAX_HEADER bytes and MESSAGE_MAX_FIELDS fields; field names as RFC 5322; no
  * 8-bit bytes in headers (they would need SMTPUTF8). Loop guard: more than 100 Received: lines.
  * Fields for us (INTERFACES: X-Todoku-Campaign, -Pool, -Priority, -Send-At; also X-Job = campaign,
- * X-Virtual-MTA = pool) are read, and message_strip takes them out. Memory: values are copied into fixed-size
- * fields, cut never silently (too long = error). Errors: a sentence with the field's name, for the 550 / 400.
+ * X-Virtual-MTA = pool, where ours is not there) are read, and message_strip takes them out. Memory: values
+ * are copied into fixed-size fields, cut never silently (too long = error). Errors: a sentence with the
+ * field's name, for the 550 / 400.
  */
 #ifndef PROTO_MESSAGE_H
 #define PROTO_MESSAGE_H
@@ -41,6 +42,9 @@ struct message_head {
  * checked. */
 int message_walk(
     const char *bytes, size_t len, size_t skip, struct message_head *head_r, struct error *error);
+/* RFC 3339 ("2026-11-22T14:04:12+09:00", seconds and zone are needed) into microseconds; 0, or -1 with the
+ * sentence. */
+int message_time(const char *text, usec_t *when_r, struct error *error);
 /* Takes the fields for us out of the message in place; returns the new length. */
 size_t message_strip(char *bytes, size_t len);
 /* Writes the missing Date: and Message-ID: lines (RFC 6409 section 8) for insertion at the front; "" if none

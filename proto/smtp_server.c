@@ -294,13 +294,13 @@ void smtp_server_login_done(struct smtp_server *server, bool ok, const char *ide
     server->now = now;
     if (server->state != SMTP_SERVER_IN_LOGIN)
         return;
+    if (ok)
+        server->identity = xstrdup(identity); /* which may be the user name itself */
     smtp_server_auth_forget(server);
-    if (ok) {
-        server->identity = xstrdup(identity);
+    if (ok)
         smtp_server_reply(server, 235, "2.7.0 welcome");
-    } else {
+    else
         smtp_server_refuse(server, 535, "5.7.8 user name or password is wrong");
-    }
     go_on(server);
 }
 
