@@ -94,7 +94,7 @@ enum smtp_stage client_stage(const struct smtp_client *client)
 void client_fail(struct smtp_client *client, enum smtp_stage stage, const struct reply *reply)
 {
     /* Nothing of a message may leave any more: least of all its dot. */
-    client_output_clear(&client->output);
+    client_output_stop(&client->output);
     client_unhappen(client, SMTP_CLIENT_READY);
     client_unhappen(client, SMTP_CLIENT_START_TLS);
     client_transaction_end(client, stage, reply);

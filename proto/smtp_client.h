@@ -110,7 +110,11 @@ int smtp_client_send(struct smtp_client *client, const struct smtp_transaction *
 void smtp_client_quit(struct smtp_client *client, usec_t now);
 
 /* What waits to be sent: up to `max` segments (pointing into blobs or the client's own buffer, valid until
- * the next call of anything but this). Returns how many. The owner tells how many bytes it has got rid of. */
+ * the next call of anything but this; a session that has ended keeps them until smtp_client_free). Returns
+ * how many. The owner tells at once how many bytes it has got rid of: that moment decides whether the final
+ * dot may have been sent. An owner that has only queued them by reference must copy what is left, or hold
+ * back what it receives until the queue is empty: a server that answers before it has read would else free
+ * them. */
 size_t smtp_client_output(struct smtp_client *client, struct iovec *segments, size_t max);
 void smtp_client_output_sent(struct smtp_client *client, size_t bytes, usec_t now);
 

@@ -13,11 +13,14 @@ static int kind(const struct reply *reply)
     return reply->code / 100;
 }
 
-/* The server doesn't want us: say goodbye, and don't wait for the answer. */
+/* The server doesn't want us: say goodbye, and don't wait for the answer. Behind half a command, refused
+ * before it was said, a QUIT would not be one. */
 static void refused(struct smtp_client *client, enum smtp_stage stage, const struct reply *reply)
 {
+    bool all_said = buffer_len(&client->output.commands) == 0;
     client_fail(client, stage, reply);
-    buffer_add_text(&client->output.commands, "QUIT\r\n");
+    if (all_said)
+        buffer_add_text(&client->output.commands, "QUIT\r\n");
 }
 
 void client_out_of_turn(struct smtp_client *client, const struct reply *reply)

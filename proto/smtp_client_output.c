@@ -10,7 +10,7 @@
 /* Commands of a transaction with very many recipients are not kept. */
 #define COMMANDS_KEPT 16384
 
-static char dot_line[] = "\r\n.\r\n";
+static const char dot_line[] = "\r\n.\r\n";
 
 /* The offset of the first dot that stands behind a line feed, or `len`. */
 static size_t find_line_dot(const char *bytes, size_t len)
@@ -25,10 +25,10 @@ static size_t find_line_dot(const char *bytes, size_t len)
     return len;
 }
 
-static void run_add(struct client_output *output, char *bytes, size_t len)
+static void run_add(struct client_output *output, const char *bytes, size_t len)
 {
     size_t at = (output->first_run + output->run_count++) % CLIENT_RUNS;
-    output->runs[at] = (struct iovec){bytes, len};
+    output->runs[at] = (struct iovec){(void *)bytes, len};
 }
 
 /* The next run of a part; false if the part is over. */
@@ -36,7 +36,7 @@ static bool run_of_part(struct client_output *output, const struct blob *part)
 {
     if (part == NULL || output->at >= part->len)
         return false;
-    char *from = part->bytes + output->at;
+    const char *from = part->bytes + output->at;
     if (output->at == 0 && output->line_start && *from == '.' && !output->doubled) {
         output->doubled = true;
         run_add(output, from, 1);
@@ -106,16 +106,18 @@ void client_output_end_message(struct client_output *output)
         buffer_free(&output->commands);
 }
 
-void client_output_clear(struct client_output *output)
+void client_output_stop(struct client_output *output)
 {
-    client_output_end_message(output);
+    output->run_count = 0;
+    output->cutting = output->ended = false;
     buffer_clear(&output->commands);
     output->held = 0;
 }
 
 void client_output_free(struct client_output *output)
 {
-    client_output_clear(output);
+    blob_drop(&output->parts[0]);
+    blob_drop(&output->parts[1]);
     buffer_free(&output->commands);
 }
 

@@ -129,13 +129,14 @@ void client_dot_reply(struct smtp_client *client, const struct reply *reply, use
 void client_transaction_end(struct smtp_client *client, enum smtp_stage stage, const struct reply *reply);
 
 /* smtp_client_output.c */
-/* Holds both (each may be null) until client_output_clear. */
+/* Holds both (each may be null) until client_output_end_message or client_output_free. */
 void client_output_message(struct client_output *output, struct blob *head, struct blob *body);
 /* The next held command line may be sent; or none of them. */
 void client_output_release(struct client_output *output);
 void client_output_drop_held(struct client_output *output);
 void client_output_end_message(struct client_output *output);
-void client_output_clear(struct client_output *output);
+/* Nothing more may leave. What was shown stays readable: the network may still be busy with it. */
+void client_output_stop(struct client_output *output);
 void client_output_free(struct client_output *output);
 
 /* smtp_client_events.c */

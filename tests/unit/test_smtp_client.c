@@ -125,6 +125,30 @@ static void a_client_freed_amid_a_message_lets_go(void **state)
     buffer_free(&heard);
 }
 
+static void a_session_that_ends_keeps_what_it_showed(void **state)
+{
+    (void)state;
+    struct buffer heard = {0};
+    struct iovec s[4];
+    struct smtp_client *client = client_ready_for_mail(&heard);
+    const char *to[] = {"c@mx.example"};
+    struct blob *body = blob_copy("x\r\n", 3);
+    assert_int_equal(send_to(client, to, 1, NULL, body), 0);
+    hear(client, &heard);
+    say(client, "250 ok\r\n250 ok\r\n354 go\r\n");
+    assert_int_equal(smtp_client_output(client, s, 4), 2);
+    smtp_client_output_sent(client, 1, NOW);
+    smtp_client_tick(client, NOW + 3 * USEC_MIN);
+    assert_int_equal(smtp_client_output(client, s + 2, 2), 0);
+    assert_int_equal(atomic_load(&body->holders), 2);
+    /* The owner hears too late that it is over. */
+    smtp_client_output_sent(client, 2, NOW);
+    smtp_client_free(&client);
+    assert_int_equal(atomic_load(&body->holders), 1);
+    blob_drop(&body);
+    buffer_free(&heard);
+}
+
 static void sending_when_not_ready_is_refused(void **state)
 {
     (void)state;
@@ -254,6 +278,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_body_is_held_and_never_copied),
         cmocka_unit_test(a_client_freed_amid_a_message_lets_go),
+        cmocka_unit_test(a_session_that_ends_keeps_what_it_showed),
         cmocka_unit_test(sending_when_not_ready_is_refused),
         cmocka_unit_test(a_thousand_recipients_get_a_thousand_results),
         cmocka_unit_test(settings_change_how_long_to_wait),
