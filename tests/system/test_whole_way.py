@@ -66,6 +66,25 @@ def test_mx_preference(lab):
     check(used["implicit.test"] == {"127.4.201.1"}, f"implicit MX: {used['implicit.test']}")
 
 
+def test_ipv6(lab):
+    "a domain with IPv6 only is reached from the IPv6 source, one with both over either; without an IPv6 source it waits"
+    sink = lab.sink()
+    t = lab.todoku(sources=[("127.0.1.1", "mx1.sender.test", ["a"]), ("::1", "mx6.sender.test", ["a"])])
+    loads = [Load(["v6only.test"], SENDER, 10, prefix="only").run(*t.smtp), Load(["v6.test"], SENDER, 10, prefix="both").run(*t.smtp),
+             Load(["d001.test"], SENDER, 10, prefix="four").run(*t.smtp)]
+    sink.wait_count(30, 20, alive=t.daemon)
+    whole(loads, sink)
+    pairs = {"only": {"::1"}, "four": {"127.0.1.1"}}
+    for a in sink.arrivals():
+        check(a.peer in pairs.get(a.id[:4], {"::1", "127.0.1.1"}), f"{a.rcpt} was sent from {a.peer}")
+        check((":" in a.peer) == ("[" in a.local) and a.helo == ("mx6.sender.test" if ":" in a.peer else "mx1.sender.test"), f"{a}")
+    t.stop()
+    four = lab.todoku(name="four")
+    lab.send(four, "bob@v6only.test")
+    event = four.wait_event(to="bob@v6only.test", event="deferred")
+    check(event.get("reply"), f"deferred without a reason: {event}")
+
+
 def test_http(lab):
     "POST /v1/messages: raw and composed mail arrive; the id leads to the history"
     sink = lab.sink()
