@@ -76,13 +76,16 @@ int spool_read(struct spool *spool, uint64_t seq, struct blob **body_r, struct e
 void spool_release(struct spool *spool, uint64_t seq);
 /* A base record that should be restated now, or 0. The same one is named until it is released. */
 uint64_t spool_untidy(struct spool *spool);
-/* Cheap (one atomic load); the writer looks at the file system at least once a second and before each large
- * write. */
+/* Cheap (one atomic load); the writer looks at the file system at least once a second and after each
+ * sixteenth of the reserve it writes. */
 enum spool_room spool_room(const struct spool *spool);
 
 struct spool_figures {
-    uint64_t bytes, frames, syncs, segments, live;
-    uint64_t sync_usec; /* total */
+    uint64_t bytes, segments; /* of the log as it is now */
+    uint64_t live;            /* base frames not released */
+    uint64_t pending;         /* bytes appended and not yet on the disk: what the owner bounds */
+    uint64_t frames, syncs;   /* written since the start */
+    uint64_t sync_usec;       /* total */
 };
 struct spool_figures spool_figures(const struct spool *spool);
 

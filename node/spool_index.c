@@ -1,0 +1,143 @@
+/* spool_index - see spool_index.h */
+#include "node/spool_index.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/panic.h"
+#include "node/spool_frame.h"
+
+void spool_index_free(struct spool_index *index)
+{
+    for (size_t i = 0; i < index->count; i++)
+        free(index->parts[i].places);
+    free(index->parts);
+    *index = (struct spool_index){0};
+}
+
+struct spool_part *spool_index_newest(struct spool_index *index)
+{
+    return index->count == 0 ? NULL : &index->parts[index->count - 1];
+}
+
+struct spool_part *spool_index_begin(struct spool_index *index, uint64_t number)
+{
+    must(index->count == 0 || spool_index_newest(index)->number < number);
+    if (index->count == index->size) {
+        index->size = index->size == 0 ? 16 : 2 * index->size;
+        index->parts = xrealloc(index->parts, index->size * sizeof *index->parts);
+    }
+    struct spool_part *part = &index->parts[index->count++];
+    *part = (struct spool_part){.number = number, .end = SEGMENT_HEAD};
+    index->bytes += SEGMENT_HEAD;
+    return part;
+}
+
+void spool_index_extend(struct spool_index *index, uint64_t end)
+{
+    struct spool_part *part = spool_index_newest(index);
+    must(end >= part->end);
+    index->bytes += end - part->end;
+    part->end = end;
+}
+
+void spool_index_put(struct spool_index *index, uint64_t seq, uint64_t offset, uint64_t size)
+{
+    struct spool_part *part = spool_index_newest(index);
+    must(offset / FRAME_ALIGN <= UINT32_MAX && size / FRAME_ALIGN <= UINT32_MAX);
+    must(part->count == 0 || part->places[part->count - 1].seq < seq);
+    if (part->count == part->size) {
+        part->size = part->size == 0 ? 64 : 2 * part->size;
+        part->places = xrealloc(part->places, part->size * sizeof *part->places);
+    }
+    part->places[part->count++] = (struct spool_place){
+        .seq = seq, .offset = (uint32_t)(offset / FRAME_ALIGN), .size = (uint32_t)(size / FRAME_ALIGN)};
+    part->live++;
+    index->live++;
+    index->live_bytes += size;
+}
+
+static struct spool_place *find_in(const struct spool_part *part, uint64_t seq)
+{
+    size_t low = 0, high = part->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (part->places[middle].seq < seq)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == part->count || part->places[low].seq != seq || part->places[low].size == 0)
+        return NULL;
+    return &part->places[low];
+}
+
+/* The living place of `seq` and the segment it is in. A segment without base frames has no first number to
+ * compare with: it is passed over. */
+static struct spool_place *find(const struct spool_index *index, uint64_t seq, struct spool_part **part_r)
+{
+    size_t low = 0, high = index->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2, at = middle;
+        while (at > low && index->parts[at].count == 0)
+            at--;
+        const struct spool_part *part = &index->parts[at];
+        if (part->count > 0 && part->places[0].seq > seq)
+            high = at;
+        else if (part->count > 0 && part->places[part->count - 1].seq >= seq) {
+            *part_r = &index->parts[at];
+            return find_in(part, seq);
+        } else
+            low = middle + 1;
+    }
+    return NULL;
+}
+
+bool spool_index_find(const struct spool_index *index, uint64_t seq, uint64_t *number_r, uint64_t *offset_r)
+{
+    struct spool_part *part;
+    const struct spool_place *place = find(index, seq, &part);
+    if (place == NULL)
+        return false;
+    *number_r = part->number;
+    *offset_r = (uint64_t)place->offset * FRAME_ALIGN;
+    return true;
+}
+
+bool spool_index_release(struct spool_index *index, uint64_t seq)
+{
+    struct spool_part *part;
+    struct spool_place *place = find(index, seq, &part);
+    if (place == NULL)
+        return false;
+    index->live_bytes -= (uint64_t)place->size * FRAME_ALIGN;
+    index->live--;
+    part->live--;
+    place->size = 0;
+    return true;
+}
+
+bool spool_index_retire(struct spool_index *index, uint64_t *number_r, bool *damaged_r)
+{
+    if (index->count < 2 || index->parts[0].live > 0)
+        return false;
+    struct spool_part *part = &index->parts[0];
+    *number_r = part->number;
+    *damaged_r = part->damaged;
+    index->bytes -= part->end;
+    free(part->places);
+    index->count--;
+    memmove(index->parts, index->parts + 1, index->count * sizeof *index->parts);
+    return true;
+}
+
+uint64_t spool_index_untidy(struct spool_index *index)
+{
+    if (index->count <= 2 || index->live_bytes * 2 >= index->bytes)
+        return 0;
+    struct spool_part *part = &index->parts[0];
+    while (part->first < part->count && part->places[part->first].size == 0)
+        part->first++;
+    return part->first < part->count ? part->places[part->first].seq : 0;
+}

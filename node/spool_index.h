@@ -1,0 +1,59 @@
+/* spool_index - which segments there are, and where in them the living base frames stand
+ *
+ * Pure bookkeeping: the keeper says what was placed and released; this answers where a frame is, which
+ * segment may go, and which frame should be restated.
+ *
+ * When is the log untidy: more than half of its bytes belong to no living base frame, and there are more
+ * than two segments. Then the oldest segment's living frames are named one after the other; when its owner
+ * has restated and released them all, the segment goes. What a restatement costs is thereby bounded: at most
+ * as many bytes are written again as were dead.
+ *
+ * Memory: 16 bytes a base frame until its segment goes. Not thread-safe: the keeper has a lock. */
+#ifndef NODE_SPOOL_INDEX_H
+#define NODE_SPOOL_INDEX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SPOOL_SEGMENT_MAX ((uint64_t)16 << 30)
+
+/* A base frame. Offset and size in units of 8 bytes; size 0: released. */
+struct spool_place {
+    uint64_t seq;
+    uint32_t offset, size;
+};
+
+struct spool_part {
+    uint64_t number;
+    uint64_t end; /* bytes in the file */
+    bool damaged;
+    size_t live, first; /* living frames; the first of them is not before this one */
+    size_t count, size;
+    struct spool_place *places;
+};
+
+struct spool_index {
+    struct spool_part *parts; /* oldest first */
+    size_t count, size;
+    uint64_t bytes, live_bytes, live;
+};
+
+void spool_index_free(struct spool_index *index);
+/* Adds the next segment, with nothing but its head in it. */
+struct spool_part *spool_index_begin(struct spool_index *index, uint64_t number);
+struct spool_part *spool_index_newest(struct spool_index *index);
+/* The newest segment now ends at `end`. */
+void spool_index_extend(struct spool_index *index, uint64_t end);
+/* A base frame stands in the newest segment. */
+void spool_index_put(struct spool_index *index, uint64_t seq, uint64_t offset, uint64_t size);
+/* The living base frame `seq`: false when there is none. */
+bool spool_index_find(const struct spool_index *index, uint64_t seq, uint64_t *number_r, uint64_t *offset_r);
+/* False when it does not live. */
+bool spool_index_release(struct spool_index *index, uint64_t seq);
+/* Takes out the oldest segment when nothing in it lives and it is not the newest. */
+bool spool_index_retire(struct spool_index *index, uint64_t *number_r, bool *damaged_r);
+/* The base frame that should be restated now, or 0. */
+uint64_t spool_index_untidy(struct spool_index *index);
+
+#endif

@@ -1,0 +1,177 @@
+/* spool_scan - see spool_scan.h */
+#include "node/spool_scan.h"
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+
+#define WINDOW ((size_t)256 << 10)
+/* After an unreadable place the next try is at the next block of a disk. */
+#define BLOCK 4096
+
+/* What stands at a place, from bad to good. */
+enum sight {
+    SIGHT_UNREADABLE,
+    SIGHT_NOTHING,   /* no frame starts here */
+    SIGHT_NO_RECORD, /* a header, so its size is known; but the record is damaged or cut off */
+    SIGHT_NO_BODY,   /* header and record; the body is damaged or cut off */
+    SIGHT_INTACT,
+};
+
+struct scan {
+    const struct scan_settings *settings;
+    const struct scan_source *source;
+    const struct scan_listener *listener;
+    uint8_t *window;
+    size_t window_size;
+    uint64_t from, to; /* what of the source is in the window */
+    uint8_t *piece;    /* of a body */
+};
+
+/* The bytes at [at, at + len), valid until the next call; null when they are not there or unreadable. */
+static const uint8_t *look(struct scan *scan, uint64_t at, size_t len)
+{
+    if (at > scan->source->size || scan->source->size - at < len)
+        return NULL;
+    if (at >= scan->from && at + len <= scan->to)
+        return scan->window + (at - scan->from);
+    if (len > scan->window_size) {
+        scan->window = xrealloc(scan->window, len);
+        scan->window_size = len;
+    }
+    uint64_t left = scan->source->size - at;
+    size_t take = left < scan->window_size ? (size_t)left : scan->window_size;
+    scan->from = scan->to = 0;
+    if (scan->source->read(scan->source->context, at, scan->window, take) < 0) {
+        /* Something in the window is unreadable; perhaps not what is wanted now. */
+        uint64_t block = (at / BLOCK + 1) * BLOCK - at;
+        if (block < take)
+            take = len < block ? (size_t)block : len;
+        if (scan->source->read(scan->source->context, at, scan->window, take) < 0)
+            return NULL;
+    }
+    scan->from = at;
+    scan->to = at + take;
+    return scan->window;
+}
+
+static bool body_intact(struct scan *scan, const struct frame *frame, uint64_t at)
+{
+    uint64_t check = scan->settings->key;
+    uint64_t start = at + FRAME_HEADER + frame->record_len;
+    for (uint64_t done = 0; done < frame->body_len; done += FRAME_PIECE) {
+        uint64_t left = frame->body_len - done;
+        size_t len = left < FRAME_PIECE ? (size_t)left : FRAME_PIECE;
+        const void *bytes = scan->piece;
+        if (start + done >= scan->from && start + done + len <= scan->to)
+            bytes = scan->window + (start + done - scan->from);
+        else if (scan->source->read(scan->source->context, start + done, scan->piece, len) < 0)
+            return false;
+        check = frame_body_piece(check, bytes, len);
+    }
+    return check == frame->body_check;
+}
+
+/* The record is in the window after SIGHT_NO_BODY and SIGHT_INTACT. */
+static enum sight see(struct scan *scan, uint64_t at, struct frame *frame_r, const uint8_t **record_r)
+{
+    if (scan->source->size - at < FRAME_HEADER)
+        return SIGHT_NOTHING;
+    const uint8_t *header = look(scan, at, FRAME_HEADER);
+    if (header == NULL)
+        return SIGHT_UNREADABLE;
+    if (!frame_open(header, scan->settings->key, frame_r))
+        return SIGHT_NOTHING;
+    const uint8_t *record = look(scan, at, FRAME_HEADER + (size_t)frame_r->record_len);
+    if (record == NULL || !frame_record_intact(frame_r, scan->settings->key, record + FRAME_HEADER))
+        return SIGHT_NO_RECORD;
+    *record_r = record + FRAME_HEADER;
+    if (scan->source->size - at < frame_size(frame_r->record_len, frame_r->body_len))
+        return SIGHT_NO_BODY;
+    if (scan->settings->bodies && !body_intact(scan, frame_r, at))
+        return SIGHT_NO_BODY;
+    return SIGHT_INTACT;
+}
+
+static uint64_t step(const struct scan *scan, enum sight sight, const struct frame *frame, uint64_t at)
+{
+    uint64_t to = at + FRAME_ALIGN;
+    if (sight == SIGHT_UNREADABLE)
+        to = (at / BLOCK + 1) * BLOCK;
+    else if (sight != SIGHT_NOTHING)
+        to = at + frame_size(frame->record_len, frame->body_len);
+    return to < scan->source->size ? to : scan->source->size;
+}
+
+/* The first place from `at` on, before `end`, where at least `wanted` stands; else `end`. */
+static uint64_t find(struct scan *scan, uint64_t at, uint64_t end, enum sight wanted)
+{
+    while (at < end) {
+        struct frame frame;
+        const uint8_t *record;
+        enum sight sight = see(scan, at, &frame, &record);
+        if (sight >= wanted)
+            return at;
+        at = step(scan, sight, &frame, at);
+    }
+    return end;
+}
+
+/* Tells what there is between two intact frames, or before the end of an older segment. */
+static void tell_damage(struct scan *scan, uint64_t at, uint64_t end)
+{
+    const struct scan_listener *listener = scan->listener;
+    while (at < end) {
+        struct frame frame;
+        const uint8_t *record;
+        enum sight sight = see(scan, at, &frame, &record);
+        uint64_t to = step(scan, sight, &frame, at);
+        if (sight == SIGHT_NOTHING || sight == SIGHT_UNREADABLE)
+            to = find(scan, to, end, SIGHT_NO_RECORD);
+        if (to > end)
+            to = end;
+        const char *why = sight == SIGHT_UNREADABLE  ? "the disk cannot read this place"
+                          : sight == SIGHT_NOTHING   ? "no intact frame stands here"
+                          : sight == SIGHT_NO_RECORD ? "the record's checksum is wrong"
+                                                     : "the body's checksum is wrong";
+        listener->damage(listener->context, at, to - at, why);
+        /* `find` has moved the window, but not when there is a record to hand over. */
+        if (sight == SIGHT_NO_BODY)
+            listener->frame(listener->context, &frame, at, record);
+        at = to;
+    }
+}
+
+static uint64_t run(struct scan *scan)
+{
+    uint64_t size = scan->source->size;
+    uint64_t at = SEGMENT_HEAD < size ? SEGMENT_HEAD : size;
+    while (at < size) {
+        struct frame frame;
+        const uint8_t *record;
+        if (see(scan, at, &frame, &record) == SIGHT_INTACT) {
+            scan->listener->frame(scan->listener->context, &frame, at, record);
+            at = step(scan, SIGHT_INTACT, &frame, at);
+            continue;
+        }
+        uint64_t next = find(scan, at, size, SIGHT_INTACT);
+        if (next == size && scan->settings->newest)
+            return at;
+        tell_damage(scan, at, next);
+        at = next;
+    }
+    return at;
+}
+
+uint64_t spool_scan(const struct scan_settings *settings, const struct scan_source *source,
+    const struct scan_listener *listener)
+{
+    struct scan scan = {.settings = settings, .source = source, .listener = listener};
+    scan.window = xmalloc(WINDOW);
+    scan.window_size = WINDOW;
+    scan.piece = xmalloc(FRAME_PIECE);
+    uint64_t end = run(&scan);
+    free(scan.window);
+    free(scan.piece);
+    return end;
+}

@@ -1,0 +1,43 @@
+/* spool_scan - finds the frames in a segment's bytes, whatever has happened to them
+ *
+ * Goes from frame to frame. Where none stands it looks for the next one, 8 bytes at a time, and tells what
+ * lies between as damage. In the newest segment what follows the last intact frame is no damage but the end
+ * of a write that a crash cut off: it is not told, only its place is returned.
+ *
+ * Bodies are checked when asked for (`bodies`: the newest segment, where a torn one may stand); otherwise
+ * they are stepped over unread. A frame whose record is intact and whose body is not is told as damage, and
+ * handed over all the same: its owner still learns whom the mail was from.
+ *
+ * Memory: one window, at least 256 KiB, at most as large as the largest record. Time: linear in the bytes.
+ * Errors: a source that cannot be read at some place is damage there. */
+#ifndef NODE_SPOOL_SCAN_H
+#define NODE_SPOOL_SCAN_H
+
+#include "node/spool_frame.h"
+
+/* Where the bytes come from. */
+struct scan_source {
+    void *context;
+    /* Fills `out` with `len` bytes at `offset`, which lie within `size`; 0, or -1. */
+    int (*read)(void *context, uint64_t offset, void *out, size_t len);
+    uint64_t size;
+};
+
+/* Who is told, in the order of the file. The record is lent. */
+struct scan_listener {
+    void *context;
+    void (*frame)(void *context, const struct frame *frame, uint64_t offset, const void *record);
+    void (*damage)(void *context, uint64_t offset, uint64_t len, const char *why);
+};
+
+struct scan_settings {
+    uint64_t key; /* frame_key() */
+    bool bodies;  /* check them */
+    bool newest;  /* what cannot be read at the end is an unfinished write */
+};
+
+/* Returns where the last frame ends; beyond it (only if `newest`) lies an unfinished write. */
+uint64_t spool_scan(const struct scan_settings *settings, const struct scan_source *source,
+    const struct scan_listener *listener);
+
+#endif
