@@ -6,9 +6,9 @@
  * mail. MX present but none with an address = no fallback to A. An MX that names one of our own hosts cuts
  * the list at that preference (loop guard, RFC 5321 5.1); nothing left = loop. Both families are asked for;
  * each host keeps its addresses of both. SERVFAIL, timeouts and garbage are temporary. One lookup a name in
- * flight whatever the number of askers. Positive answers are kept for their TTL (clamped to 60 s .. 1 day),
- * negative ones for theirs (30 s .. 15 min), temporary failures 15 s. An entry in use is refreshed before it
- * ends (from 90 % of its life on).
+ * flight whatever the number of askers, who share its one answer. Positive answers are kept for their TTL
+ * (clamped to 60 s .. 1 day), negative ones for theirs (30 s .. 15 min), temporary failures 15 s. An entry in
+ * use is refreshed before it ends (from 90 % of its life on).
  *
  * Time: `now` comes in. Memory: at most RESOLVE_CACHE entries, the least recently used goes first; answers
  * are held by count. Errors: in the answer's status and its sentence (`why`), ready for an operator or a DSN.
