@@ -1,0 +1,80 @@
+/* settings_check_tenants - cross checks of tenants, their signatures and the shared limits (see
+ * settings_inside.h) */
+#include <stdio.h>
+#include <string.h>
+
+#include "cluster/settings_inside.h"
+
+static void check_dkim(struct settings_check *check, const struct setting_dkim *dkim, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < i && dkim[i].domain != NULL && dkim[i].selector != NULL; j++)
+            if (dkim[j].domain != NULL && dkim[j].selector != NULL &&
+                strcmp(dkim[i].domain, dkim[j].domain) == 0 &&
+                strcmp(dkim[i].selector, dkim[j].selector) == 0)
+                check_fault(check, &dkim[i].selector, "the selector `%s` of `%s` is given twice",
+                    dkim[i].selector, dkim[i].domain);
+}
+
+static void check_tenants(struct settings_check *check)
+{
+    struct settings *settings = &check->block->settings;
+    for (size_t i = 0; i < settings->tenant_count; i++) {
+        struct setting_tenant *tenant = &settings->tenants[i];
+        check_pool_names(check, tenant->pools, tenant->pool_count);
+        check_dkim(check, tenant->dkim, tenant->dkim_count);
+        if (tenant->id == NULL)
+            continue;
+        const struct setting_tenant *first = map_get_text(&check->block->tenants, tenant->id);
+        if (first != NULL)
+            check_fault(check, &tenant->id, "the tenant `%s` is given twice; first in line %u", tenant->id,
+                config_where(check->config, &first->id).line);
+        else
+            map_set_text(&check->block->tenants, tenant->id, tenant);
+    }
+}
+
+static void check_limit_match(struct settings_check *check, const struct setting_limit *limit)
+{
+    const struct settings *settings = &check->block->settings;
+    char hint[128];
+    if (limit->tenant != NULL && map_get_text(&check->block->tenants, limit->tenant) == NULL) {
+        check_hint(limit->tenant, settings->tenants, settings->tenant_count, sizeof *settings->tenants, hint);
+        check_fault(check, &limit->tenant, "there is no tenant `%s`%s", limit->tenant, hint);
+    }
+    if (limit->pool != NULL && map_get_text(&check->block->pools, limit->pool) == NULL) {
+        check_hint(limit->pool, settings->pools, settings->pool_count, sizeof *settings->pools, hint);
+        check_fault(check, &limit->pool, "there is no pool `%s`%s", limit->pool, hint);
+    }
+    if (limit->provider != NULL && map_get_text(&check->block->providers, limit->provider) == NULL) {
+        check_hint(limit->provider, settings->providers, settings->provider_count,
+            sizeof *settings->providers, hint);
+        check_fault(check, &limit->provider, "there is no provider `%s`%s", limit->provider, hint);
+    }
+}
+
+static void check_limits(struct settings_check *check)
+{
+    struct settings *settings = &check->block->settings;
+    struct map names = {0};
+    for (size_t i = 0; i < settings->limit_count; i++) {
+        struct setting_limit *limit = &settings->limits[i];
+        check_limit_match(check, limit);
+        if (limit->name == NULL)
+            continue;
+        const struct setting_limit *first = map_get_text(&names, limit->name);
+        if (first != NULL)
+            check_fault(check, &limit->name, "the limit `%s` is given twice; first in line %u", limit->name,
+                config_where(check->config, &first->name).line);
+        else
+            map_set_text(&names, limit->name, limit);
+    }
+    map_free(&names);
+}
+
+void settings_check_tenants(struct settings_check *check)
+{
+    check_tenants(check);
+    check_limits(check);
+    check_dkim(check, check->block->settings.operator_dkim, check->block->settings.operator_dkim_count);
+}

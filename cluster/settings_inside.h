@@ -1,0 +1,46 @@
+/* settings_inside - what the files of the settings share among themselves (cluster/settings*.c only) */
+#ifndef CLUSTER_SETTINGS_INSIDE_H
+#define CLUSTER_SETTINGS_INSIDE_H
+
+#include "base/arena.h"
+#include "base/config.h"
+#include "base/map.h"
+#include "cluster/settings.h"
+
+/* The one block that owns everything; `settings` is its first member. */
+struct settings_block {
+    struct settings settings;
+    struct arena arena;
+    struct map tenants, pools; /* by id, by name */
+    struct map providers;      /* by name and alias */
+    struct map suffixes;       /* providers by MX suffix */
+};
+
+struct settings_check {
+    struct config *config;
+    struct settings_block *block;
+};
+
+/* Fills in what depends on other keys: copies, public addresses, tenants' defaults. */
+void settings_complete(struct settings_check *check);
+/* Cross checks; all of them, each fault at its place. Run before the shipped providers are laid under. */
+void settings_check_doors(
+    struct settings_check *check); /* settings_check_doors.c: listeners, cluster, keys */
+void settings_check_sending(
+    struct settings_check *check); /* settings_check_sending.c: sources, pools, routes */
+void settings_check_tenants(
+    struct settings_check *check); /* settings_check_tenants.c: tenants, limits, dkim */
+/* Lays the file's providers over the shipped ones, checks names and suffixes, fills `providers` and
+ * `suffixes`. */
+void settings_providers(struct settings_check *check);
+
+/* Faults for names in a list of pools that don't exist or come twice. */
+void check_pool_names(struct settings_check *check, char **names, size_t count);
+
+/* A fault at the place of `field`. */
+#define check_fault(check, field, ...)                                                                       \
+    config_fault((check)->config, config_where((check)->config, field), __VA_ARGS__)
+/* "; did you mean `x`?" for a name that is unknown, out of `count` texts `stride` bytes apart; or "". */
+const char *check_hint(const char *text, const void *names, size_t count, size_t stride, char out[128]);
+
+#endif
