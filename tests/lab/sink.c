@@ -4,14 +4,15 @@
  *   sink --listen 127.0.3.1:2600 --listen [::1]:2600 --log arrived.tsv
  *   sink --listen 127.0.3.2:2600 --trouble data:reset*3 --trouble 127.0.3.2=mail:hang
  *
- * For every accepted (message, recipient) a line of nine columns goes to the log before the 250 leaves,
+ * For every accepted (message, recipient) a line of ten columns goes to the log before the 250 leaves,
  * tab-separated:
  *
- *   time  peer  local  helo  from  recipient  id  bytes  hash
+ *   time  peer  local  helo  from  recipient  id  bytes  hash  connection
  *
  * `id` is the value of the header --id-header; `hash` is FNV-1a (64 bit) over everything AFTER that header's
- * line, dots un-stuffed, so headers a relay put in front don't matter; `bytes` counts the whole message. With
- * --quiet (for the benchmark) only `id  recipient` is written and nothing is hashed.
+ * line, dots un-stuffed, so headers a relay put in front don't matter; `bytes` counts the whole message;
+ * `connection` numbers the connections from 1. With --quiet (for the benchmark) only `id  recipient` is
+ * written and nothing is hashed.
  *
  * Recipients say what they want by their local part: fail550.. defer451.. full452.. (any reply code) at RCPT,
  * dot554.. at the final dot, grey451.. the first time only. Sites say it by --trouble:
@@ -59,6 +60,7 @@ static void session_end(struct session *s)
     if (s->mood == RESETTING)
         setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
     close(s->fd);
+    lab.open--;
     forget_message(s);
     free(s->out);
     free(s->kept);
@@ -143,7 +145,9 @@ static void accept_all(int listener)
         text_of(&peer, NULL, s->peer);
         text_of(&local, s->local, s->local_ip);
         forget_message(s);
-        lab.connections++;
+        s->number = ++lab.connections;
+        if (++lab.open > lab.peak)
+            lab.peak = lab.open;
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = s};
         epoll_ctl(lab.epoll, EPOLL_CTL_ADD, fd, &event);
         char greeting[128];
@@ -314,7 +318,7 @@ int main(int argc, char **argv)
             log_flush(); /* --quiet: a quiet tenth of a second */
     }
     log_flush();
-    printf("%lu messages, %lu deliveries, %lu connections, %lu bytes\n", lab.messages, lab.deliveries,
-        lab.connections, lab.bytes);
+    printf("%lu messages, %lu deliveries, %lu connections (%lu at once), %lu bytes\n", lab.messages,
+        lab.deliveries, lab.connections, lab.peak, lab.bytes);
     return 0;
 }

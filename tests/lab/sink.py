@@ -9,7 +9,7 @@ from pathlib import Path
 
 from daemon import Daemon, LabError, compile_c, until
 
-Arrival = collections.namedtuple("Arrival", "time peer local helo sender rcpt id bytes hash")
+Arrival = collections.namedtuple("Arrival", "time peer local helo sender rcpt id bytes hash connection")
 
 
 class Sink(Daemon):
@@ -53,13 +53,13 @@ class Sink(Daemon):
         """Everything that arrived so far, oldest first. A quiet sink knows id and recipient only."""
         self._read()
         if self.quiet:
-            return [Arrival(0, "", "", "", "", rcpt, id_, 0, "") for id_, rcpt in (l.decode().split("\t") for l in self._lines)]
+            return [Arrival(0, "", "", "", "", rcpt, id_, 0, "", 0) for id_, rcpt in (l.decode().split("\t") for l in self._lines)]
         out = []
         for line in self._lines:
             f = line.decode("utf-8", "surrogateescape").split("\t")
-            if len(f) != 9:
+            if len(f) != 10:
                 raise LabError(f"{self.arrived}: a line with {len(f)} columns: {line[:200]!r}")
-            out.append(Arrival(float(f[0]), f[1], f[2], f[3], f[4], f[5], f[6], int(f[7]), f[8]))
+            out.append(Arrival(float(f[0]), f[1], f[2], f[3], f[4], f[5], f[6], int(f[7]), f[8], int(f[9])))
         return out
 
     def by_key(self):
@@ -68,6 +68,10 @@ class Sink(Daemon):
         for a in self.arrivals():
             out[a.id, a.rcpt].append(a)
         return out
+
+    def peak(self):
+        """The most connections open at once; known after stop()."""
+        return int(self.text().rpartition(" at once")[0].rpartition("(")[2])
 
     def contents(self):
         """[(id, whole message as bytes)] of a sink started with keep=True."""

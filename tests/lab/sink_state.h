@@ -53,6 +53,7 @@ struct session {
     char helo[ADDR], from[ADDR], id[ADDR];
     char *rcpt[MAX_RCPT];
     size_t rcpts;
+    unsigned long number;   /* 1 for the first connection, and so on */
     unsigned long accepted; /* messages on this connection */
     char *out;
     size_t out_len, out_sent, out_cap;
@@ -76,7 +77,7 @@ static struct {
     const char *id_header, *without, *log_path, *domain;
     int quiet, log_fd, keep_fd, epoll;
     unsigned long max_size, stop_after;
-    unsigned long connections, messages, deliveries, bytes;
+    unsigned long connections, open, peak, messages, deliveries, bytes;
     uint64_t grey[1 << 16]; /* hashes of recipients that were asked to come back */
     char log[1 << 18];
     size_t log_len;
@@ -124,9 +125,9 @@ static void log_delivery(const struct session *s, const char *rcpt)
     } else {
         struct timespec now;
         clock_gettime(CLOCK_REALTIME, &now);
-        n = snprintf(at, 2048, "%lld.%06ld\t%s\t%s\t%s\t%s\t%s\t%s\t%llu\t%016llx\n", (long long)now.tv_sec,
-            now.tv_nsec / 1000, s->peer, s->local, s->helo, s->from, rcpt, s->have_id ? s->id : "-",
-            (unsigned long long)s->bytes, (unsigned long long)s->hash);
+        n = snprintf(at, 2048, "%lld.%06ld\t%s\t%s\t%s\t%s\t%s\t%s\t%llu\t%016llx\t%lu\n",
+            (long long)now.tv_sec, now.tv_nsec / 1000, s->peer, s->local, s->helo, s->from, rcpt,
+            s->have_id ? s->id : "-", (unsigned long long)s->bytes, (unsigned long long)s->hash, s->number);
     }
     lab.log_len += (size_t)n;
 }
