@@ -137,6 +137,7 @@ void smtp_client_receive(struct smtp_client *client, const char *bytes, size_t l
     size_t at = 0;
     while (at < len && client->state != CLIENT_CLOSED) {
         if (client->state == CLIENT_HANDSHAKE) {
+            /* RFC 3207: somebody between us and the server put it there, to be read as said under TLS. */
             client_fail_local(client, "4.7.0", "plaintext behind the reply to STARTTLS (response injection)");
             return;
         }
@@ -152,7 +153,7 @@ void smtp_client_receive(struct smtp_client *client, const char *bytes, size_t l
         }
         ehlo_line(client);
         if (status == REPLY_READY)
-            client_reply(client, &client->reader.reply, len - at, now);
+            client_reply(client, &client->reader.reply, now);
     }
 }
 

@@ -96,13 +96,13 @@ static void ehlo(struct smtp_client *client, const struct reply *reply, usec_t n
     }
 }
 
-/* RFC 3207. What comes in plaintext behind the 220, or before we asked, was put there by somebody between. */
-static void starttls(struct smtp_client *client, const struct reply *reply, size_t rest, usec_t now)
+/* RFC 3207. A 220 before we asked is no server's; what comes in plaintext behind it ends the session at once
+ * (smtp_client_receive). */
+static void starttls(struct smtp_client *client, const struct reply *reply, usec_t now)
 {
     bool unasked = buffer_len(&client->output.commands) > 0;
-    if (reply->code == 220 && (rest > 0 || unasked)) {
-        client_fail_local(client, "4.7.0", "plaintext %s STARTTLS (response injection)",
-            unasked ? "before" : "behind the reply to");
+    if (reply->code == 220 && unasked) {
+        client_fail_local(client, "4.7.0", "plaintext before STARTTLS (response injection)");
     } else if (reply->code == 220) {
         client_move(client, CLIENT_HANDSHAKE, now, client->command_timeout);
         client_happened(client, SMTP_CLIENT_START_TLS);
@@ -121,7 +121,7 @@ static void rset(struct smtp_client *client, const struct reply *reply, usec_t n
         refused(client, SMTP_MAIL, reply);
 }
 
-void client_reply(struct smtp_client *client, const struct reply *reply, size_t rest, usec_t now)
+void client_reply(struct smtp_client *client, const struct reply *reply, usec_t now)
 {
     /* RFC 5321 3.8: a server may end it at any time. */
     if (reply->code == 421 || client->state == CLIENT_QUIT) {
@@ -137,7 +137,7 @@ void client_reply(struct smtp_client *client, const struct reply *reply, size_t 
         ehlo(client, reply, now);
         break;
     case CLIENT_STARTTLS:
-        starttls(client, reply, rest, now);
+        starttls(client, reply, now);
         break;
     case CLIENT_READY:
         client_out_of_turn(client, reply);

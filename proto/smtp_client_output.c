@@ -60,7 +60,6 @@ static void make_runs(struct client_output *output)
                 continue;
             output->part++;
             output->at = 0;
-            output->doubled = false;
             continue;
         }
         /* A message that does not end in a line's end gets one (RFC 5321 4.1.1.4). */

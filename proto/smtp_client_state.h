@@ -112,8 +112,8 @@ void client_fail_local(struct smtp_client *client, const char *enhanced, const c
     __attribute__((format(printf, 3, 4)));
 
 /* smtp_client_dialogue.c */
-/* One whole reply; `rest` = bytes that came behind it. */
-void client_reply(struct smtp_client *client, const struct reply *reply, size_t rest, usec_t now);
+/* One whole reply. */
+void client_reply(struct smtp_client *client, const struct reply *reply, usec_t now);
 void client_say_ehlo(struct smtp_client *client, usec_t now);
 void client_say_quit(struct smtp_client *client, usec_t now);
 /* Free for the next transaction (or for QUIT). */

@@ -28,9 +28,9 @@ struct play {
 
 static void take(struct play *play, size_t most)
 {
-    struct iovec segments[4];
+    struct iovec segments[32];
     size_t count, taken = 0;
-    while (taken < most && (count = smtp_client_output(play->client, segments, play->trickle ? 1 : 4)) > 0) {
+    while (taken < most && (count = smtp_client_output(play->client, segments, play->trickle ? 1 : 32)) > 0) {
         size_t sent = 0;
         for (size_t i = 0; i < count && taken < most; i++) {
             size_t n = segments[i].iov_len < most - taken ? segments[i].iov_len : most - taken;
