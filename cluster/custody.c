@@ -171,7 +171,7 @@ void custody_final_check(struct custody *custody, struct held *held, usec_t now)
 
 static bool may_be_forgotten(const struct custody *custody, const struct held *held)
 {
-    if (held->open > 0 || held->pins > 0 || held->last_seq > custody->committed_seq)
+    if (held->open > 0 || held->pins > 0 || held->reading || held->last_seq > custody->committed_seq)
         return false;
     for (uint32_t i = 0; i < held->count; i++)
         if (!held->deliveries[i]->settled)

@@ -32,8 +32,9 @@ struct node_ports {
         void *context, uint32_t session); /* there is something to send: node_output, then node_sent */
     void (*start_tls)(
         void *context, uint32_t session, const char *host); /* after the output; -> node_secured */
-    void (*close)(void *context, uint32_t session,
-        bool gently); /* no node_closed follows; the number is free at once */
+    /* Ends the connection (gently: after its output); node_closed follows in any case, once the socket is
+     * gone. */
+    void (*close)(void *context, uint32_t session, bool gently);
     void (*event)(void *context, uint64_t seq, const char *json,
         size_t len); /* one event; seq 0 = not bound to a frame */
 };
@@ -44,11 +45,13 @@ struct node *node_new(const char *id, const char *spool, uint64_t incarnation,
     const struct settings *settings, const struct node_ports *ports, uint64_t seed);
 void node_free(struct node **node);
 
-/* The log, frame by frame, before anything else; then once node_recovered. */
-/* `base`: the frame was appended as a base record. */
-int node_replay(struct node *node, uint64_t seq, const void *record, size_t len, bool base, struct error *error);
-void node_recovered(
-    struct node *node, uint64_t told_seq, usec_t now); /* events of frames beyond told_seq are told again */
+/* Before anything else: the newest frame whose event was told (0 = none); then the log, frame by frame
+ * (events of newer frames are told again as they pass; `base`: the frame was appended as a base record);
+ * then once node_recovered. */
+void node_set_told(struct node *node, uint64_t seq);
+int node_replay(
+    struct node *node, uint64_t seq, const void *record, size_t len, bool base, struct error *error);
+void node_recovered(struct node *node, usec_t now);
 
 void node_set_view(struct node *node, struct view *view, usec_t now);
 void node_set_settings(struct node *node, const struct settings *settings, usec_t now);
@@ -71,6 +74,10 @@ size_t node_output(struct node *node, uint32_t session, struct iovec *segments, 
 void node_sent(struct node *node, uint32_t session, size_t bytes, usec_t now);
 void node_tick(struct node *node, usec_t now);
 usec_t node_deadline(const struct node *node);
+
+/* The answer to an operator's question (bus ASK: "lanes?pool=a"), as JSON lines or metrics text; the code
+ * is as in HTTP. */
+int node_answer(struct node *node, const char *what, const char *selectors, usec_t now, struct buffer *out);
 
 /* Figures for the outside; also what the simulator's oracles look at. */
 struct custody *node_custody(struct node *node);

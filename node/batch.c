@@ -1,0 +1,130 @@
+/* batch - one message's way over a session: all its recipients of one queue in one transaction */
+#include "base/panic.h"
+#include "node/node_state.h"
+
+static void take(struct node *node, struct session *session, struct delivery *delivery)
+{
+    delivery_leave_mood(node, delivery);
+    delivery->mood = MOOD_SENDING;
+    session->batch[session->batch_count++] = delivery;
+    node->figures.in_flight++;
+}
+
+/* The queue's first, and those of the same message that stand in the same queue. */
+static void gather(struct node *node, struct session *session, struct queue *queue)
+{
+    struct delivery *first = list_item(queue->ready.next, struct delivery, link);
+    struct held *held = first->held;
+    take(node, session, first);
+    for (uint32_t i = 0; i < held->count && session->batch_count < BATCH_MAX; i++) {
+        struct delivery *delivery = held->deliveries[i];
+        if (delivery->mood == MOOD_READY && delivery->place == queue)
+            take(node, session, delivery);
+    }
+}
+
+static void start(struct node *node, struct session *session, struct blob *body, usec_t now)
+{
+    const struct held *held = session->batch[0]->held;
+    const char *recipients[BATCH_MAX];
+    for (size_t i = 0; i < session->batch_count; i++)
+        recipients[i] = held->mail->recipients[session->batch[i]->index];
+    struct smtp_transaction transaction = {
+        .from = held->mail->from,
+        .recipients = recipients,
+        .recipient_count = session->batch_count,
+        .body = body,
+        .eight_bit = held->mail->eight_bit,
+    };
+    session_set_state(session, SESSION_BUSY);
+    must(smtp_client_send(session->client, &transaction, now) == 0);
+    session_drain_client(node, session, now);
+}
+
+void session_give(struct node *node, struct session *session, struct queue *queue, usec_t now)
+{
+    must(session->state == SESSION_IDLE && session->batch_count == 0);
+    gather(node, session, queue);
+    if (list_linked(&queue->turn)) { /* the others first, next time */
+        struct site *site = session->site;
+        list_remove(&queue->turn);
+        list_push_back(&site->queues, &queue->turn);
+    }
+    struct held *held = session->batch[0]->held;
+    held->pins++;
+    session->batch_start = now;
+    lane_start(session_lane(session), now);
+    if (held->body != NULL) {
+        start(node, session, held->body, now);
+        return;
+    }
+    session_set_state(session, SESSION_FETCHING);
+    if (!held->reading)
+        body_read(node, held);
+}
+
+void batch_return(struct node *node, struct session *session, usec_t now)
+{
+    if (session->batch_count == 0)
+        return;
+    session->batch[0]->held->pins--;
+    while (session->batch_count > 0) {
+        struct delivery *delivery = session->batch[--session->batch_count];
+        delivery->mood = MOOD_NOWHERE;
+        node->figures.in_flight--;
+        queue_push_front(node, delivery, now);
+    }
+}
+
+void batch_result(
+    struct node *node, struct session *session, const struct smtp_client_report *report, usec_t now)
+{
+    must(report->recipient < session->batch_count);
+    struct delivery *delivery = session->batch[report->recipient];
+    delivery->mood = MOOD_NOWHERE;
+    node->figures.in_flight--;
+    if (report->later_now)
+        queue_push_front(node, delivery, now);
+    else
+        outcome(node, delivery, session, report->stage, &report->reply, now);
+}
+
+void batch_over(struct node *node, struct session *session)
+{
+    must(session->batch_count > 0);
+    struct held *held = session->batch[0]->held;
+    held->pins--;
+    session->batch_count = 0;
+    session->messages++;
+    if (held->pins == 0)
+        body_rest(node, held);
+}
+
+/* The disk could not give the body: that is a fault of ours, tried again later. */
+static void unreadable(struct node *node, struct session *session, usec_t now)
+{
+    struct reply reply;
+    reply_local(&reply, "4.3.0", "the message could not be read back from the spool");
+    for (size_t i = 0; i < session->batch_count; i++) {
+        session->batch[i]->mood = MOOD_NOWHERE;
+        node->figures.in_flight--;
+        outcome(node, session->batch[i], session, SMTP_CONNECT, &reply, now);
+    }
+    session->batch[0]->held->pins--;
+    session->batch_count = 0;
+    session_set_state(session, SESSION_IDLE);
+    site_dirty(node, session->site);
+}
+
+void session_body(struct node *node, struct held *held, struct blob *body, usec_t now)
+{
+    for (size_t i = 0; i < node->session_room && held->pins > 0; i++) {
+        struct session *session = node->sessions[i];
+        if (session == NULL || session->state != SESSION_FETCHING || session->batch[0]->held != held)
+            continue;
+        if (body != NULL)
+            start(node, session, body, now);
+        else
+            unreadable(node, session, now);
+    }
+}

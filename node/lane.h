@@ -1,0 +1,54 @@
+/* lane - one source towards one provider: how many connections, how fast
+ *
+ * Limits are exact because a lane lives on one node only (promise P6): at most `connections` open at once, at
+ * most `messages_per_connection` on each, and message starts never closer than the rate allows (GCRA with a
+ * burst of one: ITU-T I.371).
+ *
+ * Time: `now` comes in. Memory: a plain value. Errors: none. */
+#ifndef NODE_LANE_H
+#define NODE_LANE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "cluster/settings.h"
+
+struct lane_limits {
+    uint32_t connections, messages_per_connection; /* messages_per_connection 0 = unlimited */
+    struct rate rate;
+};
+
+struct lane {
+    struct lane_limits limits;
+    uint32_t open; /* connections, from the start of connecting to the end */
+    usec_t next;   /* when the next message may start */
+    uint64_t messages, delivered, deferred, bounced;
+};
+
+static inline bool lane_may_open(const struct lane *lane)
+{
+    return lane->open < lane->limits.connections;
+}
+
+/* When a message may start: `now` or later. */
+static inline usec_t lane_when(const struct lane *lane, usec_t now)
+{
+    return lane->next > now ? lane->next : now;
+}
+
+static inline bool lane_used_up(const struct lane *lane, uint32_t messages_on_connection)
+{
+    return lane->limits.messages_per_connection > 0 &&
+           messages_on_connection >= lane->limits.messages_per_connection;
+}
+
+/* A message starts; only when lane_when() says now. */
+static inline void lane_start(struct lane *lane, usec_t now)
+{
+    lane->messages++;
+    if (lane->limits.rate.count > 0)
+        lane->next = now + (lane->limits.rate.per + lane->limits.rate.count - 1) / lane->limits.rate.count;
+}
+
+#endif

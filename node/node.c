@@ -1,0 +1,266 @@
+/* node - see node.h: life and the doors of the core */
+#include "node/node.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/panic.h"
+#include "node/node_state.h"
+
+static void set_sources(struct node *node)
+{
+    const struct settings *settings = node->settings;
+    node->source_count = settings->node.source_count;
+    node->sources = xcalloc(node->source_count, sizeof *node->sources);
+    for (size_t i = 0; i < node->source_count; i++) {
+        node->sources[i].setting = &settings->node.sources[i];
+        node->sources[i].family = strchr(settings->node.sources[i].address, ':') == NULL ? AF_INET : AF_INET6;
+    }
+}
+
+struct node *node_new(const char *id, const char *spool, uint64_t incarnation,
+    const struct settings *settings, const struct node_ports *ports, uint64_t seed)
+{
+    struct node *node = xcalloc(1, sizeof *node);
+    snprintf(node->id, sizeof node->id, "%s", id);
+    snprintf(node->spool, sizeof node->spool, "%s", spool);
+    node->incarnation = incarnation;
+    node->settings = settings;
+    node->ports = *ports;
+    node->random.state = seed;
+    node->room = true;
+    list_init(&node->dirty);
+    list_init(&node->moving);
+    list_init(&node->stuck);
+    list_init(&node->bodies);
+    set_sources(node);
+    struct custody_ports custody_ports;
+    node_custody_ports(node, &custody_ports);
+    node->custody = custody_new(id, spool, incarnation, &custody_ports);
+    return node;
+}
+
+static void free_queue(struct queue *queue)
+{
+    free(queue->key);
+    free(queue->tenant);
+    free(queue->campaign);
+    free(queue->pool);
+    free(queue);
+}
+
+static void free_rooms(struct node *node)
+{
+    struct map_entry *at = NULL;
+    for (struct queue *queue; (queue = map_next(&node->queues, &at)) != NULL;)
+        free_queue(queue);
+    at = NULL;
+    for (struct domain *domain; (domain = map_next(&node->domains, &at)) != NULL;) {
+        mx_answer_drop(&domain->answer);
+        free(domain->name);
+        free(domain);
+    }
+    at = NULL;
+    for (struct site *site; (site = map_next(&node->sites, &at)) != NULL;) {
+        mx_answer_drop(&site->answer);
+        free(site->key);
+        free(site);
+    }
+    at = NULL;
+    for (struct provider *provider; (provider = map_next(&node->providers, &at)) != NULL;) {
+        free(provider->lanes);
+        free(provider->name);
+        free(provider);
+    }
+    map_free(&node->reading);
+    map_free(&node->queues);
+    map_free(&node->domains);
+    map_free(&node->sites);
+    map_free(&node->providers);
+}
+
+void node_free(struct node **node)
+{
+    struct node *n = *node;
+    *node = NULL;
+    if (n == NULL)
+        return;
+    for (size_t i = 0; i < n->session_room; i++)
+        if (n->sessions[i] != NULL)
+            session_free(n, n->sessions[i]);
+    custody_free(&n->custody);
+    free_rooms(n);
+    free(n->sessions);
+    heap_free(&n->due);
+    heap_free(&n->expiries);
+    heap_free(&n->session_timers);
+    heap_free(&n->site_timers);
+    view_drop(&n->view);
+    buffer_free(&n->scratch);
+    free(n->sources);
+    free(n);
+}
+
+void node_set_told(struct node *node, uint64_t seq)
+{
+    node->told_seq = seq;
+}
+
+int node_replay(
+    struct node *node, uint64_t seq, const void *record, size_t len, bool base, struct error *error)
+{
+    struct spool_record decoded;
+    if (record_decode(record, len, &decoded, error) != 0)
+        return -1;
+    int status = custody_replay(node->custody, seq, &decoded, base, error);
+    if (status == 0 && decoded.detail != NULL && seq > node->told_seq)
+        node->ports.event(node->ports.context, seq, decoded.detail, strlen(decoded.detail));
+    record_clear(&decoded);
+    return status;
+}
+
+void node_recovered(struct node *node, usec_t now)
+{
+    custody_recovered(node->custody, now);
+    node_settle(node, now);
+}
+
+/* Everybody is placed anew: a queue that now belongs elsewhere is handed on, one that was stuck may go. */
+static void place_all(struct node *node, usec_t now)
+{
+    struct map_entry *at = NULL;
+    for (struct held *held; (held = custody_next(node->custody, &at)) != NULL;)
+        for (uint32_t i = 0; i < held->count; i++) {
+            struct delivery *delivery = held->deliveries[i];
+            if (delivery->mood == MOOD_READY || delivery->mood == MOOD_WAITING ||
+                delivery->mood == MOOD_STUCK) {
+                delivery_leave_mood(node, delivery);
+                delivery_place(node, delivery, now);
+            }
+        }
+}
+
+void node_set_view(struct node *node, struct view *view, usec_t now)
+{
+    if (node->view != NULL && view->epoch <= node->view->epoch)
+        return;
+    view_drop(&node->view);
+    node->view = view_hold(view);
+    place_all(node, now);
+    node_settle(node, now);
+}
+
+void node_set_settings(struct node *node, const struct settings *settings, usec_t now)
+{
+    must(settings->node.source_count == node->source_count);
+    node->settings = settings;
+    for (size_t i = 0; i < node->source_count; i++)
+        node->sources[i].setting = &settings->node.sources[i];
+    struct map_entry *at = NULL;
+    for (struct provider *provider; (provider = map_next(&node->providers, &at)) != NULL;) {
+        provider_limits(node, provider);
+        provider_freed(node, provider);
+    }
+    place_all(node, now);
+    node_settle(node, now);
+}
+
+void node_set_room(struct node *node, bool room)
+{
+    node->room = room;
+}
+
+void node_quiesce(struct node *node, usec_t now)
+{
+    node->quiescing = true;
+    for (size_t i = 0; i < node->session_room; i++)
+        if (node->sessions[i] != NULL)
+            session_end_idle(node, node->sessions[i], now);
+    node_settle(node, now);
+}
+
+bool node_idle(const struct node *node)
+{
+    return node->session_count == 0;
+}
+
+void node_settle(struct node *node, usec_t now)
+{
+    due_tick(node, now);
+    for (struct list *link; (link = list_pop(&node->dirty)) != NULL;)
+        site_pump(node, list_item(link, struct site, dirty), now);
+    moves_hand_over(node, now);
+}
+
+static void answer_asked(struct node *node, const struct bus_msg *msg, usec_t now)
+{
+    struct buffer out = {0};
+    char what[64];
+    const char *text = msg->text == NULL ? "" : msg->text;
+    size_t len = strcspn(text, "?");
+    snprintf(what, sizeof what, "%.*s", (int)(len < 63 ? len : 63), text);
+    struct bus_msg *answer = bus_msg_answer(msg, BUS_ANSWER);
+    answer->code = node_answer(node, what, text[len] == '?' ? text + len + 1 : "", now, &out);
+    answer->complete = true;
+    bus_msg_set_text(answer, buffer_text(&out), buffer_len(&out));
+    buffer_free(&out);
+    node->ports.send(node->ports.context, answer);
+}
+
+void node_bus(struct node *node, const struct bus_msg *msg, usec_t now)
+{
+    if (msg->type == BUS_ASK)
+        answer_asked(node, msg, now);
+    else
+        custody_message(node->custody, msg, node->room && !node->quiescing, now);
+    node_settle(node, now);
+}
+
+void node_committed(struct node *node, uint64_t seq, usec_t now)
+{
+    custody_committed(node->custody, seq, now);
+    node_settle(node, now);
+}
+
+void node_restate(struct node *node, uint64_t seq, usec_t now)
+{
+    custody_restate(node->custody, seq, now);
+    node_settle(node, now);
+}
+
+void node_tick(struct node *node, usec_t now)
+{
+    custody_tick(node->custody, now);
+    expiry_tick(node, now);
+    session_tick(node, now);
+    site_tick(node, now);
+    node_settle(node, now);
+}
+
+usec_t node_deadline(const struct node *node)
+{
+    const struct heap *heaps[] = {&node->due, &node->expiries, &node->session_timers, &node->site_timers};
+    usec_t first = custody_deadline(node->custody);
+    for (size_t i = 0; i < sizeof heaps / sizeof heaps[0]; i++) {
+        const struct heap_node *timer = heap_first(heaps[i]);
+        if (timer != NULL && timer->key < first)
+            first = timer->key;
+    }
+    return first;
+}
+
+struct custody *node_custody(struct node *node)
+{
+    return node->custody;
+}
+
+struct node_figures node_figures(const struct node *node)
+{
+    struct node_figures figures = node->figures;
+    figures.sessions = node->session_count;
+    figures.waiting = node->due.count;
+    return figures;
+}

@@ -1,0 +1,164 @@
+/* node_custody - between the node's custody and its scheduler: what was gained, what leaves, where bodies are
+ */
+#include <string.h>
+
+#include "base/panic.h"
+#include "cluster/placement.h"
+#include "node/node_state.h"
+
+static void append(
+    void *context, uint64_t seq, const struct spool_record *record, struct blob *body, bool base)
+{
+    struct node *node = context;
+    struct buffer bytes = {0};
+    record_encode(record, &bytes);
+    node->ports.append(node->ports.context, seq, &bytes, body, base);
+    buffer_free(&bytes);
+}
+
+static void release(void *context, uint64_t seq)
+{
+    struct node *node = context;
+    node->ports.release(node->ports.context, seq);
+}
+
+/* MOVE and SETTLED_ASK name a spool: whoever serves it in our view gets them. Nobody does: they are asked
+ * again later anyway. */
+static void send_out(void *context, struct bus_msg *msg)
+{
+    struct node *node = context;
+    if (msg->to[0] == '\0') {
+        const struct view_node *primary = node->view == NULL ? NULL : view_spool(node->view, msg->spool);
+        if (primary == NULL) {
+            bus_msg_free(&msg);
+            return;
+        }
+        memcpy(msg->to, primary->id, sizeof msg->to);
+    }
+    node->ports.send(node->ports.context, msg);
+}
+
+void body_let_go(struct node *node, struct held *held)
+{
+    if (list_linked(&held->bodies)) {
+        list_remove(&held->bodies);
+        node->figures.body_bytes -= held->mail->body_len;
+    }
+    blob_drop(&held->body);
+}
+
+/* Bodies stay in memory for the first attempt, up to node.window in all; what comes beyond that is read back
+ * from the spool. */
+void body_kept(struct node *node, struct held *held)
+{
+    if (held->body == NULL || list_linked(&held->bodies))
+        return;
+    if (node->figures.body_bytes + held->mail->body_len > node->settings->node.window) {
+        blob_drop(&held->body);
+        return;
+    }
+    node->figures.body_bytes += held->mail->body_len;
+    list_push_back(&node->bodies, &held->bodies);
+}
+
+void body_rest(struct node *node, struct held *held)
+{
+    for (uint32_t i = 0; i < held->count; i++)
+        if (held->deliveries[i]->mood == MOOD_READY || held->deliveries[i]->mood == MOOD_SENDING)
+            return;
+    body_let_go(node, held);
+}
+
+static void tell_accepted(struct node *node, const struct delivery *delivery)
+{
+    struct event event = {.name = delivery->hop == 0 ? "accepted" : "transferred", .delivery = delivery};
+    event.now = delivery->held->mail->created;
+    const char *text = event_text(node, &event);
+    node->ports.event(node->ports.context, delivery->made_seq, text, strlen(text));
+    node->figures.accepted++;
+}
+
+static void gained(void *context, struct delivery *delivery)
+{
+    struct node *node = context;
+    struct held *held = delivery->held;
+    if (delivery->made_seq > node->told_seq)
+        tell_accepted(node, delivery);
+    body_kept(node, held);
+    if (!heap_has(&held->expiry))
+        heap_put(&node->expiries, &held->expiry, held->mail->expires);
+    heap_put(&node->due, &delivery->timer, delivery->due);
+    delivery->mood = MOOD_WAITING;
+}
+
+static void left(void *context, struct delivery *delivery)
+{
+    struct node *node = context;
+    must(delivery->mood != MOOD_SENDING);
+    delivery_leave_mood(node, delivery);
+    delivery_leave_queue(node, delivery);
+}
+
+/* Placed by the next turn of the clock, which is due at once. */
+static void placed_anew(void *context, struct delivery *delivery)
+{
+    struct node *node = context;
+    if (delivery->mood == MOOD_SENDING)
+        return;
+    delivery_leave_mood(node, delivery);
+    heap_put(&node->due, &delivery->timer, delivery->due);
+    delivery->mood = MOOD_WAITING;
+}
+
+static void forgotten(void *context, struct held *held)
+{
+    struct node *node = context;
+    heap_remove(&node->expiries, &held->expiry);
+    body_let_go(node, held);
+}
+
+static void told(void *context, uint64_t seq, const struct mail *mail, const char *detail)
+{
+    struct node *node = context;
+    (void)mail;
+    node->ports.event(node->ports.context, seq, detail, strlen(detail));
+}
+
+void body_read(struct node *node, struct held *held)
+{
+    held->reading = true;
+    map_set(&node->reading, &held->base_seq, sizeof held->base_seq, held);
+    node->ports.read_body(node->ports.context, held->base_seq);
+}
+
+static void want_body(void *context, struct held *held)
+{
+    body_read(context, held);
+}
+
+void node_body(struct node *node, uint64_t seq, struct blob *body, usec_t now)
+{
+    struct held *held = map_remove(&node->reading, &seq, sizeof seq);
+    if (held == NULL)
+        return;
+    custody_body(node->custody, held, body, now);
+    session_body(node, held, body, now);
+    node_settle(node, now);
+}
+
+void node_custody_ports(struct node *node, struct custody_ports *ports)
+{
+    *ports = (struct custody_ports){
+        .context = node,
+        .append = append,
+        .release = release,
+        .send = send_out,
+        .gained = gained,
+        .left = left,
+        .returned = placed_anew,
+        .movable = placed_anew,
+        .forgotten = forgotten,
+        .told = told,
+        .want_body = want_body,
+    };
+}

@@ -1,0 +1,241 @@
+/* node_state - what the files of the node's core share (the core in node/ only)
+ *
+ * Where a delivery waits is its mood; each mood is a list or a heap:
+ *   READY    in its queue's ready list: may be sent now
+ *   WAITING  in the node's `due` heap: not before its time
+ *   SENDING  in a session's batch
+ *   MOVING   in the node's `moving` list: will be handed to custody_move at the end of this step
+ *   STUCK    in the node's `stuck` list: no source of its pool here, and nowhere else to go
+ *   NOWHERE  not ours to send (leaving, final)
+ * delivery_leave_mood() takes it out of any of them but SENDING. */
+#ifndef NODE_NODE_STATE_H
+#define NODE_NODE_STATE_H
+
+#include "base/heap.h"
+#include "base/json_out.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "base/random.h"
+#include "node/lane.h"
+#include "node/node.h"
+#include "node/verdict.h"
+#include "proto/smtp_client.h"
+
+#define NODE_MAX_SESSIONS 8192
+#define PROVIDER_SWEEP USEC_MIN
+#define BATCH_MAX 100
+#define SESSION_MAX_ADDRESSES 8
+#define NO_TLS_AFTER_FAILURE USEC_HOUR
+
+enum mood { MOOD_NOWHERE, MOOD_READY, MOOD_WAITING, MOOD_SENDING, MOOD_MOVING, MOOD_STUCK };
+
+/* One of our addresses. */
+struct source {
+    const struct setting_source *setting;
+    int family;
+};
+
+/* A provider's limits and the sites that wait for a connection to it. */
+struct provider {
+    char *name;
+    struct lane_limits limits;
+    enum smtp_tls tls;
+    struct lane *lanes;  /* one a source */
+    struct list waiting; /* struct site, link `waiting` */
+    struct list idle;    /* struct session, link `of_idle` */
+    uint32_t sites;
+};
+
+/* A set of MX hosts: connections to it are shared by all domains it serves. */
+struct site {
+    char *key;
+    struct provider *provider;
+    struct mx_answer *answer;
+    uint16_t port;
+    struct list queues;   /* with something READY, link `turn` */
+    struct list sessions; /* struct session, link `of_site` */
+    struct list dirty;    /* in node->dirty */
+    struct list waiting;  /* in provider->waiting */
+    struct heap_node timer;
+    uint32_t domains, opening, idle, failures;
+    uint64_t ready;
+    usec_t down_until, no_tls_until;
+    struct reply trouble; /* why it is down */
+};
+
+/* A recipient domain: what DNS says of it. */
+struct domain {
+    char *name;
+    struct mx_answer *answer;
+    struct site *site;
+    bool asking;
+    struct list queues; /* link `of_domain` */
+};
+
+/* (tenant, campaign, pool, domain). */
+struct queue {
+    char *key;
+    size_t key_len;
+    char *tenant, *campaign, *pool;
+    struct domain *domain;
+    struct list of_domain;
+    struct list turn;            /* in site->queues */
+    struct list ready;           /* struct delivery */
+    uint64_t ready_count, count; /* count: all that have this queue as their place */
+};
+
+enum session_state {
+    SESSION_CONNECTING,
+    SESSION_OPENING,
+    SESSION_IDLE,
+    SESSION_FETCHING,
+    SESSION_BUSY,
+    SESSION_ENDING
+};
+
+struct session {
+    uint32_t number;
+    enum session_state state;
+    struct site *site;
+    size_t source; /* index */
+    struct list of_site, of_idle;
+    struct heap_node timer;
+    struct smtp_client *client;
+    struct { /* where to connect: one after the other */
+        uint8_t host, address;
+    } attempts[SESSION_MAX_ADDRESSES];
+    size_t attempt_count, attempt;
+    bool plain;     /* this time without TLS */
+    bool again;     /* once this connection is gone, try the next address */
+    bool was_ready; /* the peer took us in */
+    uint32_t messages;
+    struct reply last; /* why the last attempt failed */
+    enum smtp_stage last_stage;
+    size_t batch_count;
+    usec_t batch_start;
+    struct delivery *batch[BATCH_MAX];
+};
+
+struct node {
+    char id[MEMBER_ID_SIZE], spool[MEMBER_ID_SIZE];
+    uint64_t incarnation, told_seq;
+    const struct settings *settings;
+    struct node_ports ports;
+    struct random random;
+    struct custody *custody;
+    struct view *view;
+    bool room, quiescing;
+    struct source *sources;
+    size_t source_count;
+    struct map queues, domains, sites, providers;
+    struct map reading;        /* frame -> struct held whose body was asked for */
+    struct session **sessions; /* by number - 1; null = free */
+    size_t session_room, session_count, session_turn;
+    struct heap due;      /* struct delivery */
+    struct heap expiries; /* struct held */
+    struct heap session_timers, site_timers;
+    struct list dirty;         /* struct site: to be pumped before the step ends */
+    struct list moving, stuck; /* struct delivery */
+    struct list bodies;        /* struct held with a body kept for the first attempt */
+    struct buffer scratch;
+    usec_t sweep_at;
+    struct node_figures figures;
+};
+
+static inline bool reply_is_local(const struct reply *reply)
+{
+    return reply->code == 0;
+}
+
+/* node.c: every entry ends with it: pumps dirty sites, hands moves over. */
+void node_settle(struct node *node, usec_t now);
+
+/* node_custody.c: the core's own custody and what it says */
+void node_custody_ports(struct node *node, struct custody_ports *ports);
+void body_kept(struct node *node, struct held *held);
+void body_let_go(struct node *node, struct held *held);
+/* Nobody sends it just now: without a recipient that is ready the body need not stay in memory. */
+void body_rest(struct node *node, struct held *held);
+/* Asks the disk for the body, once; node_body follows. */
+void body_read(struct node *node, struct held *held);
+
+/* queue.c */
+/* Puts a HELD delivery where it belongs now: moving, stuck, waiting or ready. */
+void delivery_place(struct node *node, struct delivery *delivery, usec_t now);
+void delivery_leave_mood(struct node *node, struct delivery *delivery);
+/* Takes it out of its queue for good. */
+void delivery_leave_queue(struct node *node, struct delivery *delivery);
+void queue_push_front(struct node *node, struct delivery *delivery, usec_t now);
+void due_tick(struct node *node, usec_t now);
+void moves_hand_over(struct node *node, usec_t now);
+bool pool_here(const struct node *node, const char *pool);
+
+/* domain.c */
+struct domain *domain_get(struct node *node, const char *name);
+void domain_unused(struct node *node, struct domain *domain);
+/* The queue has something ready: finds its site, asking DNS if need be. */
+void queue_activate(struct node *node, struct queue *queue, usec_t now);
+void queue_deactivate(struct queue *queue);
+
+/* site.c */
+struct site *site_of(struct node *node, const char *domain, struct mx_answer *answer);
+void site_drop(struct node *node, struct site *site);
+/* The site is looked at before the step ends. */
+void site_dirty(struct node *node, struct site *site);
+void site_pump(struct node *node, struct site *site, usec_t now);
+void site_failed(struct node *node, struct session *session, usec_t now);
+void site_worked(struct site *site);
+void site_tick(struct node *node, usec_t now);
+void provider_freed(struct node *node, struct provider *provider);
+void provider_limits(struct node *node, struct provider *provider);
+
+/* site_literal.c: held once; *port is changed only if the text names one. */
+struct mx_answer *site_literal(const char *literal, uint16_t *port);
+
+/* session.c */
+/* Opens a connection for the site from this source; the lane has room. */
+void session_open(struct node *node, struct site *site, size_t source, usec_t now);
+void session_set_state(struct session *session, enum session_state state);
+
+/* batch.c */
+/* Gives the idle session the next message of the queue: all its recipients that are ready there, up to
+ * BATCH_MAX. */
+void session_give(struct node *node, struct session *session, struct queue *queue, usec_t now);
+void session_end_idle(struct node *node, struct session *session, usec_t now);
+void session_drain_client(struct node *node, struct session *session, usec_t now);
+void session_tick(struct node *node, usec_t now);
+void session_body(struct node *node, struct held *held, struct blob *body, usec_t now);
+void batch_result(
+    struct node *node, struct session *session, const struct smtp_client_report *report, usec_t now);
+void batch_over(struct node *node, struct session *session);
+/* The session ends before it could send them: back into their queues. */
+void batch_return(struct node *node, struct session *session, usec_t now);
+struct session *session_find(const struct node *node, uint32_t number);
+const struct mx_host *session_host(const struct session *session);
+struct lane *session_lane(const struct session *session);
+void session_free(struct node *node, struct session *session);
+
+/* outcome.c */
+/* What became of one recipient; `session` null where none was needed (DNS, age). */
+void outcome(struct node *node, struct delivery *delivery, const struct session *session,
+    enum smtp_stage stage, const struct reply *reply, usec_t now);
+void outcome_expired(struct node *node, struct delivery *delivery, usec_t now);
+void expiry_tick(struct node *node, usec_t now);
+
+/* event.c: one event as JSON text (INTERFACES section 6), in node->scratch until the next one */
+struct event {
+    const char *name;
+    const struct delivery *delivery;
+    const struct session *session;
+    const struct reply *reply;
+    enum smtp_stage stage;
+    const char *category, *action;
+    usec_t now;
+};
+const char *event_text(struct node *node, const struct event *event);
+
+/* report.c: tells the sender, if its tenant wants that */
+void report_failure(struct node *node, const struct delivery *delivery, const struct session *session,
+    const struct reply *reply, usec_t now);
+
+#endif

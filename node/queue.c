@@ -1,0 +1,218 @@
+/* queue - deliveries of one (tenant, campaign, pool, domain), and where each delivery waits */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/panic.h"
+#include "cluster/placement.h"
+#include "node/node_state.h"
+
+bool pool_here(const struct node *node, const char *pool)
+{
+    for (size_t i = 0; i < node->source_count; i++)
+        for (size_t j = 0; j < node->sources[i].setting->pool_count; j++)
+            if (strcmp(node->sources[i].setting->pools[j], pool) == 0)
+                return true;
+    return false;
+}
+
+static const char *recipient_domain(const struct delivery *delivery)
+{
+    return mail_domain(delivery->held->mail->recipients[delivery->index]);
+}
+
+static struct queue *queue_new(
+    struct node *node, const struct mail *mail, const char *domain, const char *key, size_t len)
+{
+    struct queue *queue = xcalloc(1, sizeof *queue);
+    queue->key = xmemdup(key, len);
+    queue->key_len = len;
+    queue->tenant = xstrdup(mail->tenant);
+    queue->campaign = xstrdup(mail->campaign);
+    queue->pool = xstrdup(mail->pool);
+    queue->domain = domain_get(node, domain);
+    list_init(&queue->ready);
+    list_push_back(&queue->domain->queues, &queue->of_domain);
+    return queue;
+}
+
+/* The key is the four names, each with its zero. */
+static size_t queue_key(struct buffer *key, const struct mail *mail, const char *domain)
+{
+    const char *names[] = {mail->tenant, mail->campaign, mail->pool, domain};
+    for (size_t i = 0; i < 4; i++)
+        buffer_add(key, names[i], strlen(names[i]) + 1);
+    return buffer_len(key);
+}
+
+static struct queue *queue_get(struct node *node, const struct delivery *delivery)
+{
+    const struct mail *mail = delivery->held->mail;
+    const char *domain = recipient_domain(delivery);
+    buffer_clear(&node->scratch);
+    size_t len = queue_key(&node->scratch, mail, domain);
+    const char *key = buffer_bytes(&node->scratch);
+    struct queue *queue = map_get(&node->queues, key, len);
+    if (queue == NULL) {
+        queue = queue_new(node, mail, domain, key, len);
+        map_set(&node->queues, queue->key, len, queue);
+    }
+    return queue;
+}
+
+static void queue_end(struct node *node, struct queue *queue)
+{
+    queue_deactivate(queue);
+    list_remove(&queue->of_domain);
+    domain_unused(node, queue->domain);
+    map_remove(&node->queues, queue->key, queue->key_len);
+    free(queue->key);
+    free(queue->tenant);
+    free(queue->campaign);
+    free(queue->pool);
+    free(queue);
+}
+
+static void join(struct node *node, struct delivery *delivery)
+{
+    if (delivery->place != NULL)
+        return;
+    struct queue *queue = queue_get(node, delivery);
+    delivery->place = queue;
+    queue->count++;
+}
+
+void delivery_leave_queue(struct node *node, struct delivery *delivery)
+{
+    struct queue *queue = delivery->place;
+    if (queue == NULL)
+        return;
+    delivery->place = NULL;
+    if (--queue->count == 0)
+        queue_end(node, queue);
+}
+
+static void ready_changed(struct node *node, struct queue *queue, int by)
+{
+    queue->ready_count += (uint64_t)(int64_t)by;
+    node->figures.ready += (uint64_t)(int64_t)by;
+    if (queue->domain->site != NULL)
+        queue->domain->site->ready += (uint64_t)(int64_t)by;
+}
+
+void delivery_leave_mood(struct node *node, struct delivery *delivery)
+{
+    struct queue *queue = delivery->place;
+    switch ((enum mood)delivery->mood) {
+    case MOOD_READY:
+        list_remove(&delivery->link);
+        ready_changed(node, queue, -1);
+        if (queue->ready_count == 0)
+            queue_deactivate(queue);
+        break;
+    case MOOD_WAITING:
+        heap_remove(&node->due, &delivery->timer);
+        break;
+    case MOOD_MOVING:
+    case MOOD_STUCK:
+        list_remove(&delivery->link);
+        break;
+    case MOOD_SENDING:
+        must(!"a delivery that is being sent is left alone");
+        break;
+    case MOOD_NOWHERE:
+        break;
+    }
+    delivery->mood = MOOD_NOWHERE;
+}
+
+static void make_ready(struct node *node, struct delivery *delivery, bool front, usec_t now)
+{
+    join(node, delivery);
+    struct queue *queue = delivery->place;
+    delivery->mood = MOOD_READY;
+    if (front)
+        list_push_front(&queue->ready, &delivery->link);
+    else
+        list_push_back(&queue->ready, &delivery->link);
+    ready_changed(node, queue, 1);
+    queue_activate(node, queue, now);
+}
+
+void queue_push_front(struct node *node, struct delivery *delivery, usec_t now)
+{
+    make_ready(node, delivery, true, now);
+}
+
+/* Who should have it, if that is somebody else. */
+static const struct view_node *other_owner(const struct node *node, const struct delivery *delivery)
+{
+    if (node->view == NULL || !delivery->settled || !delivery->committed)
+        return NULL;
+    const struct view_node *owner =
+        place_owner(node->view, delivery->held->mail->pool, NULL, recipient_domain(delivery));
+    return owner == NULL || strcmp(owner->spool, node->spool) == 0 ? NULL : owner;
+}
+
+void delivery_place(struct node *node, struct delivery *delivery, usec_t now)
+{
+    must(delivery->mood == MOOD_NOWHERE && delivery->state == CUSTODY_HELD);
+    const struct mail *mail = delivery->held->mail;
+    if (now >= mail->expires)
+        outcome_expired(node, delivery, now);
+    else if (other_owner(node, delivery) != NULL) {
+        delivery->mood = MOOD_MOVING;
+        list_push_back(&node->moving, &delivery->link);
+    } else if (delivery->due > now) {
+        join(node, delivery);
+        delivery->mood = MOOD_WAITING;
+        heap_put(&node->due, &delivery->timer, delivery->due);
+    } else if (!pool_here(node, mail->pool)) {
+        delivery->mood = MOOD_STUCK;
+        list_push_back(&node->stuck, &delivery->link);
+    } else
+        make_ready(node, delivery, false, now);
+}
+
+void due_tick(struct node *node, usec_t now)
+{
+    for (struct heap_node *timer; (timer = heap_pop(&node->due, now)) != NULL;) {
+        struct delivery *delivery = heap_item(timer, struct delivery, timer);
+        delivery->mood = MOOD_NOWHERE;
+        delivery_place(node, delivery, now);
+    }
+}
+
+/* What goes to the same spool of the same message goes in one MOVE. */
+static size_t gather(
+    struct node *node, struct held *held, const struct view_node *owner, struct delivery **batch)
+{
+    size_t count = 0;
+    for (uint32_t i = 0; i < held->count; i++) {
+        struct delivery *delivery = held->deliveries[i];
+        if (delivery->mood != MOOD_MOVING || other_owner(node, delivery) != owner)
+            continue;
+        delivery_leave_mood(node, delivery);
+        batch[count++] = delivery;
+    }
+    return count;
+}
+
+void moves_hand_over(struct node *node, usec_t now)
+{
+    while (!list_empty(&node->moving)) {
+        struct delivery *first = list_item(node->moving.next, struct delivery, link);
+        struct held *held = first->held;
+        const struct view_node *owner = other_owner(node, first);
+        if (owner == NULL) { /* the view changed meanwhile */
+            delivery_leave_mood(node, first);
+            delivery_place(node, first, now);
+            continue;
+        }
+        struct delivery **batch = xcalloc(held->count, sizeof(struct delivery *));
+        size_t count = gather(node, held, owner, batch);
+        custody_move(node->custody, batch, count, owner->spool, now);
+        free(batch);
+        body_let_go(node, held);
+    }
+}
