@@ -1,0 +1,59 @@
+/* check - `todoku check -c FILE`: says every fault of a configuration file
+ *
+ * Reads the file as every other role would and starts nothing. Faults go to stderr, one a line, with
+ * file:line:column. Exit: 0 the file is fine, 2 it is not. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli/commands.h"
+#include "cluster/settings.h"
+
+static const char USAGE[] = "usage: todoku check -c FILE\n"
+                            "Reads the configuration file and says every fault with file:line:column.\n"
+                            "  -c, --config FILE   the file to read\n"
+                            "  -h, --help          this text\n"
+                            "Exit: 0 no fault, 2 faults or wrong usage.\n";
+
+static int file_check(const char *file)
+{
+    struct fault *faults;
+    size_t count;
+    struct settings *settings = settings_load(file, &faults, &count);
+    for (size_t i = 0; i < count; i++)
+        fprintf(stderr, "%s\n", faults[i].text);
+    free(faults);
+    if (settings == NULL) {
+        fprintf(stderr, "%zu fault%s\n", count, count == 1 ? "" : "s");
+        return 2;
+    }
+    printf("%s: no fault: %zu sources, %zu pools, %zu tenants, %zu limits, %zu providers\n", file,
+        settings->node.source_count, settings->pool_count, settings->tenant_count, settings->limit_count,
+        settings->provider_count);
+    settings_free(&settings);
+    return 0;
+}
+
+int cli_check(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+    const char *file = NULL;
+    optind = 0;
+    for (int option; (option = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
+        if (option == 'h') {
+            fputs(USAGE, stdout);
+            return 0;
+        }
+        if (option != 'c') {
+            fputs(USAGE, stderr);
+            return 2;
+        }
+        file = optarg;
+    }
+    if (file == NULL || optind != argc) {
+        fputs(USAGE, stderr);
+        return 2;
+    }
+    return file_check(file);
+}
