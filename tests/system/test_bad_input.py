@@ -150,12 +150,13 @@ def test_bad_names(lab):
     kinds = ["servfail", "timeout", "garbage", "short", "wrongid", "loop", "trunc", "formerr", "refused"]
     for kind in kinds:
         check(lab.send(t, f"bob@{kind}.bad.test").startswith("250"), f"{kind}: not accepted")
-    lab.send(t, "bob@nx.test", "bob@txtonly.test", "bob@loop1.test")
+    lab.send(t, "bob@nx.test", "bob@txtonly.test", "bob@loop1.test", "bob@noaddr.test")
     load = Load([HEALTHY, "d002.test"], SENDER, 50).run(*t.smtp)
     sink.wait_count(50, 10, alive=t.daemon)
     for kind in kinds:
         event = t.wait_event(seconds=25, event="deferred", to=f"bob@{kind}.bad.test")
         check(event.get("reply"), f"{kind}: deferred without a reason: {event}")
+    t.wait_event(event="deferred", to="bob@noaddr.test")
     for domain in ("nx.test", "txtonly.test"):
         t.wait_event(event="bounced", to=f"bob@{domain}")
     whole(load, sink)
