@@ -3,9 +3,9 @@
  * text and html become multipart/alternative (or one part if only one is there), UTF-8, quoted-printable (RFC
  * 2045); header values are encoded words (RFC 2047, at most 75 characters each, never cutting a UTF-8
  * sequence) and folded at 78; a CR, LF or zero in any value is refused (header injection), so is a field name
- * that is no RFC 5322 name or one that we make ourselves (MIME-Version, Content-*, DKIM-Signature, Received,
- * Return-Path, Bcc). Date and Message-ID are made when not given. Lines end in CRLF. Errors: a sentence
- * naming the field. */
+ * that is no RFC 5322 name or one that we make ourselves (From, To, Subject, MIME-Version, Content-*,
+ * DKIM-Signature, Received, Return-Path, Bcc). Date and Message-ID are made when not given. Lines end in
+ * CRLF. Errors: a sentence naming the field; `out` may then hold a part of the message. */
 #ifndef PROTO_COMPOSE_H
 #define PROTO_COMPOSE_H
 
