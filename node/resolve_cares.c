@@ -344,7 +344,7 @@ void resolver_cares_stop(struct resolver_cares **door)
         return;
     d->stopping = true;
     ares_destroy(d->channel);
-    for (struct list *link; (link = list_pop(&d->waiting)) != NULL;)
+    list_each_safe (link, &d->waiting)
         free(list_item(link, struct question, link));
     uv_close((uv_handle_t *)&d->timer, on_timer_closed);
     ares_library_cleanup();

@@ -254,7 +254,6 @@ static struct mx_answer *compose_none(
         return mx_answer_bad(MX_TEMPORARY, why, now + FAILED_TTL);
     }
     usec_t expires = compose_expires(plan, hosts, now);
-    expires = expires > now + NEGATIVE_MAX ? now + NEGATIVE_MAX : expires;
     if (plan->implicit)
         snprintf(why, sizeof why, "the domain " NAME " has neither MX nor address records", domain);
     else

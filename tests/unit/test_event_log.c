@@ -150,6 +150,9 @@ static void a_reader_comes_back_with_its_cursor(void **state)
     append_numbers(100, 3);
     read_from(next, 100, NULL);
     expect_numbers(100, 3);
+    append_numbers(103, 10000);
+    read_from(next, 10000, NULL);
+    expect_numbers(103, 10000);
     char last[EVENT_CURSOR_SIZE];
     assert_int_equal(event_last_cursor(dir, last, NULL), 0);
     assert_string_equal(last, next);
@@ -205,7 +208,8 @@ static void a_torn_line_is_cut(void **state)
         int64_t whole = size_of(1);
         assert_int_equal(truncate(path, whole - torn), 0);
         open_log(0, 0, 0);
-        int left = torn <= 34 ? 9 : 8; /* the last line has 34 bytes */
+        int left = torn <= 34 ? 9 : 8; /* the last lines have 33 and 34 bytes */
+        assert_int_equal(size_of(1), whole - (left == 9 ? 34 : 67));
         read_from("", 100, NULL);
         expect_numbers(0, left);
         append_numbers(left, 3);

@@ -532,6 +532,27 @@ static void a_failed_refresh_keeps_what_is_there(void **state)
     expect_status(MX_TEMPORARY);
 }
 
+static void a_failing_host_keeps_the_addresses_it_had(void **state)
+{
+    (void)state;
+    want("d.test");
+    GIVE("d.test", DNS_MX, 1000, "10 a.test");
+    give_host("a.test", 1000, "192.0.2.1");
+    expect_hosts("a.test/1");
+    w.now += 950 * USEC_SEC;
+    want("e.test");
+    GIVE("e.test", DNS_MX, 1000, "10 a.test");
+    give_failure("a.test", DNS_A);
+    give_failure("a.test", DNS_AAAA);
+    expect_hosts("a.test/1");
+    w.now += 51 * USEC_SEC;
+    want("f.test");
+    GIVE("f.test", DNS_MX, 1000, "10 a.test");
+    give_failure("a.test", DNS_A);
+    give_failure("a.test", DNS_AAAA);
+    expect_status(MX_TEMPORARY);
+}
+
 /* Outlived while its refresh is under way: then the asker waits. */
 static void a_slow_refresh_gets_its_asker(void **state)
 {
@@ -709,6 +730,25 @@ static void the_least_recently_used_goes_first(void **state)
     assert_int_equal(w.asked_count, 1);
 }
 
+static void hosts_no_longer_used_make_room(void **state)
+{
+    (void)state;
+    char domain[32], host[48];
+    for (int i = 0; i < RESOLVE_CACHE / 2; i++) {
+        snprintf(domain, sizeof domain, "d%d.test", i);
+        snprintf(host, sizeof host, "10 mx%d.test", i);
+        want(domain);
+        GIVE(domain, DNS_MX, 86400, host);
+        give_host(host + 3, 86400, "192.0.2.1");
+    }
+    assert_int_equal(w.answered_count, RESOLVE_CACHE / 2);
+    assert_int_equal(w.asked_count, 0);
+    want("new.test");
+    GIVE("new.test", DNS_MX, 300, host, "20 mx0.test");
+    assert_false(asked(host + 3, DNS_A)); /* the newest is still known */
+    assert_true(asked("mx0.test", DNS_A));
+}
+
 /* More lookups than the cache has room for: some run, the rest waits its turn, what is too much is told so.
  */
 static void lookups_beyond_the_bounds_wait_or_are_told(void **state)
@@ -767,6 +807,7 @@ int main(void)
         TEST(lives_are_clamped),
         TEST(an_entry_in_use_is_refreshed_before_it_ends),
         TEST(a_failed_refresh_keeps_what_is_there),
+        TEST(a_failing_host_keeps_the_addresses_it_had),
         TEST(a_slow_refresh_gets_its_asker),
         TEST(literals_need_no_dns),
         TEST(what_is_no_domain_is_not_asked_for),
@@ -776,6 +817,7 @@ int main(void)
         TEST(the_owner_may_ask_from_within_an_answer),
         TEST(a_flush_forgets_but_ends_what_is_under_way),
         TEST(the_least_recently_used_goes_first),
+        TEST(hosts_no_longer_used_make_room),
         TEST(lookups_beyond_the_bounds_wait_or_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
