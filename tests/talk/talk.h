@@ -51,6 +51,11 @@ char *talk_word(const char **at);
 /* The value of the `key=` word in a list of words (heap), or null. */
 char *talk_value(const char *words, const char *key);
 
+/* A body by its name (plain, dots, big:5000...) or as it stands between quotes. False if there is no such. */
+bool talk_body(const char *value, struct buffer *out);
+/* The message as it must be sent (RFC 5321 4.5.2), a byte at a time as the book says it. */
+void talk_stuff(const struct buffer *message, struct buffer *out);
+
 bool talk_client(const struct talk_script *script, bool trickle);
 bool talk_server(const struct talk_script *script, bool trickle);
 

@@ -171,50 +171,6 @@ static bool expect_closed(struct play *play)
     return expect_reply(play, &report, play->line->rest);
 }
 
-/* Bodies have names, or stand there as they are: body="Subject: x\r\n\r\n". */
-static bool content(struct play *play, const char *value, struct buffer *out)
-{
-    static const struct {
-        const char *name, *bytes;
-    } bodies[] = {
-        {"plain", "Subject: hello\r\n\r\nHow are you?\r\n"},
-        {"8bit", "Subject: hello\r\n\r\nGr\xc3\xbc\xc3\x9f"
-                 "e\r\n"},
-        {"dots", ".\r\n..\r\n...x\r\nSubject: dots.\r\n\r\n.leading\r\nin.side\r\n.\r\n"},
-        {"empty", ""},
-    };
-    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++)
-        if (strcmp(value, bodies[i].name) == 0) {
-            buffer_add_text(out, bodies[i].bytes);
-            return true;
-        }
-    if (strncmp(value, "big:", 4) == 0) {
-        for (long left = strtol(value + 4, NULL, 10) / 10; left > 0 && left < 10000000; left--)
-            buffer_add_text(out, left % 7 == 0 ? ".dotted.\r\n" : "12345678\r\n");
-        return true;
-    }
-    size_t len = strlen(value);
-    if (len >= 2 && value[0] == '"' && value[len - 1] == '"')
-        return talk_unescape(value + 1, len - 2, out) || wrong(play, "an escape that makes no sense");
-    return wrong(play, "no body is called %s", value);
-}
-
-/* Dot-stuffing as the book says it, a byte at a time. */
-static void stuff(struct play *play, const struct buffer *message)
-{
-    const char *bytes = buffer_bytes(message);
-    size_t len = buffer_len(message);
-    buffer_clear(&play->wire);
-    for (size_t i = 0; i < len; i++) {
-        if (bytes[i] == '.' && (i == 0 || bytes[i - 1] == '\n'))
-            buffer_add_text(&play->wire, ".");
-        buffer_add(&play->wire, bytes + i, 1);
-    }
-    if (len > 0 && bytes[len - 1] != '\n')
-        buffer_add_text(&play->wire, "\r\n");
-    buffer_add_text(&play->wire, ".\r\n");
-}
-
 /* "<a@b>,<c@d>" into play->recipients */
 static bool recipients(struct play *play, const char *list)
 {
@@ -249,7 +205,7 @@ static bool send_message(
     buffer_add(&whole, buffer_bytes(body), buffer_len(body));
     for (size_t i = 0; i < buffer_len(&whole); i++)
         transaction.eight_bit = transaction.eight_bit || (buffer_bytes(&whole)[i] & 0x80) != 0;
-    stuff(play, &whole);
+    talk_stuff(&whole, &play->wire);
     int status = smtp_client_send(play->client, &transaction, play->now);
     blob_drop(&transaction.head);
     blob_drop(&transaction.body);
@@ -277,8 +233,10 @@ static bool do_send(struct play *play)
     bool good = len >= 2 && recipients(play, to);
     if (!good)
         wrong(play, "from=<> and to=<a@b>,<c@d> belong here");
-    good = good && ready(play) && (head == NULL || content(play, head, &head_bytes)) &&
-           content(play, body == NULL ? "plain" : body, &body_bytes);
+    good = good && ready(play);
+    if (good && ((head != NULL && !talk_body(head, &head_bytes)) ||
+                    !talk_body(body == NULL ? "plain" : body, &body_bytes)))
+        good = wrong(play, "there is no such body or head");
     if (good) {
         struct buffer sender = {0};
         talk_unescape(from + 1, len - 2, &sender);
