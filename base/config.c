@@ -184,8 +184,7 @@ static int value_path(
     if (folder_len + len >= CONFIG_MAX_VALUE)
         return error_set(error, "the file name is longer than %d bytes", CONFIG_MAX_VALUE - 1);
     char *path = arena_take(arena, folder_len + len + 1);
-    memcpy(path, config->folder, folder_len);
-    memcpy(path + folder_len, text, len);
+    snprintf(path, folder_len + len + 1, "%.*s%s", (int)folder_len, config->folder, text);
     *field = path;
     return 0;
 }

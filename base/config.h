@@ -77,7 +77,8 @@ struct config_row {
 };
 
 #define CONFIG_AT(type, member) .offset = offsetof(type, member), .size = sizeof(((type *)0)->member)
-#define CONFIG_LIST_AT(type, member, count) CONFIG_AT(type, member), .count_offset = offsetof(type, count)
+#define CONFIG_LIST_AT(type, member, count)                                                                  \
+    .offset = offsetof(type, member), .count_offset = offsetof(type, count)
 
 struct config_fault {
     unsigned line, column; /* from 1; 0 = of the whole text */

@@ -57,8 +57,8 @@ static int digits_read(
 static int measure_read(const char *text, const struct unit *units, const char *what, const char *hint,
     uint64_t max, uint64_t *value_r, struct error *error)
 {
-    uint64_t number;
-    const char *rest;
+    uint64_t number = 0;
+    const char *rest = "";
     struct error why;
     if (digits_read(text, what, &number, &rest, &why) != 0)
         return error_set(error, "%.200s; write %s", why.text, hint);
@@ -75,7 +75,7 @@ static int measure_read(const char *text, const struct unit *units, const char *
 
 int units_duration(const char *text, usec_t *duration_r, struct error *error)
 {
-    uint64_t value;
+    uint64_t value = 0;
     if (measure_read(text, DURATION_UNITS, "duration", "a number and ms, s, m, h or d, as in 30s",
             UNITS_MAX_DURATION, &value, error) != 0)
         return -1;
@@ -97,8 +97,8 @@ int units_rate(const char *text, uint32_t *count_r, usec_t *per_r, struct error 
         *per_r = USEC_SEC;
         return 0;
     }
-    uint64_t number;
-    const char *rest;
+    uint64_t number = 0;
+    const char *rest = "";
     struct error why;
     if (digits_read(text, "rate", &number, &rest, &why) != 0)
         return error_set(error, "%.200s; write it %s", why.text, hint);
@@ -118,8 +118,8 @@ int units_rate(const char *text, uint32_t *count_r, usec_t *per_r, struct error 
 
 int units_number(const char *text, uint64_t min, uint64_t max, uint64_t *number_r, struct error *error)
 {
-    uint64_t number;
-    const char *rest;
+    uint64_t number = 0;
+    const char *rest = "";
     if (digits_read(text, "whole number", &number, &rest, error) != 0)
         return -1;
     if (*rest != 0)

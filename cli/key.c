@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "cli/commands.h"
 #include "cluster/settings.h"
@@ -64,7 +65,7 @@ static int request_read(int argc, char **argv, struct request *request)
             break;
         case 'k':
             free(request->keys_file);
-            request->keys_file = strdup(optarg);
+            request->keys_file = xstrdup(optarg);
             break;
         case 'j':
             request->json = true;
@@ -120,7 +121,7 @@ static int config_read_keys(struct request *request)
             config);
         code = 2;
     } else if (request->keys_file == NULL) {
-        request->keys_file = strdup(settings->coordinator.keys_file);
+        request->keys_file = xstrdup(settings->coordinator.keys_file);
     }
     settings_free(&settings);
     return code;

@@ -141,10 +141,10 @@ void settings_providers(struct settings_check *check)
     bool *touched = arena_take(&block->arena, count);
     memcpy(all, shipped.providers, count * sizeof *all);
     for (size_t i = 0; i < over_count; i++)
-        if (over[i].name != NULL && strcmp(over[i].name, "default") == 0)
+        if (over[i].name != NULL && provider_is_complete(&over[i]) && strcmp(over[i].name, "default") == 0)
             all[0] = provider_merge(check, &all[0], &over[i]);
     for (size_t i = 0; i < over_count; i++) {
-        if (!provider_is_complete(&over[i]) || strcmp(over[i].name, "default") == 0)
+        if (over[i].name == NULL || !provider_is_complete(&over[i]) || strcmp(over[i].name, "default") == 0)
             continue;
         size_t at = provider_index(all, shipped.provider_count, over[i].name);
         bool is_new = at == shipped.provider_count;

@@ -158,7 +158,7 @@ int settings_read_bus(const char *text, void *target, struct arena *arena, struc
     static const char scheme[] = "tcp://";
     char *endpoint = NULL, *bus;
     if (strncmp(text, scheme, sizeof scheme - 1) != 0 ||
-        settings_read_endpoint(text + sizeof scheme - 1, &endpoint, arena, NULL) != 0)
+        settings_read_endpoint(text + sizeof scheme - 1, &endpoint, arena, NULL) != 0 || endpoint == NULL)
         return error_set(
             error, "`%.80s` is no bus address; write it as in tcp://10.0.0.1:7100 or tcp://[::1]:7100", text);
     bus = arena_take(arena, sizeof scheme + strlen(endpoint));

@@ -185,7 +185,7 @@ static const struct config_row RESOLVER_ROWS[] = {
 #define DELIVERY(member) CONFIG_AT(struct settings, delivery.member)
 #define TIMEOUT(key, member, default)                                                                        \
     {                                                                                                        \
-        .name = key, .type = CONFIG_DURATION, DELIVERY(member), .initial = default, .min = 10 * USEC_MS,     \
+        .name = (key), .type = CONFIG_DURATION, DELIVERY(member), .initial = (default), .min = 10 * USEC_MS, \
         .max = USEC_HOUR                                                                                     \
     }
 /* RFC 5321 section 4.5.3.2 names what a client must be willing to wait. */
