@@ -94,6 +94,14 @@ static bool node_has_plain_tag(struct walk *walk, const yaml_node_t *node)
     return false;
 }
 
+/* C0, DEL, and C1 (U+0080 to U+009F, which terminals obey too). */
+static bool byte_is_control(const char *text, size_t at)
+{
+    unsigned char byte = (unsigned char)text[at];
+    return byte < 0x20 || byte == 0x7f ||
+           (byte < 0xa0 && byte >= 0x80 && at > 0 && (unsigned char)text[at - 1] == 0xc2);
+}
+
 /* The node as a C text, if it is a scalar of decent characters; else null and a fault about `label`. */
 static const char *scalar_text(struct walk *walk, const char *label, const yaml_node_t *node)
 {
@@ -105,7 +113,7 @@ static const char *scalar_text(struct walk *walk, const char *label, const yaml_
         return NULL;
     }
     for (size_t i = 0; i < len; i++) {
-        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f) {
+        if (byte_is_control(text, i)) {
             config_fault(walk->config, node_mark(node),
                 "`%.80s` holds a control character or a line break; write it on one line", label);
             return NULL;

@@ -13,6 +13,8 @@
 #include "cluster/settings_inside.h"
 #include "cluster/settings_rows.h"
 
+#define MAX_HINTS 1000 /* names that a wrong one is compared with */
+
 /* --- loading --- */
 
 static struct settings_block *block_of(const struct settings *settings)
@@ -132,7 +134,7 @@ const char *check_hint(const char *text, const void *names, size_t count, size_t
     const char *nearest = NULL;
     const char *name;
     out[0] = 0;
-    for (size_t i = 0; i < count && nearest == NULL; i++) {
+    for (size_t i = 0; i < count && i < MAX_HINTS && nearest == NULL; i++) {
         memcpy(&name, (const char *)names + i * stride, sizeof name);
         nearest = name == NULL ? NULL : config_nearest(text, &name, 1);
     }

@@ -554,6 +554,8 @@ static void many_tenants_are_fine(void **state)
 static void the_nearest_key_is_named(void **state)
 {
     (void)state;
+    faulty(
+        "user: \"a\\x9bb\"", "t:1:7: `user` holds a control character or a line break; write it on one line");
     faulty("uesr: x", "t:1:1: unknown key `uesr`; did you mean `user`?");
     faulty("provider: []", "t:1:1: unknown key `provider`; did you mean `providers`?");
     faulty("pools: { a: { over: b } }", "t:1:15: unknown key `over`; known here: overflow");
