@@ -37,8 +37,23 @@ static void start(struct node *node, struct session *session, struct blob *body,
         .eight_bit = held->mail->eight_bit,
     };
     session_set_state(session, SESSION_BUSY);
+    lane_start(session_lane(session), now);
     must(smtp_client_send(session->client, &transaction, now) == 0);
     session_drain_client(node, session, now);
+}
+
+void batch_begin(struct node *node, struct session *session, struct blob *body, usec_t now)
+{
+    usec_t when = lane_when(session_lane(session), now);
+    if (when > now) { /* another message started while this one's body was read */
+        if (session->body == NULL)
+            session->body = blob_hold(body);
+        session_set_state(session, SESSION_HOLDING);
+        heap_put(&node->session_timers, &session->timer, when);
+        return;
+    }
+    start(node, session, body, now);
+    blob_drop(&session->body);
 }
 
 void session_give(struct node *node, struct session *session, struct queue *queue, usec_t now)
@@ -52,8 +67,6 @@ void session_give(struct node *node, struct session *session, struct queue *queu
     }
     struct held *held = session->batch[0]->held;
     held->pins++;
-    session->batch_start = now;
-    lane_start(session_lane(session), now);
     if (held->body != NULL) {
         start(node, session, held->body, now);
         return;
@@ -65,6 +78,7 @@ void session_give(struct node *node, struct session *session, struct queue *queu
 
 void batch_return(struct node *node, struct session *session, usec_t now)
 {
+    blob_drop(&session->body);
     if (session->batch_count == 0)
         return;
     session->batch[0]->held->pins--;
@@ -123,7 +137,7 @@ void session_body(struct node *node, struct held *held, struct blob *body, usec_
         if (session == NULL || session->state != SESSION_FETCHING || session->batch[0]->held != held)
             continue;
         if (body != NULL)
-            start(node, session, body, now);
+            batch_begin(node, session, body, now);
         else
             unreadable(node, session, now);
     }

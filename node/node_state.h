@@ -89,8 +89,10 @@ enum session_state {
     SESSION_OPENING,
     SESSION_IDLE,
     SESSION_FETCHING,
+    SESSION_HOLDING,
     SESSION_BUSY,
-    SESSION_ENDING
+    SESSION_QUITTING,
+    SESSION_ENDING,
 };
 
 struct session {
@@ -105,14 +107,15 @@ struct session {
         uint8_t host, address;
     } attempts[SESSION_MAX_ADDRESSES];
     size_t attempt_count, attempt;
-    bool plain;     /* this time without TLS */
-    bool again;     /* once this connection is gone, try the next address */
+    bool plain; /* this time without TLS */
+    bool again; /* once this connection is gone, try the next address */
+    bool socket_gone;
     bool was_ready; /* the peer took us in */
     uint32_t messages;
     struct reply last; /* why the last attempt failed */
     enum smtp_stage last_stage;
+    struct blob *body; /* HOLDING: read back, waits for the lane */
     size_t batch_count;
-    usec_t batch_start;
     struct delivery *batch[BATCH_MAX];
 };
 
@@ -207,6 +210,8 @@ void session_tick(struct node *node, usec_t now);
 void session_body(struct node *node, struct held *held, struct blob *body, usec_t now);
 void batch_result(
     struct node *node, struct session *session, const struct smtp_client_report *report, usec_t now);
+/* Sends the batch, or waits until the lane's rate lets it start. */
+void batch_begin(struct node *node, struct session *session, struct blob *body, usec_t now);
 void batch_over(struct node *node, struct session *session);
 /* The session ends before it could send them: back into their queues. */
 void batch_return(struct node *node, struct session *session, usec_t now);

@@ -94,7 +94,7 @@ static void connect_next(struct node *node, struct session *session, usec_t now)
 {
     const struct mx_host *host = session_host(session);
     session_set_state(session, SESSION_CONNECTING);
-    session->again = false;
+    session->again = session->socket_gone = false;
     session->plain = session->plain || session->site->no_tls_until > now;
     node->ports.connect(node->ports.context, session->number, node->sources[session->source].setting->address,
         &host->addresses[session->attempts[session->attempt].address], session->site->port);
@@ -121,6 +121,7 @@ void session_free(struct node *node, struct session *session)
     list_remove(&session->of_idle);
     list_remove(&session->of_site);
     smtp_client_free(&session->client);
+    blob_drop(&session->body);
     node->sessions[session->number - 1] = NULL;
     node->session_count--;
     free(session);
@@ -133,7 +134,14 @@ static void end(struct node *node, struct session *session, bool gently, usec_t 
     batch_return(node, session, now);
     session_set_state(session, SESSION_ENDING);
     heap_remove(&node->session_timers, &session->timer);
-    node->ports.close(node->ports.context, session->number, gently);
+    if (!session->socket_gone)
+        node->ports.close(node->ports.context, session->number, gently);
+}
+
+static void quit(struct session *session, usec_t now)
+{
+    session_set_state(session, SESSION_QUITTING);
+    smtp_client_quit(session->client, now);
 }
 
 void session_end_idle(struct node *node, struct session *session, usec_t now)
@@ -141,7 +149,7 @@ void session_end_idle(struct node *node, struct session *session, usec_t now)
     if (session->state == SESSION_CONNECTING)
         end(node, session, false, now);
     else if (session->state == SESSION_IDLE) {
-        smtp_client_quit(session->client, now);
+        quit(session, now);
         session_drain_client(node, session, now);
     }
 }
@@ -182,7 +190,7 @@ static void ready(struct node *node, struct session *session, usec_t now)
     session->was_ready = true;
     session_set_state(session, SESSION_IDLE);
     if (node->quiescing || lane_used_up(session_lane(session), session->messages))
-        smtp_client_quit(session->client, now);
+        quit(session, now);
     else
         site_dirty(node, session->site);
 }
@@ -230,7 +238,7 @@ void session_drain_client(struct node *node, struct session *session, usec_t now
     struct iovec segment;
     if (smtp_client_output(session->client, &segment, 1) > 0)
         node->ports.output(node->ports.context, session->number);
-    if (session->state != SESSION_ENDING)
+    if (session->state != SESSION_ENDING && session->state != SESSION_HOLDING)
         set_timer(node, session, now);
 }
 
@@ -238,8 +246,12 @@ void session_tick(struct node *node, usec_t now)
 {
     for (struct heap_node *timer; (timer = heap_pop(&node->session_timers, now)) != NULL;) {
         struct session *session = heap_item(timer, struct session, timer);
+        if (session->state == SESSION_HOLDING) {
+            batch_begin(node, session, session->body, now);
+            continue;
+        }
         if (smtp_client_deadline(session->client) > now && session->state == SESSION_IDLE)
-            smtp_client_quit(session->client, now);
+            quit(session, now);
         else
             smtp_client_tick(session->client, now);
         session_drain_client(node, session, now);
@@ -320,6 +332,7 @@ void node_closed(struct node *node, uint32_t number, const char *why, usec_t now
     struct session *session = session_find(node, number);
     if (session == NULL)
         return;
+    session->socket_gone = true;
     if (session->state == SESSION_CONNECTING)
         connect_failed(node, session, why, now);
     else if (session->state != SESSION_ENDING) {

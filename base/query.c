@@ -1,0 +1,64 @@
+/* query - see query.h */
+#include "base/query.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int hex(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+static bool decode(const char *at, size_t len, char *out, size_t size)
+{
+    size_t used = 0;
+    for (size_t i = 0; i < len; i++) {
+        int c = (unsigned char)at[i];
+        if (c == '+')
+            c = ' ';
+        else if (c == '%') {
+            int high = i + 2 < len ? hex(at[i + 1]) : -1;
+            int low = high < 0 ? -1 : hex(at[i + 2]);
+            if (low < 0 || (high == 0 && low == 0))
+                return false;
+            c = 16 * high + low;
+            i += 2;
+        }
+        if (used + 1 >= size)
+            return false;
+        out[used++] = (char)c;
+    }
+    out[used] = '\0';
+    return true;
+}
+
+bool query_get(const char *selectors, const char *name, char *out, size_t size)
+{
+    size_t name_len = strlen(name);
+    out[0] = '\0';
+    for (const char *at = selectors; *at != '\0';) {
+        size_t len = strcspn(at, "&");
+        if (len > name_len && strncmp(at, name, name_len) == 0 && at[name_len] == '=') {
+            bool good = decode(at + name_len + 1, len - name_len - 1, out, size);
+            if (!good)
+                out[0] = '\0';
+            return good;
+        }
+        at += len;
+        at += *at == '&';
+    }
+    return false;
+}
+
+int64_t query_number(const char *selectors, const char *name, int64_t low, int64_t high, int64_t fallback)
+{
+    char text[24], *end;
+    if (!query_get(selectors, name, text, sizeof text) || text[0] == '\0')
+        return fallback;
+    long long number = strtoll(text, &end, 10);
+    return *end != '\0' || number < low || number > high ? fallback : number;
+}

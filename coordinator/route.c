@@ -1,0 +1,203 @@
+/* route - see route.h */
+#include "coordinator/route.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/heap.h"
+#include "base/map.h"
+#include "base/panic.h"
+#include "cluster/placement.h"
+
+#define ASK_AGAIN USEC_SEC
+#define GIVE_UP USEC_MIN
+#define MAX_RANK 16
+
+struct submission {
+    uint64_t token;
+    struct mail *mail;
+    struct blob *body;
+    usec_t since;
+    struct heap_node timer;
+    char spool[MEMBER_ID_SIZE]; /* the only one asked, until it refuses */
+    char refused[MAX_RANK][MEMBER_ID_SIZE];
+    size_t refused_count;
+    enum bus_verdict why; /* of the last refusal */
+};
+
+struct route {
+    char member[BUS_NAME_SIZE];
+    struct route_ports ports;
+    struct view *view;
+    struct map waiting; /* token -> struct submission */
+    struct heap timers;
+};
+
+struct route *route_new(const char *member, const struct route_ports *ports)
+{
+    struct route *route = xcalloc(1, sizeof *route);
+    snprintf(route->member, sizeof route->member, "%s", member);
+    route->ports = *ports;
+    return route;
+}
+
+static void submission_free(struct submission *submission)
+{
+    mail_drop(&submission->mail);
+    blob_drop(&submission->body);
+    free(submission);
+}
+
+void route_free(struct route **route)
+{
+    struct route *r = *route;
+    *route = NULL;
+    if (r == NULL)
+        return;
+    struct map_entry *at = NULL;
+    for (struct submission *submission; (submission = map_next(&r->waiting, &at)) != NULL;)
+        submission_free(submission);
+    map_free(&r->waiting);
+    heap_free(&r->timers);
+    view_drop(&r->view);
+    free(r);
+}
+
+void route_set_view(struct route *route, struct view *view)
+{
+    if (route->view != NULL && view->epoch <= route->view->epoch)
+        return;
+    view_drop(&route->view);
+    route->view = view_hold(view);
+}
+
+static void settle(
+    struct route *route, struct submission *submission, enum front_verdict verdict, const char *text)
+{
+    struct front_outcome outcome = {.verdict = verdict, .id = submission->mail->id, .text = text};
+    map_remove(&route->waiting, &submission->token, sizeof submission->token);
+    heap_remove(&route->timers, &submission->timer);
+    route->ports.submitted(route->ports.context, submission->token, &outcome);
+    submission_free(submission);
+}
+
+static bool has_refused(const struct submission *submission, const char *spool)
+{
+    for (size_t i = 0; i < submission->refused_count; i++)
+        if (strcmp(submission->refused[i], spool) == 0)
+            return true;
+    return false;
+}
+
+/* The best spool that has not refused; false if there is none. */
+static bool choose(struct route *route, struct submission *submission)
+{
+    const struct view_node *ranked[MAX_RANK];
+    const char *domain = mail_domain(submission->mail->recipients[0]);
+    size_t count =
+        route->view == NULL ? 0 : place(route->view, submission->mail->pool, NULL, domain, ranked, MAX_RANK);
+    for (size_t i = 0; i < count; i++) {
+        if (has_refused(submission, ranked[i]->spool))
+            continue;
+        memcpy(submission->spool, ranked[i]->spool, sizeof submission->spool);
+        return true;
+    }
+    return false;
+}
+
+/* Asks whoever serves the spool now. */
+static void ask(struct route *route, struct submission *submission, usec_t now)
+{
+    const struct view_node *primary = route->view == NULL ? NULL : view_spool(route->view, submission->spool);
+    heap_put(&route->timers, &submission->timer, now + ASK_AGAIN);
+    if (primary == NULL)
+        return;
+    struct bus_msg *msg = bus_msg_new(BUS_INJECT, route->member, primary->id);
+    msg->to_incarnation = primary->incarnation;
+    msg->ref = submission->token;
+    memcpy(msg->spool, submission->spool, sizeof msg->spool);
+    msg->id = submission->mail->id;
+    msg->mail = mail_hold(submission->mail);
+    msg->body = blob_hold(submission->body);
+    route->ports.send(route->ports.context, msg);
+}
+
+void route_submit(struct route *route, uint64_t token, struct mail *mail, struct blob *body, usec_t now)
+{
+    must(mail->recipient_count > 0);
+    struct submission *submission = xcalloc(1, sizeof *submission);
+    submission->token = token;
+    submission->mail = mail;
+    submission->body = body;
+    submission->since = now;
+    bool full = map_count(&route->waiting) >= ROUTE_MAX;
+    must(map_set(&route->waiting, &submission->token, sizeof submission->token, submission) == NULL);
+    if (full)
+        settle(route, submission, FRONT_LATER, "too many messages wait to be taken; try again soon");
+    else if (!choose(route, submission))
+        settle(route, submission, FRONT_LATER,
+            "no node has a source of this message's pool; the operator has been told");
+    else
+        ask(route, submission, now);
+}
+
+static void refused(struct route *route, struct submission *submission, const struct bus_msg *msg, usec_t now)
+{
+    if (strcmp(submission->spool, msg->spool) != 0)
+        return; /* an answer to an earlier asking */
+    submission->why = msg->verdict;
+    if (submission->refused_count < MAX_RANK)
+        memcpy(submission->refused[submission->refused_count++], msg->spool, sizeof msg->spool);
+    if (submission->refused_count < MAX_RANK && choose(route, submission))
+        ask(route, submission, now);
+    else
+        settle(route, submission, submission->why == BUS_FULL ? FRONT_FULL : FRONT_LATER,
+            msg->text == NULL ? "no node takes it just now" : msg->text);
+}
+
+void route_message(struct route *route, const struct bus_msg *msg, usec_t now)
+{
+    struct submission *submission = map_get(&route->waiting, &msg->ref, sizeof msg->ref);
+    if (msg->type != BUS_INJECT_ANSWER || submission == NULL || !id_equal(&msg->id, &submission->mail->id))
+        return;
+    switch (msg->verdict) {
+    case BUS_TAKEN:
+        settle(route, submission, FRONT_TAKEN, "queued");
+        break;
+    case BUS_REPEATED: /* of our own asking, or of an earlier message with the same key */
+        settle(route, submission, submission->mail->keyed ? FRONT_REPEATED : FRONT_TAKEN, "queued");
+        break;
+    case BUS_CONFLICT:
+        settle(route, submission, FRONT_CONFLICT, "this idempotency key was used for another message");
+        break;
+    case BUS_FULL:
+    case BUS_REFUSED:
+        refused(route, submission, msg, now);
+        break;
+    }
+}
+
+void route_tick(struct route *route, usec_t now)
+{
+    for (struct heap_node *timer; (timer = heap_pop(&route->timers, now)) != NULL;) {
+        struct submission *submission = heap_item(timer, struct submission, timer);
+        if (now - submission->since >= GIVE_UP)
+            settle(route, submission, FRONT_LATER,
+                "the node that this message belongs to did not answer in time; try again later");
+        else
+            ask(route, submission, now);
+    }
+}
+
+usec_t route_deadline(const struct route *route)
+{
+    const struct heap_node *timer = heap_first(&route->timers);
+    return timer == NULL ? USEC_NEVER : timer->key;
+}
+
+size_t route_waiting(const struct route *route)
+{
+    return map_count(&route->waiting);
+}

@@ -1,0 +1,292 @@
+/* answer - what the node tells an operator who asks: its state as JSON, one object a line
+ *
+ * Every listing takes the selectors tenant, campaign, pool, source, provider, domain where they make sense,
+ * and limit. Figures are those of this moment; nothing here changes anything. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/query.h"
+#include "cluster/placement.h"
+#include "node/answer.h"
+
+#define DEFAULT_LIMIT 10000
+
+bool answer_selected(const struct asked *asked, const char *name, const char *value)
+{
+    char wanted[330];
+    return !query_get(asked->selectors, name, wanted, sizeof wanted) || strcmp(wanted, value) == 0;
+}
+
+void answer_end_row(struct asked *asked)
+{
+    json_end(asked->out, '}');
+    buffer_add(asked->out, "\n", 1);
+    asked->rows++;
+}
+
+static const char *queue_state(const struct queue *queue, usec_t now)
+{
+    const struct site *site = queue->domain->site;
+    if (queue->ready_count == 0)
+        return "waiting";
+    if (site == NULL)
+        return "resolving";
+    return site->down_until > now ? "down" : "ready";
+}
+
+static void queue_row(struct asked *asked, const struct queue *queue)
+{
+    const struct site *site = queue->domain->site;
+    json_begin(asked->out, '{');
+    json_text(asked->out, "tenant", queue->tenant);
+    json_text(asked->out, "campaign", queue->campaign);
+    json_text(asked->out, "pool", queue->pool);
+    json_text(asked->out, "domain", queue->domain->name);
+    json_text(asked->out, "provider", site == NULL ? "" : site->provider->name);
+    json_text(asked->out, "node", asked->node->id);
+    json_number(asked->out, "queued", (int64_t)queue->count);
+    json_number(asked->out, "ready", (int64_t)queue->ready_count);
+    json_text(asked->out, "state", queue_state(queue, asked->now));
+    if (site != NULL && site->down_until > asked->now) {
+        json_text(asked->out, "trouble", site->trouble.text);
+        json_number(asked->out, "down_ms", (site->down_until - asked->now) / USEC_MS);
+    }
+    answer_end_row(asked);
+}
+
+static int deeper(const void *a, const void *b)
+{
+    const struct queue *left = *(const struct queue *const *)a, *right = *(const struct queue *const *)b;
+    if (left->count != right->count)
+        return left->count > right->count ? -1 : 1;
+    return strcmp(left->domain->name, right->domain->name);
+}
+
+static bool queue_selected(const struct asked *asked, const struct queue *queue)
+{
+    return answer_selected(asked, "tenant", queue->tenant) &&
+           answer_selected(asked, "campaign", queue->campaign) &&
+           answer_selected(asked, "pool", queue->pool) &&
+           answer_selected(asked, "domain", queue->domain->name) &&
+           (queue->domain->site == NULL ||
+               answer_selected(asked, "provider", queue->domain->site->provider->name));
+}
+
+static int answer_queues(struct asked *asked)
+{
+    struct node *node = asked->node;
+    size_t count = 0;
+    struct queue **queues = xcalloc(map_count(&node->queues) + 1, sizeof *queues);
+    struct map_entry *at = NULL;
+    for (struct queue *queue; (queue = map_next(&node->queues, &at)) != NULL;)
+        if (queue_selected(asked, queue))
+            queues[count++] = queue;
+    qsort(queues, count, sizeof *queues, deeper);
+    for (size_t i = 0; i < count && asked->rows < asked->limit; i++)
+        queue_row(asked, queues[i]);
+    free(queues);
+    return 200;
+}
+
+static void lane_row(struct asked *asked, const struct provider *provider, size_t source)
+{
+    const struct lane *lane = &provider->lanes[source];
+    const struct rate *rate = &lane->limits.rate;
+    json_begin(asked->out, '{');
+    json_text(asked->out, "source", asked->node->sources[source].setting->address);
+    json_text(asked->out, "provider", provider->name);
+    json_text(asked->out, "node", asked->node->id);
+    json_text(asked->out, "state", "ok");
+    json_number(asked->out, "connections", lane->open);
+    json_number(asked->out, "max_connections", lane->limits.connections);
+    json_number(asked->out, "messages_per_connection", lane->limits.messages_per_connection);
+    json_fraction(
+        asked->out, "rate_per_second", rate->count == 0 ? 0 : rate->count * 1e6 / (double)rate->per);
+    json_number(asked->out, "messages", (int64_t)lane->messages);
+    json_number(asked->out, "delivered", (int64_t)lane->delivered);
+    json_number(asked->out, "deferred", (int64_t)lane->deferred);
+    json_number(asked->out, "bounced", (int64_t)lane->bounced);
+    answer_end_row(asked);
+}
+
+static int answer_lanes(struct asked *asked)
+{
+    struct node *node = asked->node;
+    struct map_entry *at = NULL;
+    for (const struct provider *provider; (provider = map_next(&node->providers, &at)) != NULL;)
+        for (size_t i = 0; i < node->source_count && asked->rows < asked->limit; i++)
+            if (provider->lanes[i].messages + provider->lanes[i].open > 0 &&
+                answer_selected(asked, "provider", provider->name) &&
+                answer_selected(asked, "source", node->sources[i].setting->address))
+                lane_row(asked, provider, i);
+    return 200;
+}
+
+static int answer_sources(struct asked *asked)
+{
+    const struct node *node = asked->node;
+    for (size_t i = 0; i < node->source_count; i++) {
+        const struct setting_source *setting = node->sources[i].setting;
+        uint64_t open = 0, messages = 0;
+        struct map_entry *at = NULL;
+        for (const struct provider *provider; (provider = map_next(&node->providers, &at)) != NULL;) {
+            open += provider->lanes[i].open;
+            messages += provider->lanes[i].messages;
+        }
+        if (!answer_selected(asked, "source", setting->address))
+            continue;
+        json_begin(asked->out, '{');
+        json_text(asked->out, "source", setting->address);
+        json_text(asked->out, "public", setting->public_address);
+        json_text(asked->out, "helo", setting->helo);
+        json_begin_named(asked->out, "pools", '[');
+        for (size_t j = 0; j < setting->pool_count; j++)
+            json_text(asked->out, NULL, setting->pools[j]);
+        json_end(asked->out, ']');
+        json_text(asked->out, "node", node->id);
+        json_number(asked->out, "connections", (int64_t)open);
+        json_number(asked->out, "messages", (int64_t)messages);
+        answer_end_row(asked);
+    }
+    return 200;
+}
+
+static int answer_providers(struct asked *asked)
+{
+    struct map_entry *at = NULL;
+    for (const struct provider *provider; (provider = map_next(&asked->node->providers, &at)) != NULL;) {
+        uint64_t open = 0, delivered = 0, deferred = 0, bounced = 0;
+        for (size_t i = 0; i < asked->node->source_count; i++) {
+            open += provider->lanes[i].open;
+            delivered += provider->lanes[i].delivered;
+            deferred += provider->lanes[i].deferred;
+            bounced += provider->lanes[i].bounced;
+        }
+        if (asked->rows >= asked->limit || !answer_selected(asked, "provider", provider->name))
+            continue;
+        json_begin(asked->out, '{');
+        json_text(asked->out, "provider", provider->name);
+        json_text(asked->out, "node", asked->node->id);
+        json_number(asked->out, "sites", provider->sites);
+        json_number(asked->out, "connections", (int64_t)open);
+        json_number(asked->out, "delivered", (int64_t)delivered);
+        json_number(asked->out, "deferred", (int64_t)deferred);
+        json_number(asked->out, "bounced", (int64_t)bounced);
+        answer_end_row(asked);
+    }
+    return 200;
+}
+
+static int answer_tenants(struct asked *asked)
+{
+    const struct settings *settings = asked->node->settings;
+    for (size_t i = 0; i < settings->tenant_count && asked->rows < asked->limit; i++) {
+        const struct setting_tenant *tenant = &settings->tenants[i];
+        uint64_t queued = 0;
+        struct map_entry *at = NULL;
+        for (const struct queue *queue; (queue = map_next(&asked->node->queues, &at)) != NULL;)
+            queued += strcmp(queue->tenant, tenant->id) == 0 ? queue->count : 0;
+        if (!answer_selected(asked, "tenant", tenant->id))
+            continue;
+        json_begin(asked->out, '{');
+        json_text(asked->out, "tenant", tenant->id);
+        json_text(asked->out, "pool", tenant->pools[0]);
+        json_text(asked->out, "node", asked->node->id);
+        json_number(asked->out, "queued", (int64_t)queued);
+        answer_end_row(asked);
+    }
+    return 200;
+}
+
+static int answer_status(struct asked *asked)
+{
+    struct node *node = asked->node;
+    struct node_figures figures = node_figures(node);
+    struct custody_figures custody = custody_figures(node->custody);
+    json_begin(asked->out, '{');
+    json_text(asked->out, "node", node->id);
+    json_text(asked->out, "state", node->quiescing ? "stopping" : node->room ? "running" : "full");
+    json_text(asked->out, "spool", node->spool);
+    json_number(asked->out, "view_epoch", node->view == NULL ? 0 : (int64_t)node->view->epoch);
+    json_number(asked->out, "queued", (int64_t)(custody.held + custody.leaving));
+    json_number(asked->out, "ready", (int64_t)figures.ready);
+    json_number(asked->out, "sending", (int64_t)figures.in_flight);
+    json_number(asked->out, "connections", (int64_t)figures.sessions);
+    json_number(asked->out, "accepted", (int64_t)figures.accepted);
+    json_number(asked->out, "delivered", (int64_t)figures.delivered);
+    json_number(asked->out, "deferred", (int64_t)figures.deferred);
+    json_number(asked->out, "bounced", (int64_t)figures.bounced);
+    json_number(asked->out, "expired", (int64_t)figures.expired);
+    json_number(asked->out, "body_bytes", (int64_t)figures.body_bytes);
+    answer_end_row(asked);
+    return 200;
+}
+
+static int answer_ready(struct asked *asked)
+{
+    const struct node *node = asked->node;
+    const char *why = node->quiescing ? "the node is stopping"
+                      : !node->room   ? "the node's disk is nearly full or has failed"
+                                      : "";
+    json_begin(asked->out, '{');
+    json_bool(asked->out, "ready", why[0] == '\0');
+    json_text(asked->out, "node", node->id);
+    if (why[0] != '\0')
+        json_text(asked->out, "reason", why);
+    answer_end_row(asked);
+    return 200;
+}
+
+static int answer_alerts(struct asked *asked)
+{
+    const struct node *node = asked->node;
+    if (!node->room) {
+        json_begin(asked->out, '{');
+        json_text(asked->out, "alert", "disk");
+        json_text(asked->out, "severity", "critical");
+        json_text(asked->out, "node", node->id);
+        json_text(
+            asked->out, "detail", "no new mail is taken: the spool's disk is nearly full or has failed");
+        json_text(asked->out, "do",
+            "free space on the file system of node.data_dir; after a disk error replace the disk");
+        answer_end_row(asked);
+    }
+    if (!list_empty(&node->stuck)) {
+        json_begin(asked->out, '{');
+        json_text(asked->out, "alert", "stuck");
+        json_text(asked->out, "severity", "warning");
+        json_text(asked->out, "node", node->id);
+        json_text(asked->out, "detail", "mail is held whose pool has no source on any node");
+        json_text(asked->out, "do", "give a source to the pool (node.sources: pools)");
+        answer_end_row(asked);
+    }
+    return 200;
+}
+
+int node_answer(struct node *node, const char *what, const char *selectors, usec_t now, struct buffer *out)
+{
+    static const struct {
+        const char *what;
+        int (*answer)(struct asked *asked);
+    } table[] = {
+        {"alerts", answer_alerts},
+        {"explain", answer_explain},
+        {"lanes", answer_lanes},
+        {"message", answer_message},
+        {"metrics", answer_metrics},
+        {"providers", answer_providers},
+        {"queues", answer_queues},
+        {"ready", answer_ready},
+        {"sources", answer_sources},
+        {"status", answer_status},
+        {"tenants", answer_tenants},
+    };
+    struct asked asked = {.node = node, .selectors = selectors, .now = now, .out = out};
+    asked.limit = (size_t)query_number(selectors, "limit", 1, 1000000, DEFAULT_LIMIT);
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        if (strcmp(table[i].what, what) == 0)
+            return table[i].answer(&asked);
+    buffer_printf(out, "a node can't answer \"%s\"", what);
+    return 400;
+}

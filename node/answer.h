@@ -1,0 +1,25 @@
+/* answer - shared by the files that answer operators' questions (node/answer*.c) */
+#ifndef NODE_ANSWER_H
+#define NODE_ANSWER_H
+
+#include "node/node_state.h"
+
+struct asked {
+    struct node *node;
+    const char *selectors;
+    usec_t now;
+    struct buffer *out;
+    size_t limit, rows;
+};
+
+/* No such selector, or it names this value. */
+bool answer_selected(const struct asked *asked, const char *name, const char *value);
+/* Ends the object begun with json_begin. */
+void answer_end_row(struct asked *asked);
+
+/* answer_one.c: 404 if there is no such thing; 400 with a sentence in `out` */
+int answer_message(struct asked *asked);
+int answer_explain(struct asked *asked);
+int answer_metrics(struct asked *asked);
+
+#endif

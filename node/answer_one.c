@@ -1,0 +1,179 @@
+/* answer_one - one message as it is now, an address explained, and the figures for Prometheus */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/query.h"
+#include "cluster/placement.h"
+#include "node/answer.h"
+#include "proto/address.h"
+
+static const char *where(const struct delivery *delivery)
+{
+    static const char *const mood[] = {"held", "ready", "waiting", "sending", "moving", "stuck"};
+    if (delivery->state == CUSTODY_DONE)
+        return result_name((enum delivery_result)delivery->result);
+    return delivery->state == CUSTODY_HELD ? mood[delivery->mood]
+                                           : custody_state_name((enum custody_state)delivery->state);
+}
+
+static void delivery_row(struct asked *asked, const struct delivery *delivery)
+{
+    const struct mail *mail = delivery->held->mail;
+    char text[DELIVERY_ID_TEXT_SIZE];
+    json_begin(asked->out, '{');
+    json_text(asked->out, "id", delivery_id_format(&mail->id, delivery->index, text));
+    json_text(asked->out, "tenant", mail->tenant);
+    json_text(asked->out, "campaign", mail->campaign);
+    json_text(asked->out, "pool", mail->pool);
+    json_text(asked->out, "from", mail->from);
+    json_text(asked->out, "to", mail->recipients[delivery->index]);
+    json_text(asked->out, "state", where(delivery));
+    json_text(asked->out, "node", asked->node->id);
+    json_number(asked->out, "attempts", delivery->attempts);
+    if (delivery->state == CUSTODY_HELD && delivery->due > asked->now)
+        json_text(asked->out, "due", clock_rfc3339(delivery->due, text));
+    json_text(asked->out, "accepted", clock_rfc3339(mail->created, text));
+    json_text(asked->out, "expires", clock_rfc3339(mail->expires, text));
+    answer_end_row(asked);
+}
+
+int answer_message(struct asked *asked)
+{
+    char text[64];
+    struct mail_id id;
+    int64_t index = -1;
+    if (!query_get(asked->selectors, "id", text, sizeof text) || id_parse(text, &id, &index) != 0) {
+        buffer_printf(asked->out, "give the message's id: 32 hexadecimal digits, as in the 250 or the 202");
+        return 400;
+    }
+    const struct held *held = custody_find(asked->node->custody, &id);
+    if (held == NULL || !answer_selected(asked, "tenant", held->mail->tenant))
+        return 404;
+    for (uint32_t i = 0; i < held->count; i++)
+        if (index < 0 || held->deliveries[i]->index == (uint32_t)index)
+            delivery_row(asked, held->deliveries[i]);
+    return asked->rows > 0 ? 200 : 404;
+}
+
+static void explain_dns(struct asked *asked, const struct domain *domain)
+{
+    const struct mx_answer *answer = domain == NULL ? NULL : domain->answer;
+    if (answer == NULL) {
+        json_text(asked->out, "mx", "not asked yet: no mail for this domain is here");
+        return;
+    }
+    if (answer->status != MX_OK) {
+        json_text(asked->out, "mx", answer->why);
+        return;
+    }
+    json_begin_named(asked->out, "mx", '[');
+    for (size_t i = 0; i < answer->host_count; i++)
+        json_text(asked->out, NULL, answer->hosts[i].name);
+    json_end(asked->out, ']');
+    json_number(asked->out, "mx_ttl_s", (answer->expires - asked->now) / USEC_SEC);
+}
+
+static void explain_lanes(struct asked *asked, const struct site *site, const char *pool)
+{
+    json_begin_named(asked->out, "sources", '[');
+    for (size_t i = 0; i < asked->node->source_count; i++) {
+        const struct setting_source *setting = asked->node->sources[i].setting;
+        for (size_t j = 0; j < setting->pool_count; j++)
+            if (strcmp(setting->pools[j], pool) == 0)
+                json_text(asked->out, NULL, setting->address);
+    }
+    json_end(asked->out, ']');
+    if (site == NULL)
+        return;
+    const struct lane_limits *limits = &site->provider->limits;
+    json_text(asked->out, "provider", site->provider->name);
+    json_number(asked->out, "max_connections", limits->connections);
+    json_number(asked->out, "messages_per_connection", limits->messages_per_connection);
+    json_fraction(asked->out, "rate_per_second",
+        limits->rate.count == 0 ? 0 : limits->rate.count * 1e6 / (double)limits->rate.per);
+    json_text(asked->out, "site", site->down_until > asked->now ? "down" : "up");
+    if (site->down_until > asked->now)
+        json_text(asked->out, "trouble", site->trouble.text);
+}
+
+int answer_explain(struct asked *asked)
+{
+    struct node *node = asked->node;
+    char given[ADDRESS_SIZE], address[ADDRESS_SIZE], tenant[128], pool[128];
+    struct error why;
+    if (!query_get(asked->selectors, "address", given, sizeof given)) {
+        buffer_printf(asked->out, "give an address to explain");
+        return 400;
+    }
+    if (address_clean(given, strlen(given), address, NULL, &why) != 0) {
+        buffer_printf(asked->out, "%s", why.text);
+        return 400;
+    }
+    const struct setting_tenant *setting = NULL;
+    if (query_get(asked->selectors, "tenant", tenant, sizeof tenant))
+        setting = settings_tenant(node->settings, tenant);
+    else if (node->settings->coordinator.default_tenant != NULL)
+        setting = settings_tenant(node->settings, node->settings->coordinator.default_tenant);
+    if (!query_get(asked->selectors, "pool", pool, sizeof pool))
+        snprintf(pool, sizeof pool, "%s", setting == NULL ? "" : setting->pools[0]);
+    const struct view_node *owner =
+        node->view == NULL ? NULL : place_owner(node->view, pool, NULL, mail_domain(address));
+    const struct domain *domain = map_get_text(&node->domains, mail_domain(address));
+    json_begin(asked->out, '{');
+    json_text(asked->out, "address", address);
+    json_text(asked->out, "domain", mail_domain(address));
+    json_text(asked->out, "tenant", setting == NULL ? "" : setting->id);
+    json_text(asked->out, "pool", pool);
+    json_text(asked->out, "owner", owner == NULL ? "nobody: no node has a source of this pool" : owner->id);
+    json_text(asked->out, "mirror", "none (copies: 1)");
+    explain_dns(asked, domain);
+    explain_lanes(asked, domain == NULL ? NULL : domain->site, pool);
+    answer_end_row(asked);
+    return 200;
+}
+
+static void metric(struct asked *asked, const char *name, const char *type, const char *help, uint64_t value)
+{
+    buffer_printf(asked->out, "# HELP todoku_%s %s\n# TYPE todoku_%s %s\ntodoku_%s{node=\"%s\"} %llu\n", name,
+        help, name, type, name, asked->node->id, (unsigned long long)value);
+}
+
+static void lane_metrics(struct asked *asked)
+{
+    const struct node *node = asked->node;
+    buffer_add_text(asked->out,
+        "# HELP todoku_lane_messages_total Outcomes by lane\n# TYPE todoku_lane_messages_total counter\n");
+    struct map_entry *at = NULL;
+    for (const struct provider *provider; (provider = map_next(&node->providers, &at)) != NULL;)
+        for (size_t i = 0; i < node->source_count; i++) {
+            const struct lane *lane = &provider->lanes[i];
+            const char *result[] = {"delivered", "deferred", "bounced"};
+            uint64_t count[] = {lane->delivered, lane->deferred, lane->bounced};
+            for (size_t j = 0; j < 3; j++)
+                buffer_printf(asked->out,
+                    "todoku_lane_messages_total{node=\"%s\",source=\"%s\",provider=\"%s\",result=\"%s\"} "
+                    "%llu\n",
+                    node->id, node->sources[i].setting->address, provider->name, result[j],
+                    (unsigned long long)count[j]);
+        }
+}
+
+int answer_metrics(struct asked *asked)
+{
+    struct node_figures figures = node_figures(asked->node);
+    struct custody_figures custody = custody_figures(asked->node->custody);
+    metric(asked, "accepted_total", "counter", "Deliveries taken into custody", figures.accepted);
+    metric(asked, "delivered_total", "counter", "Deliveries accepted by their receiver", figures.delivered);
+    metric(asked, "deferred_total", "counter", "Attempts that will be repeated", figures.deferred);
+    metric(asked, "bounced_total", "counter", "Deliveries refused for good", figures.bounced);
+    metric(asked, "expired_total", "counter", "Deliveries that reached their maximum age", figures.expired);
+    metric(asked, "queued", "gauge", "Deliveries in custody", custody.held + custody.leaving);
+    metric(asked, "ready", "gauge", "Deliveries that may be sent now", figures.ready);
+    metric(asked, "sending", "gauge", "Deliveries in a transaction", figures.in_flight);
+    metric(asked, "connections", "gauge", "Connections to receivers", figures.sessions);
+    metric(asked, "body_bytes", "gauge", "Bodies kept in memory", figures.body_bytes);
+    metric(asked, "view_epoch", "gauge", "Epoch of the view in use",
+        asked->node->view == NULL ? 0 : asked->node->view->epoch);
+    lane_metrics(asked);
+    return 200;
+}
