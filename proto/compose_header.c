@@ -64,7 +64,7 @@ static void line_encoded(struct line *line, const char *text, size_t len)
         size_t share = encoded_share(text, len, room);
         size_t used = strlen(word);
         used += base64_encode(text, share, word + used);
-        memcpy(word + used, "?=", 2);
+        memcpy(word + used, "?=", 3);
         line_word(line, word, used + 2);
         text += share;
         len -= share;

@@ -104,11 +104,11 @@ static void add_original(struct buffer *out, const char *original, size_t len)
         if (lf == NULL || lf == at || lf[-1] != '\r' || lf - at == 1)
             break;
         size_t line = (size_t)(lf - 1 - at);
-        char *to = buffer_room(out, line + 2);
+        char *to = buffer_room(out, line);
         for (size_t i = 0; i < line; i++)
             to[i] = (char)((at[i] >= ' ' && at[i] <= '~') || at[i] == '\t' ? at[i] : '?');
-        memcpy(to + line, "\r\n", 2);
-        buffer_added(out, line + 2);
+        buffer_added(out, line);
+        buffer_add(out, "\r\n", 2);
         at = lf + 1;
     }
 }
