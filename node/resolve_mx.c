@@ -95,26 +95,30 @@ struct mx_answer *mx_answer_literal(const char *domain, usec_t now)
     return answer;
 }
 
+struct exchange {
+    const char *name;
+    uint16_t preference;
+};
+
 /* The answer's exchanges by preference, equal ones in their order, each name once; a null MX among others is
  * left out (RFC 7505 section 3 allows it alone only). */
-static size_t sort_exchanges(const struct dns_answer *answer, const struct dns_record *sorted[])
+static size_t sort_exchanges(const struct dns_answer *answer, struct exchange sorted[DNS_MAX_RECORDS])
 {
-    size_t count = 0;
+    size_t count = 0, kept = 0;
     for (size_t i = 0; i < answer->count; i++) {
         const struct dns_record *record = &answer->records[i];
         size_t at = count;
         if (record->name[0] == '\0')
             continue;
-        for (; at > 0 && sorted[at - 1]->preference > record->preference; at--)
+        for (; at > 0 && sorted[at - 1].preference > record->preference; at--)
             sorted[at] = sorted[at - 1];
-        sorted[at] = record;
+        sorted[at] = (struct exchange){record->name, record->preference};
         count++;
     }
-    size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
         bool seen = false;
         for (size_t k = 0; k < kept && !seen; k++)
-            seen = strcmp(sorted[k]->name, sorted[i]->name) == 0;
+            seen = strcmp(sorted[k].name, sorted[i].name) == 0;
         if (!seen)
             sorted[kept++] = sorted[i];
     }
@@ -136,27 +140,23 @@ static void plan_bad(struct mx_plan *plan, enum mx_status status)
     plan->status = status;
 }
 
-static void plan_exchanges(struct mx_plan *plan, const char *domain, const struct dns_record *const *sorted,
+static void plan_exchanges(struct mx_plan *plan, const char *domain, const struct exchange *sorted,
     size_t count, const struct map *own_names)
 {
-    /* RFC 5321 section 5.1: hosts as bad as ourselves or worse must not be tried. */
-    const char *own = NULL;
-    size_t usable = count;
+    const struct exchange *own = NULL;
     for (size_t i = 0; i < count && own == NULL; i++)
-        if (map_get_text(own_names, sorted[i]->name) != NULL) {
-            own = sorted[i]->name;
-            for (usable = i; usable > 0 && sorted[usable - 1]->preference == sorted[i]->preference;)
-                usable--;
-        }
-    for (size_t i = 0; i < usable; i++)
-        plan_add(plan, sorted[i]->name, sorted[i]->preference);
+        if (map_get_text(own_names, sorted[i].name) != NULL)
+            own = &sorted[i];
+    /* RFC 5321 section 5.1: hosts as bad as ourselves or worse must not be tried. */
+    for (size_t i = 0; i < count && (own == NULL || sorted[i].preference < own->preference); i++)
+        plan_add(plan, sorted[i].name, sorted[i].preference);
     if (plan->count > 0)
         return;
     plan_bad(plan, own != NULL ? MX_LOOP : MX_NO_ADDRESS);
     if (own != NULL)
         snprintf(plan->why, sizeof plan->why,
             "the best mail host of " NAME " is this sender itself (" NAME "): its mail would loop", domain,
-            own);
+            own->name);
     else
         snprintf(plan->why, sizeof plan->why, "the mail hosts of " NAME " have no valid names", domain);
 }
@@ -177,7 +177,7 @@ static void plan_implicit(struct mx_plan *plan, const char *domain, const struct
 void mx_plan_make(struct mx_plan *plan_r, const char *domain, const struct dns_answer *answer,
     const struct map *own_names, usec_t now)
 {
-    const struct dns_record *sorted[DNS_MAX_RECORDS];
+    struct exchange sorted[DNS_MAX_RECORDS];
     plan_r->status = MX_OK;
     plan_r->implicit = false;
     plan_r->count = 0;

@@ -252,9 +252,11 @@ static bool read_soa_ttl(const struct reader *r, const struct record_head *head,
 {
     struct reader inner = {r->bytes, head->data + head->data_len, head->data};
     uint32_t minimum;
-    if (!skip_name(&inner) || !skip_name(&inner) || inner.len - inner.at != 20)
+    bool names = skip_name(&inner);     /* the master's */
+    names = names && skip_name(&inner); /* the keeper's mailbox */
+    if (!names || inner.len - inner.at != 20)
         return false;
-    inner.at += 16;
+    inner.at += 16; /* serial, refresh, retry, expire */
     if (!read_ttl(&inner, &minimum))
         return false;
     *ttl_r = minimum < head->ttl ? minimum : head->ttl;
