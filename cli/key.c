@@ -3,10 +3,12 @@
  * Works on the file alone and asks no server; a running coordinator reads it again on SIGHUP. The secret is
  * written to stdout once, by `add`. Exit: 0 done, 1 refused or failed, 2 wrong usage or config. */
 #include <getopt.h>
+#include <pwd.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -35,6 +37,7 @@ struct request {
     const char *tenant; /* null: not said; "": admin */
     const char *config;
     char *keys_file;
+    char *user; /* whom the coordinator becomes, or null */
     bool json;
 };
 
@@ -123,6 +126,8 @@ static int config_read_keys(struct request *request)
     } else if (request->keys_file == NULL) {
         request->keys_file = xstrdup(settings->coordinator.keys_file);
     }
+    if (code == 0 && settings->user != NULL)
+        request->user = xstrdup(settings->user);
     settings_free(&settings);
     return code;
 }
@@ -144,6 +149,17 @@ static void key_print(const struct key *key, const char *secret, bool json)
     printf("}\n");
 }
 
+/* A file that root just made must be readable for the coordinator after it gave root up, or no reload works.
+ * Later changes keep the owner. */
+static void file_give(const struct request *request)
+{
+    const struct passwd *user = getpwnam(request->user);
+    if (user == NULL || chown(request->keys_file, user->pw_uid, user->pw_gid) != 0)
+        fprintf(stderr,
+            "todoku key: %s cannot be given to the user `%s`; do it before the coordinator starts\n",
+            request->keys_file, request->user);
+}
+
 static int failed(const struct error *error)
 {
     fprintf(stderr, "todoku key: %s\n", error->text);
@@ -157,8 +173,11 @@ static int run_add(const struct request *request)
     struct error error;
     if (request->tenant == NULL || request->id != NULL)
         return usage_wrong("a new key is for --tenant T or --admin");
+    bool is_new = access(request->keys_file, F_OK) != 0;
     if (key_add(request->keys_file, request->tenant, clock_now(), secret, &key, &error) != 0)
         return failed(&error);
+    if (is_new && request->user != NULL && geteuid() == 0)
+        file_give(request);
     if (request->json) {
         key_print(&key, secret, true);
     } else {
@@ -225,5 +244,6 @@ int cli_key(int argc, char **argv)
         code = 0; /* help was shown */
     }
     free(request.keys_file);
+    free(request.user);
     return code;
 }
