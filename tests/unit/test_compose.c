@@ -20,6 +20,13 @@
     "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n"                                       \
     "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
 
+/* strcat with an end. */
+static void join(char *text, size_t size, const char *piece)
+{
+    size_t len = strlen(text);
+    snprintf(text + len, size - len, "%s", piece);
+}
+
 static struct compose_parts some_parts(void)
 {
     static const char *const to[] = {"c@d.test"};
@@ -197,9 +204,9 @@ static void subjects_come_back_whole(void **state)
         for (unsigned i = 0; i < seed / 4; i++) {
             const char *piece = pieces[random_below(&random, 6)];
             if (*piece != ' ' || subject[strlen(subject) - 1] != ' ')
-                strcat(subject, piece);
+                join(subject, sizeof subject, piece);
         }
-        strcat(subject, "e");
+        join(subject, sizeof subject, "e");
         struct compose_parts parts = some_parts();
         struct buffer out = {0};
         parts.subject = subject;
@@ -319,8 +326,8 @@ static void quoted_printable_comes_back_whole(void **state)
         char text[8192] = "", back[8192];
         struct random random = {seed};
         for (unsigned i = 0; i < 2 * seed; i++)
-            strcat(text, pieces[random_below(&random, 10)]);
-        strcat(text, "\n");
+            join(text, sizeof text, pieces[random_below(&random, 10)]);
+        join(text, sizeof text, "\n");
         struct compose_parts parts = some_parts();
         struct buffer out = {0};
         parts.text = text;
