@@ -10,11 +10,17 @@
  * record that stands in the way where too much of the log is dead; its owner restates it (appends it anew,
  * then releases the old one).
  *
+ * Appending anew and releasing at once is safe: a segment is deleted only after everything appended before
+ * its last release is on the disk. Frames that are no base records keep nothing alive.
+ *
  * Disk: below `reserve` free bytes spool_room() says SPOOL_LOW and the owner takes no new mail; appends still
  * work, so what was accepted can finish. A failed write or sync is never retried as if nothing had happened:
- * SPOOL_FAILED, for good, nothing after it is ever called committed, and the listener is told why. Damage: a
- * torn tail (crash while writing) is cut in silence; a damaged frame before intact ones is told by the
- * recovery's `damaged` call with file and offset, skipped, and kept on the disk.
+ * SPOOL_FAILED, for good, nothing after it is ever called committed, and the listener is told why.
+ * Damage: a torn tail (crash while writing) is cut in silence; a damaged frame before intact ones is told by
+ * the recovery's `damaged` call with file and offset and skipped. If only its body is damaged, its record is
+ * handed over all the same (whom was it from?) and reading the body fails. A segment with damage is not
+ * deleted but renamed to `.damaged`. Bodies are checked at the start in the newest segment only, elsewhere
+ * when they are read.
  * Versions: every segment starts with a magic and a version; an unknown version stops the start with a
  * sentence. Lock: the directory is locked while open; a second opener gets an error that names it. A disk has
  * an id (file `disk`), made at first use: an empty disk is another disk.
@@ -47,13 +53,13 @@ struct spool_listener {
     void (*failed)(void *context, const char *why); /* once: see Disk above */
 };
 
-/* Called while the log is read at the start, on the opener's thread. */
+/* Called while the log is read at the start, on the opener's thread; each may be null. The record is lent. */
 struct spool_recovery {
     void *context;
     void (*record)(void *context, uint64_t seq, const void *record, size_t len, uint64_t body_len);
     void (*damaged)(void *context, const char *file, uint64_t offset, const char *why);
-    void (*progress)(
-        void *context, uint64_t bytes_done, uint64_t bytes_all); /* about every 500 ms; may be null */
+    /* About every 500 ms, and at the end. */
+    void (*progress)(void *context, uint64_t bytes_done, uint64_t bytes_all);
 };
 
 struct spool *spool_open(const struct spool_settings *settings, const struct spool_listener *listener,
@@ -70,9 +76,10 @@ uint64_t spool_last_seq(const struct spool *spool);
  * bytes out of the buffer (it is empty after); holds the body (may be null) until written. A frame with
  * `base` set counts as alive until released. Never blocks on the disk. */
 void spool_append(struct spool *spool, uint64_t seq, struct buffer *record, struct blob *body, bool base);
-/* Reads the body of base record `seq` back, checking its checksum. Blocks on the disk. 0, or -1 with the
- * reason. */
+/* Reads the body of base record `seq` back, checking its checksum; the record must be committed and not
+ * released. Blocks on the disk. 0, or -1 with the reason. */
 int spool_read(struct spool *spool, uint64_t seq, struct blob **body_r, struct error *error);
+/* Base record `seq` is needed no more. A number that does not live is left alone. */
 void spool_release(struct spool *spool, uint64_t seq);
 /* A base record that should be restated now, or 0. The same one is named until it is released. */
 uint64_t spool_untidy(struct spool *spool);

@@ -39,6 +39,7 @@ struct spool_writer {
     struct spool_output output;
     usec_t looked;
     uint64_t written; /* since then */
+    bool stuck;       /* a segment could not be removed: no younger one may go before it */
 
     _Atomic int room; /* enum spool_room */
     _Atomic uint64_t committed, frames, pending;
@@ -133,12 +134,13 @@ static void write_batch(struct spool_writer *writer)
 /* Removals come with everything appended before them, so they are due when the batch is on the disk. */
 static void remove_segments(struct spool_writer *writer)
 {
-    for (size_t i = 0; i < writer->writing.removal_count && !has_failed(writer); i++) {
-        struct spool_removal *removal = &writer->writing.removals[i];
+    for (size_t i = 0; i < writer->writing.removal_count && !has_failed(writer) && !writer->stuck; i++) {
+        const struct spool_removal *removal = &writer->writing.removals[i];
         struct error error;
         must(removal->after <= atomic_load(&writer->committed));
-        if (spool_segment_remove(writer->disk, removal->number, removal->aside, &error) < 0)
-            log_warn(writer->disk->path, "%s; it will be tried again at the next start", error.text);
+        writer->stuck = spool_segment_remove(writer->disk, removal->number, removal->aside, &error) < 0;
+        if (writer->stuck)
+            log_warn(writer->disk->path, "%s; nothing is deleted any more until the next start", error.text);
         look_at_disk(writer, 0);
     }
 }

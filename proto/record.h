@@ -2,11 +2,14 @@
  *
  * A HOLD starts the life of a message in this spool (or restates all of it, when the log is tidied); the
  * others add to it. The last word counts when a log is read from its start. The body is not in the record: it
- * follows it in the log. HOLD     mail + one item a delivery held here (index, hop, state, attempts, due,
- * ...) INTENT   these deliveries are about to move to the spool `peer` at `hop` (durable before the MOVE
- * leaves) MOVED    these were taken by `peer` at `hop`: no longer ours REFUSED  a MOVE of these at `hop` was
- * refused by us (durable before the refusal is sent) RETRY    tried, will be tried again at `due` DONE these
- * ended: result, code, enhanced, reply, source...
+ * follows it in the log.
+ *
+ * - HOLD: mail, and one item a delivery held here (index, hop, state, attempts, due, ...)
+ * - INTENT: these are about to move to the spool `peer` at `hop` (durable before the MOVE leaves)
+ * - MOVED: these were taken by `peer` at `hop`: no longer ours
+ * - REFUSED: a MOVE of these at `hop` was refused by us (durable before the refusal is sent)
+ * - RETRY: tried, will be tried again at `due`
+ * - DONE: these ended: result, code, and the event in `detail`
  *
  * Encoded as protobuf (proto/record.proto) with a version; unknown fields are skipped, an unknown kind or
  * version is an error. Bounds: RECORD_MAX_BYTES of encoded record, MAIL_MAX_RECIPIENTS items, all checked
