@@ -206,6 +206,35 @@ static void a_damaged_body_in_the_newest_segment_is_told(void **state)
     assert_int_equal(help_files(help, ".seg"), 2);
 }
 
+/* Who can send mail can write frames into a body, but not seal them. */
+static void a_forged_frame_in_a_body_is_not_taken(void **state)
+{
+    struct help *help = *state;
+    struct layout layout;
+    uint8_t forged[4096] = {0};
+    for (size_t at = 0; at + 128 <= sizeof forged; at += 128) {
+        struct frame frame = {.seq = 1000 + at, .base = true, .record_len = 8};
+        frame_seal(&frame, frame_key(at, 1), "a record", NULL, forged + at);
+        memcpy(forged + at + FRAME_HEADER, "a record", 8);
+    }
+    struct blob *body = blob_copy(forged, sizeof forged);
+    must_open(help);
+    help_append_upto(help, 1, 20);
+    buffer_add(&help->record, "12345678", 8);
+    spool_append(help->spool, 22, &help->record, body, true);
+    help_append_upto(help, 23, 30);
+    blob_drop(&body);
+    help_close(help);
+    layout_of(help, 1, &layout);
+    help_flip(help, "0000000000000001.seg", layout.offsets[20] + 8, 1);
+    must_open(help);
+    assert_int_equal(help->wrong, 0);
+    assert_int_equal(help->damages, 1);
+    assert_int_equal(help->damaged_offset, layout.offsets[20]);
+    assert_int_equal(help->count, 28);
+    assert_int_equal(help->last, 30);
+}
+
 static void a_lost_head_costs_no_frame(void **state)
 {
     struct help *help = *state;
@@ -295,6 +324,7 @@ int main(void)
         spool_test(segments_without_their_disk_are_refused),
         spool_test(a_flipped_bit_costs_one_frame_and_is_told),
         spool_test(a_damaged_body_in_the_newest_segment_is_told),
+        spool_test(a_forged_frame_in_a_body_is_not_taken),
         spool_test(a_lost_head_costs_no_frame),
         spool_test(a_missing_segment_is_told),
         spool_test(what_a_crash_left_half_written_is_cut_off),
