@@ -211,11 +211,11 @@ static void a_forged_frame_in_a_body_is_not_taken(void **state)
 {
     struct help *help = *state;
     struct layout layout;
-    uint8_t forged[4096] = {0};
+    uint8_t forged[4096] = {0}, record[8] = {1, 2, 3};
     for (size_t at = 0; at + 128 <= sizeof forged; at += 128) {
-        struct frame frame = {.seq = 1000 + at, .base = true, .record_len = 8};
-        frame_seal(&frame, frame_key(at, 1), "a record", NULL, forged + at);
-        memcpy(forged + at + FRAME_HEADER, "a record", 8);
+        struct frame frame = {.seq = 1000 + at, .base = true, .record_len = sizeof record};
+        frame_seal(&frame, frame_key(at, 1), record, NULL, forged + at);
+        memcpy(forged + at + FRAME_HEADER, record, sizeof record);
     }
     struct blob *body = blob_copy(forged, sizeof forged);
     must_open(help);
