@@ -1,0 +1,93 @@
+/* api - what an HTTP request asks for, and what is answered
+ *
+ * The core of the HTTP door: knows the paths, who may do what, and the shape of every answer; knows no
+ * socket, no thread, no clock. The door (http_mhd.h) gives it the request line and headers, and does what the
+ * plan says:
+ *     API_ANSWER  the answer is there: send it
+ *     API_ASK     put `what` with `selectors` to the front, then api_asked() makes the answer
+ *     API_SUBMIT  read the body, api_json.h makes a mail of it, the front takes it, api_submitted() answers
+ *     API_EVENTS  a stream of events from `cursor`
+ *
+ * Who is who: with a keys_file every request but the page, /healthz and /readyz needs `Authorization: Bearer
+ * KEY`; a tenant's key sees and touches that tenant only. Without one the door listens on loopback only and
+ * nobody is asked; then a browser is the one to be feared, so the Host must be local (DNS rebinding) and a
+ * POST must be application/json (which no page of another site may send unasked).
+ *
+ * Memory: a plan and an answer own their texts; api_plan_free(), api_answer_free(). Errors: problem objects
+ * (RFC 9457) whose `detail` is a sentence for a person. */
+#ifndef COORDINATOR_API_H
+#define COORDINATOR_API_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/buffer.h"
+#include "cluster/settings.h"
+#include "coordinator/front.h"
+#include "proto/mail.h"
+
+#define API_TENANT_SIZE 128
+#define API_MAX_TARGET 8192
+#define API_MAX_KEY 255 /* Idempotency-Key */
+
+struct api_identity {
+    bool admin;
+    char tenant[API_TENANT_SIZE]; /* of a tenant's key */
+};
+
+struct api {
+    const struct settings *settings;
+    /* Null where no key is asked for; else true with the key's owner. From any thread. */
+    bool (*verify)(void *keys, const char *key, struct api_identity *who_r);
+    void *keys;
+    /* The id for a message: made from the tenant and the idempotency key (keyed hash, first 16 bytes of
+     * HMAC-SHA256(secret, tenant '\0' key)), or a fresh one if the key is null. From any thread. */
+    struct mail_id (*make_id)(void *ids, const char *tenant, const char *key);
+    void *ids;
+};
+
+/* Headers that are not there are null. */
+struct api_request {
+    const char *method, *target; /* as they came */
+    const char *authorization, *accept, *content_type, *host, *idempotency_key, *last_event_id;
+};
+
+struct api_answer {
+    int status;
+    const char *type; /* media type */
+    struct buffer text;
+    const char *allow;    /* 405: the methods that are allowed; else null */
+    unsigned retry_after; /* seconds; 0 = not said */
+    bool page;            /* the web page: the door adds its Content-Security-Policy */
+};
+
+enum api_kind { API_ANSWER, API_ASK, API_SUBMIT, API_EVENTS };
+enum api_shape { API_ARRAY, API_LINES, API_TEXT, API_READY };
+
+struct api_plan {
+    enum api_kind kind;
+    struct api_answer answer; /* API_ANSWER */
+    const char *what;         /* API_ASK: the front's word */
+    enum api_shape shape;
+    char selectors[API_MAX_TARGET];        /* API_ASK, API_EVENTS */
+    char cursor[API_TENANT_SIZE];          /* API_EVENTS: "" = from now on */
+    struct api_identity who;               /* admin is true where no key is asked for */
+    char idempotency_key[API_MAX_KEY + 1]; /* API_SUBMIT; "" = none */
+};
+
+void api_plan(const struct api *api, const struct api_request *request, struct api_plan *plan_r);
+void api_plan_free(struct api_plan *plan);
+/* The tenant to name to the front: null for an administrator. */
+const char *api_plan_tenant(const struct api_plan *plan);
+
+/* The biggest request body that may be read. */
+size_t api_max_body(const struct api *api);
+
+/* Answers. Each fills an empty one. */
+void api_asked(enum api_shape shape, int code, const char *text, size_t len, struct api_answer *answer_r);
+void api_submitted(const struct mail *mail, const struct front_outcome *outcome, struct api_answer *answer_r);
+void api_problem(struct api_answer *answer_r, int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void api_answer_free(struct api_answer *answer);
+
+#endif
