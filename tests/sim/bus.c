@@ -1,0 +1,98 @@
+/* bus - the modelled bus: loses, delays, doubles and reorders, and is cut between members
+ *
+ * What is sent is delivered to whichever process of the member runs then. A message to a name nobody has is
+ * dropped, as the face says. */
+#include <stdio.h>
+#include <string.h>
+
+#include "coordinator/route.h"
+#include "node/node.h"
+#include "tests/sim/ledger.h"
+#include "tests/sim/sim.h"
+
+struct member *sim_member(struct sim *sim, const char *name)
+{
+    for (int i = 0; i < sim->members_count; i++)
+        if (strcmp(sim->members[i].name, name) == 0)
+            return &sim->members[i];
+    return NULL;
+}
+
+struct member *sim_spool_owner(struct sim *sim, const char *spool)
+{
+    for (int i = 0; i < sim->nodes; i++)
+        if (strcmp(sim->members[i].spool, spool) == 0)
+            return &sim->members[i];
+    return NULL;
+}
+
+/* "INJECT m17 to n3", "MOVE m17.0 m17.2 hop 1 to n3 (n3.0)" */
+static void describe(struct sim *sim, const struct bus_msg *msg, char *out, size_t size)
+{
+    static const char *const verdict[] = {"", "TAKEN", "REPEATED", "CONFLICT", "FULL", "REFUSED"};
+    char name[32];
+    int used =
+        snprintf(out, size, "%s %s", bus_type_name(msg->type), ledger_name(sim->ledger, &msg->id, name));
+    if (msg->type == BUS_INJECT)
+        used += snprintf(out + used, size - (size_t)used, " #%llu", (unsigned long long)msg->to_incarnation);
+    if (msg->type == BUS_INJECT_ANSWER)
+        used += snprintf(out + used, size - (size_t)used, " %s", verdict[msg->verdict]);
+    for (uint32_t i = 0; i < msg->item_count && used < (int)size - 40; i++)
+        used += snprintf(out + used, size - (size_t)used, " .%u@%u%s%s", msg->items[i].index,
+            msg->items[i].hop, msg->items[i].verdict != 0 ? " " : "", verdict[msg->items[i].verdict]);
+}
+
+static void arrive(struct sim *sim, struct sim_event *event)
+{
+    struct member *member = event->member;
+    char text[160];
+    describe(sim, event->msg, text, sizeof text);
+    trace_member(member, "bus <-", "%s from %s", text, event->msg->from);
+    if (member->node != NULL)
+        node_bus(member->node, event->msg, sim->now);
+    else
+        route_message(member->route, event->msg, sim->now);
+}
+
+static usec_t draw_delay(struct sim *sim)
+{
+    bool bad = sim->now < sim->lossy_until;
+    usec_t usual = sim->phase == PHASE_LOAD ? sim->weather.bus_delay : sim->calm.bus_delay;
+    usec_t delay = sim_between(sim, 50, usual);
+    if (sim->phase == PHASE_LOAD && sim_chance(sim, bad ? 300 : sim->weather.bus_late))
+        delay += sim_between(sim, USEC_MS, bad ? 20 * USEC_SEC : 2 * USEC_SEC);
+    return delay;
+}
+
+/* A spool forgets a MOVE that both sides have settled after ten minutes; copies that come later than that are
+ * not modelled, since nothing tells them from new ones yet. */
+#define MOVE_LATEST (8 * USEC_MIN)
+
+static void put(struct member *to, struct bus_msg *msg, usec_t delay)
+{
+    struct sim_event *event = sim_after(to->sim, delay, arrive, to);
+    event->msg = msg;
+}
+
+void bus_model_send(struct member *from, struct bus_msg *msg)
+{
+    struct sim *sim = from->sim;
+    struct member *to = sim_member(sim, msg->to);
+    char text[160];
+    describe(sim, msg, text, sizeof text);
+    trace_member(from, "bus ->", "%s to %s", text, msg->to);
+    ledger_bus_leaves(sim->ledger, from, msg);
+    bool bad = sim->now < sim->lossy_until, load = sim->phase == PHASE_LOAD;
+    if (to == NULL || sim->now < sim->cut_until[from->index][to->index] ||
+        (load && sim_chance(sim, bad ? 300 : sim->weather.bus_loss))) {
+        trace_member(from, "bus x", "%s to %s is lost", bus_type_name(msg->type), msg->to);
+        bus_msg_free(&msg);
+        return;
+    }
+    if (load && sim_chance(sim, bad ? 200 : sim->weather.bus_twice))
+        put(to, bus_msg_copy(msg), draw_delay(sim));
+    if (load && sim_chance(sim, sim->weather.bus_ghost))
+        put(to, bus_msg_copy(msg),
+            sim_between(sim, USEC_MIN, msg->type == BUS_MOVE ? MOVE_LATEST : 2 * USEC_HOUR));
+    put(to, msg, draw_delay(sim));
+}

@@ -1,0 +1,281 @@
+/* client - those who hand mail in, and the coordinators they talk to
+ *
+ * A client submits a message of 1 to 8 recipients to one of the coordinators (struct route, the real core).
+ * With an idempotency key it submits again, anywhere, when it got no answer or a 451: same id, same body.
+ * Without one it gives up: nobody knows then whether the message was taken, and the ledger does not ask. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/hash.h"
+#include "coordinator/route.h"
+#include "tests/sim/layout.h"
+#include "tests/sim/ledger.h"
+#include "tests/sim/sim.h"
+
+struct order {
+    struct message *message;
+    int coordinator; /* member's index while it waits for an answer there; -1 = nowhere */
+    bool again;      /* will be submitted again */
+    unsigned tries;
+    bool unsure; /* an earlier submission of it may have been taken */
+};
+
+struct clients {
+    struct order *orders;
+    size_t count, size;
+    size_t busy; /* orders that wait for an answer or for their next try */
+};
+
+static const char *const verdicts[] = {"TAKEN", "REPEATED", "CONFLICT", "LATER", "FULL", "REFUSED"};
+
+static void submit(struct sim *sim, struct sim_event *event);
+
+static void try_later(struct sim *sim, struct order *order, usec_t delay)
+{
+    order->again = true;
+    sim_after(sim, delay, submit, NULL)->number = (uint64_t)(order - sim->clients->orders);
+}
+
+static void order_over(struct sim *sim, struct order *order)
+{
+    order->coordinator = -1;
+    order->again = false;
+    sim->clients->busy--;
+}
+
+/* No answer, or one that says nothing: with a key, ask again. */
+static void unanswered(struct sim *sim, struct order *order)
+{
+    order->coordinator = -1;
+    order->unsure = true;
+    if (order->message->keyed && order->tries < 40 && (sim->steady || sim->options->keys))
+        try_later(sim, order, sim_between(sim, 100 * USEC_MS, 20 * USEC_SEC));
+    else
+        order_over(sim, order);
+}
+
+static void heard(
+    struct sim *sim, struct member *coordinator, struct order *order, enum front_verdict verdict)
+{
+    switch (verdict) {
+    case FRONT_TAKEN:
+    case FRONT_REPEATED:
+        ledger_answered(sim->ledger, coordinator, order->message);
+        if (sim->phase == PHASE_LOAD && sim_chance(sim, sim->weather.answer_lost)) {
+            trace_line(sim, "client", "misses", "the answer about m%u", order->message->number);
+            unanswered(sim, order);
+        } else {
+            order_over(sim, order);
+        }
+        break;
+    case FRONT_CONFLICT:
+        sim_fail(
+            sim, "client: %s says that m%u conflicts with itself", coordinator->name, order->message->number);
+        break;
+    case FRONT_LATER:
+        unanswered(sim, order);
+        break;
+    case FRONT_FULL:
+    case FRONT_REFUSED:
+        if (!order->unsure)
+            ledger_refused(sim->ledger, coordinator, order->message);
+        order_over(sim, order);
+        break;
+    }
+}
+
+static void port_submitted(void *context, uint64_t token, const struct front_outcome *outcome)
+{
+    struct member *coordinator = context;
+    struct sim *sim = coordinator->sim;
+    struct order *order = &sim->clients->orders[token / 64];
+    trace_member(coordinator, "answers", "m%u: %s (%s)", order->message->number, verdicts[outcome->verdict],
+        outcome->text);
+    if (order->coordinator != coordinator->index || order->tries != token % 64)
+        sim_fail(
+            sim, "client: %s answers m%u, which nobody asked", coordinator->name, order->message->number);
+    heard(sim, coordinator, order, outcome->verdict);
+}
+
+static void port_send(void *context, struct bus_msg *msg)
+{
+    bus_model_send(context, msg);
+}
+
+void coordinator_start(struct member *member)
+{
+    struct route_ports ports = {.context = member, .send = port_send, .submitted = port_submitted};
+    member->incarnation++;
+    member->up = true;
+    member->view_epoch = 0;
+    member->route = route_new(member->name, &ports);
+    trace_member(member, "starts", "as #%llu", (unsigned long long)member->incarnation);
+    view_learn(member, member->sim->view);
+    member_settle_tick(member);
+}
+
+static void coordinator_restart(struct sim *sim, struct sim_event *event)
+{
+    coordinator_start(&sim->members[event->number]);
+}
+
+void coordinator_crash(struct member *member)
+{
+    struct sim *sim = member->sim;
+    trace_member(member, "CRASHES", "with %zu submissions", route_waiting(member->route));
+    member->up = false;
+    route_free(&member->route);
+    if (member->tick != NULL)
+        member->tick->number = 0;
+    member->tick = NULL;
+    for (size_t i = 0; i < sim->clients->count; i++)
+        if (sim->clients->orders[i].coordinator == member->index)
+            unanswered(sim, &sim->clients->orders[i]);
+    sim_after(sim, sim_between(sim, 100 * USEC_MS, 20 * USEC_SEC), coordinator_restart, NULL)->number =
+        (uint64_t)member->index;
+}
+
+static struct member *draw_coordinator(struct sim *sim)
+{
+    size_t first = sim_draw(sim, SIM_COORDINATORS);
+    for (size_t i = 0; i < SIM_COORDINATORS; i++) {
+        struct member *member = &sim->members[(size_t)sim->nodes + (first + i) % SIM_COORDINATORS];
+        if (member->up)
+            return member;
+    }
+    return NULL;
+}
+
+static void submit(struct sim *sim, struct sim_event *event)
+{
+    struct order *order = &sim->clients->orders[event->number];
+    struct member *coordinator = draw_coordinator(sim);
+    if (coordinator == NULL) {
+        try_later(sim, order, USEC_SEC);
+        return;
+    }
+    order->again = false;
+    order->tries++;
+    order->coordinator = coordinator->index;
+    trace_line(sim, "client", "submits", "m%u to %s%s (%u recipients, %s, %s)", order->message->number,
+        coordinator->name, order->tries > 1 ? " again" : "", order->message->mail->recipient_count,
+        order->message->mail->pool, order->message->keyed ? "with a key" : "no key");
+    route_submit(coordinator->route, event->number * 64 + order->tries, mail_hold(order->message->mail),
+        blob_hold(order->message->body), sim->now);
+    member_settle_tick(coordinator);
+}
+
+static struct blob *make_body(struct sim *sim, unsigned number)
+{
+    struct buffer text = {0};
+    buffer_printf(&text, "From: s%u@sender.test\r\nSubject: m%u\r\n\r\n", number, number);
+    uint64_t lines = sim_chance(sim, 40) ? 600 : sim_draw(sim, 20);
+    for (uint64_t i = 0; i < lines; i++) {
+        static const char *const line[] = {".", "..", ".leading dot", "", "a line like any other",
+            "one that is longer, so that pieces of it travel in different packets: 0123456789 0123456789"};
+        buffer_printf(&text, "%s\r\n", line[sim_draw(sim, 6)]);
+    }
+    buffer_printf(&text, "the end of m%u\r\n", number);
+    size_t len = 0;
+    char *bytes = buffer_steal(&text, &len);
+    return blob_take(bytes, len);
+}
+
+static void fill_recipients(struct sim *sim, struct mail *mail, unsigned number)
+{
+    uint64_t count = 1 + sim_draw(sim, sim_chance(sim, 500) ? 3 : 8);
+    uint64_t domains = sim_chance(sim, 300) ? 1 : LAYOUT_DOMAINS, first = sim_draw(sim, LAYOUT_DOMAINS);
+    for (uint64_t i = 0; i < count; i++) {
+        char address[80];
+        uint64_t domain = (first + sim_draw(sim, domains)) % LAYOUT_DOMAINS;
+        snprintf(address, sizeof address, "m%u-%llu@%s", number, (unsigned long long)i,
+            sim->layout->domains[domain].name);
+        mail_add_recipient(mail, address);
+    }
+}
+
+static struct mail *make_mail(struct sim *sim, unsigned number, const struct blob *body)
+{
+    static const char *const pools[] = {"shared", "shared", "fast", "bulk"};
+    struct mail *mail = mail_new();
+    char text[64];
+    mail->id = id_make(sim->now, &sim->random);
+    mail->keyed = sim_chance(sim, 400);
+    mail->priority = (enum mail_priority)sim_draw(sim, 3);
+    mail->created = sim->now;
+    mail->send_at = sim_chance(sim, 50) ? sim->now + sim_between(sim, USEC_SEC, USEC_MIN) : 0;
+    usec_t max_age = sim->members[0].settings->delivery.max_age;
+    mail->expires = sim->now + (sim_chance(sim, 100) ? sim_between(sim, 5 * USEC_SEC, USEC_MIN) : max_age);
+    mail->dsn = sim->members[0].settings->delivery.dsn;
+    mail_set(&mail->pool, pools[sim_draw(sim, 4)]);
+    mail_set(&mail->tenant, strcmp(mail->pool, "fast") == 0 || sim_chance(sim, 500) ? "acme" : "zen");
+    if (strcmp(mail->pool, "bulk") == 0)
+        mail_set(&mail->tenant, "zen");
+    snprintf(text, sizeof text, "k%d", (int)sim_draw(sim, 3));
+    mail_set(&mail->campaign, text);
+    snprintf(text, sizeof text, "s%u@sender.test", number);
+    mail_set(&mail->from, text);
+    mail->body_len = body->len;
+    for (uint64_t i = 0; i < 4; i++) {
+        uint64_t part = hash64(i, body->bytes, body->len);
+        memcpy(mail->digest + 8 * i, &part, 8);
+    }
+    fill_recipients(sim, mail, number);
+    return mail;
+}
+
+static void new_order(struct sim *sim)
+{
+    struct clients *clients = sim->clients;
+    if (clients->count == clients->size) {
+        clients->size = clients->size == 0 ? 64 : 2 * clients->size;
+        clients->orders = xrealloc(clients->orders, clients->size * sizeof *clients->orders);
+    }
+    unsigned number = ledger_messages(sim->ledger);
+    struct blob *body = make_body(sim, number);
+    struct mail *mail = make_mail(sim, number, body);
+    struct order *order = &clients->orders[clients->count++];
+    *order = (struct order){.message = ledger_add(sim->ledger, mail, body), .coordinator = -1};
+    mail_drop(&mail);
+    blob_drop(&body);
+    clients->busy++;
+    try_later(sim, order, sim_between(sim, 0, 50 * USEC_MS));
+}
+
+/* Mail comes in bursts. */
+static void next_burst(struct sim *sim, struct sim_event *event)
+{
+    (void)event;
+    if (sim->phase != PHASE_LOAD)
+        return;
+    uint64_t count = sim_chance(sim, 100) ? 12 : 1 + sim_draw(sim, 4);
+    for (uint64_t i = 0; i < count; i++)
+        new_order(sim);
+    sim_after(sim, sim_between(sim, 0, 4 * USEC_SEC), next_burst, NULL);
+}
+
+void clients_start(struct sim *sim)
+{
+    sim->clients = xcalloc(1, sizeof *sim->clients);
+    sim_after(sim, 10 * USEC_MS, next_burst, NULL);
+}
+
+void clients_free(struct sim *sim)
+{
+    if (sim->clients != NULL)
+        free(sim->clients->orders);
+    free(sim->clients);
+    sim->clients = NULL;
+}
+
+bool clients_waiting(const struct sim *sim)
+{
+    return sim->clients->busy > 0;
+}
+
+uint64_t clients_submitted(const struct sim *sim)
+{
+    return sim->clients->count;
+}

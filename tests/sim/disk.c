@@ -1,0 +1,185 @@
+/* disk - the modelled log of one node
+ *
+ * Frames are durable from the end of the sync that began after them. A crash loses the rest, but for a random
+ * prefix of it (what the kernel had already written). Segments go as in node/spool.h: the oldest one whose
+ * base frames are all released is deleted at once, and for good. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "node/node.h"
+#include "tests/sim/ledger.h"
+#include "tests/sim/sim.h"
+
+static void frame_clear(struct frame *frame)
+{
+    free(frame->record);
+    free(frame->items);
+    blob_drop(&frame->body);
+}
+
+static void tell_committed(struct sim *sim, struct sim_event *event)
+{
+    trace_member(event->member, "durable", "up to frame %llu", (unsigned long long)event->number);
+    node_committed(event->member->node, event->number, sim->now);
+}
+
+static void start_sync(struct member *member);
+
+/* Frames [from, upto) have become durable. */
+static void make_durable(struct member *member, size_t from, size_t upto)
+{
+    struct disk *disk = &member->disk;
+    for (size_t i = from; i < upto; i++) {
+        disk->synced_seq = disk->frames[i].seq;
+        ledger_durable(member->sim->ledger, member, &disk->frames[i]);
+    }
+    disk->synced = upto;
+}
+
+/* The disk goes on while its node is frozen: so this event is nobody's, and looks itself whether it is too
+ * late. */
+static void synced(struct sim *sim, struct sim_event *event)
+{
+    struct member *member = &sim->members[event->other];
+    struct disk *disk = &member->disk;
+    if (!member->up || member->incarnation != event->number)
+        return;
+    make_durable(member, disk->synced, disk->going);
+    disk->going = 0;
+    struct sim_event *told = sim_after(sim, sim_between(sim, 5, 200), tell_committed, member);
+    told->incarnation = member->incarnation;
+    told->number = disk->synced_seq;
+    if (disk->synced < disk->count)
+        start_sync(member);
+}
+
+static void start_sync(struct member *member)
+{
+    struct sim *sim = member->sim;
+    bool slow = sim->now < member->disk.slow_until;
+    usec_t takes = slow ? sim_between(sim, 100 * USEC_MS, 4 * USEC_SEC) : sim_between(sim, 100, 4 * USEC_MS);
+    member->disk.going = member->disk.count;
+    struct sim_event *event = sim_after(sim, takes, synced, NULL);
+    event->other = (uint64_t)member->index;
+    event->number = member->incarnation;
+}
+
+void disk_append(struct member *member, struct frame *frame)
+{
+    struct disk *disk = &member->disk;
+    if (disk->count > 0 && frame->seq <= disk->frames[disk->count - 1].seq)
+        sim_fail(member->sim, "disk: %s appends frame %llu after frame %llu", member->name,
+            (unsigned long long)frame->seq, (unsigned long long)disk->frames[disk->count - 1].seq);
+    if (disk->count == disk->size) {
+        disk->size = disk->size == 0 ? 64 : 2 * disk->size;
+        disk->frames = xrealloc(disk->frames, disk->size * sizeof *disk->frames);
+    }
+    disk->frames[disk->count++] = *frame;
+    if (disk->going == 0)
+        start_sync(member);
+}
+
+static struct frame *find(const struct disk *disk, uint64_t seq)
+{
+    size_t low = 0, high = disk->count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (disk->frames[middle].seq < seq)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < disk->count && disk->frames[low].seq == seq ? &disk->frames[low] : NULL;
+}
+
+/* Deletes the oldest segments as long as nothing in them is alive. Segments are cut by frames ever appended.
+ */
+static void drop_segments(struct member *member)
+{
+    struct disk *disk = &member->disk;
+    for (;;) {
+        size_t rest = disk->segment - disk->dropped % disk->segment;
+        if (rest >= disk->synced)
+            return; /* the newest one, or not durable yet */
+        for (size_t i = 0; i < rest; i++)
+            if (disk->frames[i].base && !disk->frames[i].released)
+                return;
+        trace_member(member, "disk", "the segment before frame %llu is deleted",
+            (unsigned long long)disk->frames[rest].seq);
+        for (size_t i = 0; i < rest; i++)
+            frame_clear(&disk->frames[i]);
+        memmove(disk->frames, disk->frames + rest, (disk->count - rest) * sizeof *disk->frames);
+        disk->count -= rest;
+        disk->synced -= rest;
+        disk->going = disk->going > 0 ? disk->going - rest : 0;
+        disk->dropped += rest;
+    }
+}
+
+void disk_release(struct member *member, uint64_t seq)
+{
+    struct frame *frame = find(&member->disk, seq);
+    if (frame == NULL || !frame->base) {
+        sim_fail(member->sim, "disk: %s releases frame %llu, which is %s", member->name,
+            (unsigned long long)seq, frame == NULL ? "not there" : "no base frame");
+        return;
+    }
+    frame->released = true;
+    drop_segments(member);
+}
+
+static void give_body(struct sim *sim, struct sim_event *event)
+{
+    trace_member(event->member, "body", "of frame %llu is %s", (unsigned long long)event->number,
+        event->blob == NULL ? "unreadable" : "read");
+    node_body(event->member->node, event->number, event->blob, sim->now);
+}
+
+void disk_read_body(struct member *member, uint64_t seq)
+{
+    struct sim *sim = member->sim;
+    struct frame *frame = find(&member->disk, seq);
+    struct sim_event *event = sim_after(sim, sim_between(sim, 50, 20 * USEC_MS), give_body, member);
+    event->incarnation = member->incarnation;
+    event->number = seq;
+    if (frame == NULL || frame->body == NULL)
+        sim_fail(sim, "disk: %s asks for the body of frame %llu, which has none", member->name,
+            (unsigned long long)seq);
+    else if (!(sim->phase == PHASE_LOAD && sim_chance(sim, sim->weather.body_unreadable)))
+        event->blob = blob_hold(frame->body);
+}
+
+void disk_crash(struct member *member)
+{
+    struct disk *disk = &member->disk;
+    size_t unsynced = disk->count - disk->synced;
+    size_t keep = disk->synced + (unsynced > 0 ? sim_draw(member->sim, unsynced + 1) : 0);
+    if (unsynced > 0)
+        trace_member(
+            member, "disk", "%zu frames were not synced, %zu of them survive", unsynced, keep - disk->synced);
+    for (size_t i = keep; i < disk->count; i++)
+        frame_clear(&disk->frames[i]);
+    disk->count = keep;
+    disk->going = 0;
+    make_durable(member, disk->synced, keep);
+    for (size_t i = 0; i < keep; i++)
+        disk->frames[i].released = false; /* the new process says it again */
+}
+
+uint64_t disk_untidy(const struct member *member)
+{
+    const struct disk *disk = &member->disk;
+    for (size_t i = 0; i < disk->synced && i < disk->segment; i++)
+        if (disk->frames[i].base && !disk->frames[i].released)
+            return disk->frames[i].seq;
+    return 0;
+}
+
+void disk_free(struct disk *disk)
+{
+    for (size_t i = 0; i < disk->count; i++)
+        frame_clear(&disk->frames[i]);
+    free(disk->frames);
+    *disk = (struct disk){0};
+}

@@ -1,0 +1,291 @@
+/* faults - what goes wrong, when, and to whom
+ *
+ * Each seed draws the kinds it plays with, so that some runs see one kind often and others all of them. A
+ * fault ends by itself after a while; faults_stop() ends all of them. */
+#include <stdio.h>
+#include <string.h>
+
+#include "node/node.h"
+#include "tests/sim/layout.h"
+#include "tests/sim/ledger.h"
+#include "tests/sim/sim.h"
+
+const char *fault_name(enum fault_kind kind)
+{
+    static const char *const names[FAULT_KINDS] = {"crash", "freeze", "stop", "coordinator crash",
+        "partition", "one-way partition", "bad bus", "slow disk", "full disk", "weight", "drain", "join",
+        "leave", "dns", "receiver down", "restate"};
+    return names[kind];
+}
+
+const char *doing_name(enum doing doing)
+{
+    static const char *const names[DOING_KINDS] = {
+        "nothing", "unsynced", "holding", "leaving", "arriving", "connected", "in transaction", "accepted"};
+    return names[doing];
+}
+
+static struct member *draw_node(struct sim *sim)
+{
+    struct member *member = &sim->members[sim_draw(sim, (uint64_t)sim->nodes)];
+    /* Better one that has something to lose. */
+    for (int i = 0; i < 8 && (!member->up || ledger_doing(sim->ledger, member) == 1u << DOING_NOTHING); i++)
+        member = &sim->members[sim_draw(sim, (uint64_t)sim->nodes)];
+    return member->up ? member : NULL;
+}
+
+static usec_t draw_time(struct sim *sim)
+{
+    return sim_chance(sim, 700) ? sim_between(sim, 50 * USEC_MS, 5 * USEC_SEC)
+                                : sim_between(sim, 5 * USEC_SEC, 70 * USEC_SEC);
+}
+
+static void cut(struct sim *sim, bool one_way)
+{
+    usec_t until = sim->now + draw_time(sim);
+    uint64_t a = sim_draw(sim, (uint64_t)sim->members_count), b = sim_draw(sim, (uint64_t)sim->members_count);
+    bool from_all = sim_chance(sim, 500);
+    trace_line(sim, "fault", "cut", "%s %s %s for %lld ms", sim->members[a].name, one_way ? "->" : "<->",
+        from_all ? "everybody" : sim->members[b].name, (long long)(until - sim->now) / 1000);
+    for (uint64_t i = 0; i < (uint64_t)sim->members_count; i++) {
+        if (i == a || (!from_all && i != b))
+            continue;
+        sim->cut_until[a][i] = until;
+        if (!one_way)
+            sim->cut_until[i][a] = until;
+    }
+}
+
+static void end_full(struct sim *sim, struct sim_event *event)
+{
+    node_set_room(event->member->node, sim->now >= event->member->full_until);
+}
+
+static void fill_disk(struct sim *sim, struct member *member)
+{
+    member->full_until = sim->now + draw_time(sim);
+    trace_member(member, "FULL", "for %lld ms", (long long)(member->full_until - sim->now) / 1000);
+    node_set_room(member->node, false);
+    sim_after(sim, member->full_until - sim->now, end_full, member)->incarnation = member->incarnation;
+}
+
+static void change_weight(struct sim *sim, struct member *member, bool drain)
+{
+    char why[64];
+    member->draining = drain ? !member->draining : false;
+    member->weight = 1 + (uint32_t)sim_draw(sim, 5);
+    snprintf(why, sizeof why, "%s: weight %u%s", member->name, member->weight,
+        member->draining ? ", draining" : "");
+    view_publish(sim, why);
+}
+
+static bool join(struct sim *sim)
+{
+    char why[48];
+    for (int i = 0; i < sim->nodes; i++) {
+        struct member *member = &sim->members[i];
+        if (!member->absent)
+            continue;
+        member->absent = member->draining = member->leaving = false;
+        member->incarnation++;
+        snprintf(why, sizeof why, "%s joins", member->name);
+        member_start(member);
+        view_publish(sim, why);
+        return true;
+    }
+    return false;
+}
+
+static bool all_know(const struct sim *sim, uint64_t epoch)
+{
+    for (int i = 0; i < sim->members_count; i++)
+        if (!sim->members[i].absent && (!sim->members[i].up || sim->members[i].view_epoch < epoch))
+            return false;
+    return true;
+}
+
+/* A node that is to leave goes once everybody knows that it drains and nothing is left of it or on its way.
+ */
+static void leave_when_empty(struct sim *sim, struct sim_event *event)
+{
+    struct member *member = &sim->members[event->number];
+    if (!member->leaving || sim->phase != PHASE_LOAD)
+        return;
+    if (!member->up || !all_know(sim, event->other) || !ledger_spool_empty(sim->ledger, member) ||
+        node_figures(member->node).sessions > 0) {
+        struct sim_event *again = sim_after(sim, 500 * USEC_MS, leave_when_empty, NULL);
+        again->number = event->number;
+        again->other = event->other;
+        return;
+    }
+    char why[48];
+    snprintf(why, sizeof why, "%s has left", member->name);
+    trace_member(member, "LEAVES", "its spool is empty");
+    member->absent = true;
+    member->leaving = false;
+    member_crash(member, false);
+    view_publish(sim, why);
+}
+
+static bool leave(struct sim *sim, struct member *member)
+{
+    if (member->index < 4 || member->leaving || member->stopping)
+        return false;
+    member->leaving = true;
+    member->draining = true;
+    view_publish(sim, "a node is to leave");
+    struct sim_event *event = sim_after(sim, 500 * USEC_MS, leave_when_empty, NULL);
+    event->number = (uint64_t)member->index;
+    event->other = sim->view->epoch;
+    return true;
+}
+
+static void break_receiver(struct sim *sim)
+{
+    struct site *site = &sim->layout->sites[sim_draw(sim, SIM_PROVIDERS)];
+    struct host *host = &site->hosts[sim_draw(sim, (uint64_t)site->host_count)];
+    bool hangs = sim_chance(sim, 500);
+    *(hangs ? &host->hang_until : &host->refuse_until) = sim->now + draw_time(sim);
+    trace_line(sim, "fault", "receiver", "%s %s", host->name, hangs ? "hangs" : "refuses connections");
+}
+
+static void break_dns(struct sim *sim)
+{
+    uint64_t domain = sim_draw(sim, LAYOUT_DOMAINS);
+    sim->layout->domains[domain].broken_until = sim->now + draw_time(sim);
+    trace_line(sim, "fault", "dns", "%s cannot be resolved", sim->layout->domains[domain].name);
+}
+
+static void restate(struct sim *sim, struct member *member)
+{
+    uint64_t seq = disk_untidy(member);
+    if (seq == 0)
+        return;
+    trace_member(member, "restate", "frame %llu, please", (unsigned long long)seq);
+    node_restate(member->node, seq, sim->now);
+    member_settle_tick(member);
+}
+
+static bool strike_node(struct sim *sim, enum fault_kind kind, struct member *member)
+{
+    switch (kind) {
+    case FAULT_CRASH:
+        member_crash(member, true);
+        return true;
+    case FAULT_FREEZE:
+        member->frozen_until = sim->now + draw_time(sim);
+        trace_member(member, "FREEZES", "for %lld ms", (long long)(member->frozen_until - sim->now) / 1000);
+        return true;
+    case FAULT_STOP:
+        member_stop(member);
+        return true;
+    case FAULT_SLOW_DISK:
+        member->disk.slow_until = sim->now + draw_time(sim);
+        trace_member(
+            member, "SLOW DISK", "for %lld ms", (long long)(member->disk.slow_until - sim->now) / 1000);
+        return true;
+    case FAULT_DISK_FULL:
+        fill_disk(sim, member);
+        return true;
+    case FAULT_WEIGHT:
+    case FAULT_DRAIN:
+        change_weight(sim, member, kind == FAULT_DRAIN);
+        return true;
+    case FAULT_LEAVE:
+        return leave(sim, member);
+    default:
+        restate(sim, member);
+        return true;
+    }
+}
+
+static bool strike(struct sim *sim, enum fault_kind kind, struct member *member)
+{
+    struct member *front = &sim->members[sim->nodes + (int)sim_draw(sim, SIM_COORDINATORS)];
+    switch (kind) {
+    case FAULT_FREEZE:
+        if (sim_chance(sim, 800) || !front->up)
+            return member != NULL && strike_node(sim, kind, member);
+        front->frozen_until = sim->now + draw_time(sim);
+        trace_member(front, "FREEZES", "for %lld ms", (long long)(front->frozen_until - sim->now) / 1000);
+        return true;
+    case FAULT_FRONT_CRASH:
+        if (front->up)
+            coordinator_crash(front);
+        return true;
+    case FAULT_CUT:
+    case FAULT_CUT_ONE_WAY:
+        cut(sim, kind == FAULT_CUT_ONE_WAY);
+        return true;
+    case FAULT_LOSSY:
+        sim->lossy_until = sim->now + draw_time(sim);
+        trace_line(sim, "fault", "bad bus", "for %lld ms", (long long)(sim->lossy_until - sim->now) / 1000);
+        return true;
+    case FAULT_JOIN:
+        return join(sim);
+    case FAULT_DNS:
+        break_dns(sim);
+        return true;
+    case FAULT_RECEIVER:
+        break_receiver(sim);
+        return true;
+    default:
+        return member != NULL && strike_node(sim, kind, member);
+    }
+}
+
+static void next_fault(struct sim *sim, struct sim_event *event)
+{
+    (void)event;
+    if (sim->phase != PHASE_LOAD)
+        return;
+    sim_after(sim, sim_between(sim, 10 * USEC_MS, 3 * USEC_SEC), next_fault, NULL);
+    enum fault_kind kind = (enum fault_kind)sim_draw(sim, FAULT_KINDS);
+    if ((sim->faults_on & 1u << kind) == 0)
+        return;
+    struct member *member = draw_node(sim);
+    if (member != NULL && sim->now < member->frozen_until && kind != FAULT_CRASH)
+        return;
+    uint32_t doing = member == NULL ? 1u << DOING_NOTHING : ledger_doing(sim->ledger, member);
+    if (!strike(sim, kind, member))
+        return;
+    sim->faults_done++;
+    sim->counts->faults[kind]++;
+    for (int i = 0; i < DOING_KINDS; i++)
+        sim->counts->coverage[kind][i] += doing >> i & 1;
+}
+
+void faults_start(struct sim *sim)
+{
+    for (int i = 0; i < FAULT_KINDS; i++)
+        if (sim_chance(sim, 600))
+            sim->faults_on |= 1u << i;
+    if (sim->steady)
+        sim->faults_on &= ~(1u << FAULT_STOP | 1u << FAULT_DISK_FULL | 1u << FAULT_WEIGHT |
+                            1u << FAULT_DRAIN | 1u << FAULT_JOIN | 1u << FAULT_LEAVE);
+    if (sim->faults_on == 0)
+        sim->faults_on = 1u << FAULT_CRASH;
+    if (!sim->steady)
+        sim->faults_on |= 1u << sim_draw(sim, FAULT_JOIN); /* one that can always strike */
+    sim_after(sim, sim_between(sim, 100 * USEC_MS, 2 * USEC_SEC), next_fault, NULL);
+}
+
+void faults_stop(struct sim *sim)
+{
+    trace_line(sim, "world", "calm", "faults stop after %llu; now everything must end",
+        (unsigned long long)sim->faults_done);
+    memset(sim->cut_until, 0, sizeof sim->cut_until);
+    sim->lossy_until = 0;
+    for (int i = 0; i < sim->members_count; i++) {
+        struct member *member = &sim->members[i];
+        member->draining = member->leaving = false;
+        member->disk.slow_until = member->full_until = 0;
+        member->frozen_until =
+            member->frozen_until < sim->now + USEC_SEC ? member->frozen_until : sim->now + USEC_SEC;
+        if (member->node != NULL && member->up) {
+            node_set_room(member->node, true);
+            member_settle_tick(member);
+        }
+    }
+    view_publish(sim, "all weights back");
+}

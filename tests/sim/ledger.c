@@ -1,0 +1,368 @@
+/* ledger - see ledger.h: messages, logs, events */
+#include "tests/sim/ledger.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/panic.h"
+#include "cluster/custody.h"
+#include "node/node.h"
+
+struct ledger {
+    struct sim *sim;
+    struct map by_id;
+    struct message **messages;
+    size_t count, size;
+    uint64_t open;
+};
+
+struct sim *ledger_sim(const struct ledger *ledger)
+{
+    return ledger->sim;
+}
+
+struct ledger *ledger_new(struct sim *sim)
+{
+    struct ledger *ledger = xcalloc(1, sizeof *ledger);
+    ledger->sim = sim;
+    return ledger;
+}
+
+static void message_free(struct message *message)
+{
+    for (uint32_t i = 0; i < message->mail->recipient_count; i++)
+        for (struct attempt *attempt; (attempt = message->truths[i].attempts) != NULL;) {
+            message->truths[i].attempts = attempt->next;
+            free(attempt);
+        }
+    free(message->truths);
+    mail_drop(&message->mail);
+    blob_drop(&message->body);
+    free(message);
+}
+
+void ledger_free(struct ledger **ledger_at)
+{
+    struct ledger *ledger = *ledger_at;
+    *ledger_at = NULL;
+    for (size_t i = 0; i < ledger->count; i++)
+        message_free(ledger->messages[i]);
+    free(ledger->messages);
+    map_free(&ledger->by_id);
+    free(ledger);
+}
+
+struct message *ledger_add(struct ledger *ledger, struct mail *mail, struct blob *body)
+{
+    struct message *message = xcalloc(1, sizeof *message);
+    message->number = (unsigned)ledger->count;
+    message->id = mail->id;
+    message->mail = mail_hold(mail);
+    message->body = body == NULL ? NULL : blob_hold(body);
+    message->keyed = mail->keyed;
+    message->truths = xcalloc(mail->recipient_count, sizeof *message->truths);
+    for (uint32_t i = 0; i < mail->recipient_count; i++) {
+        message->truths[i].message = message;
+        message->truths[i].index = i;
+    }
+    if (ledger->count == ledger->size) {
+        ledger->size = ledger->size == 0 ? 64 : 2 * ledger->size;
+        ledger->messages = xrealloc(ledger->messages, ledger->size * sizeof(struct message *));
+    }
+    ledger->messages[ledger->count++] = message;
+    map_set(&ledger->by_id, message->id.bytes, sizeof message->id.bytes, message);
+    return message;
+}
+
+unsigned ledger_messages(const struct ledger *ledger)
+{
+    return (unsigned)ledger->count;
+}
+
+struct message *ledger_number(const struct ledger *ledger, unsigned number)
+{
+    return number < ledger->count ? ledger->messages[number] : NULL;
+}
+
+struct message *ledger_find(const struct ledger *ledger, const struct mail_id *id)
+{
+    return map_get(&ledger->by_id, id->bytes, sizeof id->bytes);
+}
+
+const char *ledger_name(const struct ledger *ledger, const struct mail_id *id, char out[32])
+{
+    const struct message *message = ledger_find(ledger, id);
+    if (message != NULL) {
+        snprintf(out, 32, "%c%u", message->own ? 'r' : 'm', message->number);
+    } else {
+        char text[ID_TEXT_SIZE];
+        snprintf(out, 32, "?%.12s", id_format(id, text));
+    }
+    return out;
+}
+
+struct truth *ledger_next(const struct ledger *ledger, size_t *message, uint32_t *index)
+{
+    while (*message < ledger->count) {
+        struct message *at = ledger->messages[*message];
+        if (*index < at->mail->recipient_count)
+            return &at->truths[(*index)++];
+        *index = 0;
+        (*message)++;
+    }
+    return NULL;
+}
+
+/* Ended: done in one spool, held in none, and told once. */
+static bool still_open(const struct sim *sim, const struct truth *truth)
+{
+    unsigned open = 0, done = 0, known = 0;
+    for (int i = 0; i < sim->nodes; i++) {
+        uint8_t state = truth->spools[i].state;
+        open += state == CUSTODY_HELD || state == CUSTODY_LEAVING;
+        done += state == CUSTODY_DONE;
+        known += state != CUSTODY_NONE;
+    }
+    return known > 0 && (open > 0 || done == 0 || truth->finals == 0);
+}
+
+void ledger_settle(struct ledger *ledger, struct truth *truth)
+{
+    bool open = still_open(ledger->sim, truth);
+    ledger->open += (uint64_t)open - (uint64_t)truth->open;
+    truth->open = open;
+}
+
+uint64_t ledger_open(const struct ledger *ledger)
+{
+    return ledger->open;
+}
+
+/* A message that nobody handed in: a report made by a node. */
+static struct message *own_message(struct ledger *ledger, const struct spool_record *record)
+{
+    struct message *message = ledger_add(ledger, record->mail, NULL);
+    message->own = true;
+    return message;
+}
+
+static void note_items(struct sim *sim, struct frame *frame, const struct spool_record *record)
+{
+    frame->item_count = record->item_count;
+    frame->items = xcalloc(record->item_count + 1, sizeof *frame->items);
+    for (uint32_t i = 0; i < record->item_count; i++) {
+        const struct record_item *item = &record->items[i];
+        const struct member *peer = item->peer == NULL ? NULL : sim_spool_owner(sim, item->peer);
+        frame->items[i] = (struct frame_item){.index = item->index,
+            .hop = item->hop,
+            .state = (uint8_t)item->state,
+            .result = (uint8_t)item->result,
+            .peer = peer == NULL ? -1 : (int8_t)peer->index};
+        if (item->index >= frame->message->mail->recipient_count)
+            sim_fail(sim, "log: a record names recipient %u of a message that has fewer", item->index);
+    }
+}
+
+static void describe(const struct sim *sim, const struct frame *frame, char *out, size_t size)
+{
+    static const char *const kinds[] = {"?", "HOLD", "INTENT", "MOVED", "REFUSED", "RETRY", "DONE"};
+    char name[32];
+    int used = snprintf(out, size, "%s %s%s", kinds[frame->kind],
+        ledger_name(sim->ledger, &frame->message->id, name), frame->base ? " (base)" : "");
+    for (uint32_t i = 0; i < frame->item_count && used < (int)size - 50; i++) {
+        const struct frame_item *item = &frame->items[i];
+        used += snprintf(out + used, size - (size_t)used, " .%u %s@%u", item->index,
+            custody_state_name((enum custody_state)item->state), item->hop);
+        if (item->state == CUSTODY_LEAVING && item->peer >= 0)
+            used += snprintf(out + used, size - (size_t)used, "->%s", sim->members[item->peer].name);
+        if (item->state == CUSTODY_DONE)
+            used += snprintf(
+                out + used, size - (size_t)used, " %s", result_name((enum delivery_result)item->result));
+    }
+}
+
+void ledger_appended(struct ledger *ledger, struct member *member, struct frame *frame)
+{
+    struct spool_record record;
+    struct error error = {""};
+    if (record_decode(frame->record, frame->len, &record, &error) != 0) {
+        sim_fail(ledger->sim, "log: %s writes a record that cannot be read: %s", member->name, error.text);
+        return;
+    }
+    frame->kind = (uint8_t)record.kind;
+    frame->message = ledger_find(ledger, &record.id);
+    if (frame->message == NULL && record.kind == RECORD_HOLD)
+        frame->message = own_message(ledger, &record);
+    if (frame->message == NULL) {
+        sim_fail(ledger->sim, "log: %s writes about a message that nobody knows", member->name);
+    } else {
+        note_items(ledger->sim, frame, &record);
+        char text[180];
+        describe(ledger->sim, frame, text, sizeof text);
+        trace_member(member, "log", "frame %llu: %s", (unsigned long long)frame->seq, text);
+    }
+    record_clear(&record);
+}
+
+void ledger_durable(struct ledger *ledger, struct member *member, struct frame *frame)
+{
+    struct sim *sim = ledger->sim;
+    for (uint32_t i = 0; i < frame->item_count && !sim->failed; i++) {
+        const struct frame_item *item = &frame->items[i];
+        struct truth *truth = &frame->message->truths[item->index];
+        struct standing *standing = &truth->spools[member->index], before = *standing;
+        *standing = (struct standing){.state = item->state,
+            .result = item->result,
+            .hop = item->hop,
+            .peer = item->peer,
+            .intent = item->state == CUSTODY_LEAVING ? item->hop + 1 : 0};
+        frame->message->seen = true;
+        oracle_step(sim, truth, member, &before, standing);
+        oracle_custody(sim, truth);
+        ledger_settle(ledger, truth);
+    }
+    free(frame->items);
+    frame->items = NULL;
+    frame->item_count = 0;
+}
+
+void ledger_answered(struct ledger *ledger, struct member *member, struct message *message)
+{
+    if (message->refused)
+        sim_fail(ledger->sim, "P1: %s says that m%u is taken, which was refused before", member->name,
+            message->number);
+    bool durable = false;
+    for (int i = 0; i < ledger->sim->nodes; i++)
+        durable = durable || message->truths[0].spools[i].state != CUSTODY_NONE;
+    if (!durable)
+        sim_fail(
+            ledger->sim, "P1: %s says that m%u is taken, but no disk has it", member->name, message->number);
+    message->answered = true;
+}
+
+void ledger_refused(struct ledger *ledger, struct member *member, struct message *message)
+{
+    if (message->seen || message->answered)
+        sim_fail(ledger->sim, "P1: %s says that m%u is refused for good, but a spool has it", member->name,
+            message->number);
+    message->refused = true;
+}
+
+static bool read_field(const char *json, size_t len, const char *name, char *out, size_t size)
+{
+    const char *at = memmem(json, len, name, strlen(name));
+    if (at == NULL)
+        return false;
+    at += strlen(name);
+    size_t used = 0;
+    while (at < json + len && *at != '"' && used + 1 < size)
+        out[used++] = *at++;
+    out[used] = '\0';
+    return true;
+}
+
+static enum delivery_result result_of(const char *event)
+{
+    for (int result = RESULT_DELIVERED; result <= RESULT_CANCELLED; result++)
+        if (strcmp(event, result_name((enum delivery_result)result)) == 0)
+            return (enum delivery_result)result;
+    return RESULT_NONE;
+}
+
+/* The end of a delivery is told: once, and only what stands in the log. */
+static void told_final(
+    struct ledger *ledger, struct member *member, struct truth *truth, enum delivery_result result)
+{
+    struct sim *sim = ledger->sim;
+    char name[32];
+    ledger_name(ledger, &truth->message->id, name);
+    const struct standing *standing = &truth->spools[member->index];
+    if (standing->state != CUSTODY_DONE || standing->result != result)
+        sim_fail(sim, "P1: %s tells that %s.%u was %s, but its durable log says %s %s", member->name, name,
+            truth->index, result_name(result), custody_state_name((enum custody_state)standing->state),
+            result_name((enum delivery_result)standing->result));
+    if (truth->finals++ > 0)
+        sim_fail(sim, "P1: the end of %s.%u is told a second time (%s, before: %s)", name, truth->index,
+            result_name(result), result_name((enum delivery_result)truth->result));
+    truth->result = (uint8_t)result;
+    ledger_settle(ledger, truth);
+}
+
+void ledger_event(struct ledger *ledger, struct member *member, uint64_t seq, const char *json, size_t len)
+{
+    char event[32], id[64], name[32];
+    struct mail_id mail_id;
+    int64_t index = -1;
+    if (!read_field(json, len, "\"event\":\"", event, sizeof event) ||
+        !read_field(json, len, "\"id\":\"", id, sizeof id) || id_parse(id, &mail_id, &index) != 0)
+        return;
+    struct message *message = ledger_find(ledger, &mail_id);
+    trace_member(member, "event", "%s %s.%lld (frame %llu)", event, ledger_name(ledger, &mail_id, name),
+        (long long)index, (unsigned long long)seq);
+    if (seq > member->disk.synced_seq)
+        sim_fail(ledger->sim, "P1: %s tells of frame %llu before it is durable", member->name,
+            (unsigned long long)seq);
+    enum delivery_result result = result_of(event);
+    if (message != NULL && index >= 0 && index < (int64_t)message->mail->recipient_count &&
+        result != RESULT_NONE)
+        told_final(ledger, member, &message->truths[index], result);
+}
+
+void ledger_complain_open(struct ledger *ledger)
+{
+    size_t at = 0;
+    uint32_t index = 0;
+    char text[300], name[32];
+    for (struct truth *truth; (truth = ledger_next(ledger, &at, &index)) != NULL;)
+        if (truth->open)
+            sim_fail(ledger->sim, "P10: faults stopped long ago, but %s.%u (of %llu) has not ended: %s",
+                ledger_name(ledger, &truth->message->id, name), truth->index,
+                (unsigned long long)ledger->open, oracle_standings(ledger->sim, truth, text, sizeof text));
+    if (!ledger->sim->failed)
+        sim_fail(ledger->sim, "P10: faults stopped long ago, but a submission still waits for its answer");
+}
+
+void ledger_check_end(struct ledger *ledger)
+{
+    size_t at = 0;
+    uint32_t index = 0;
+    if (ledger->open > 0)
+        ledger_complain_open(ledger);
+    for (struct truth *truth; (truth = ledger_next(ledger, &at, &index)) != NULL;)
+        oracle_end(ledger->sim, truth);
+}
+
+void ledger_count(const struct ledger *ledger, struct sim_counts *counts)
+{
+    size_t at = 0;
+    uint32_t index = 0;
+    counts->messages += ledger->count;
+    for (const struct truth *truth; (truth = ledger_next(ledger, &at, &index)) != NULL;) {
+        counts->deliveries++;
+        counts->accepted += truth->accepts > 0;
+        counts->doubled += truth->accepts > 1 ? truth->accepts - 1 : 0;
+        counts->bounced += truth->result == RESULT_BOUNCED;
+        counts->expired += truth->result == RESULT_EXPIRED;
+        for (int i = 0; i < ledger->sim->nodes; i++)
+            counts->moves += truth->spools[i].state == CUSTODY_MOVED;
+    }
+}
+
+bool ledger_spool_empty(const struct ledger *ledger, const struct member *member)
+{
+    size_t at = 0;
+    uint32_t index = 0;
+    if (member->disk.synced < member->disk.count)
+        return false;
+    for (const struct truth *truth; (truth = ledger_next(ledger, &at, &index)) != NULL;)
+        for (int i = 0; i < ledger->sim->nodes; i++) {
+            const struct standing *standing = &truth->spools[i];
+            if (standing->state == CUSTODY_LEAVING && (i == member->index || standing->peer == member->index))
+                return false;
+            if (standing->state == CUSTODY_HELD && i == member->index)
+                return false;
+        }
+    return true;
+}

@@ -1,0 +1,112 @@
+/* ledger - what is true, kept outside of all members: the oracles' book
+ *
+ * Every message that a client submits (or a node makes: a report) has an entry; for each recipient it says
+ * how it stands in the durable log of each spool, who attempts it, which receivers took it, and how it was
+ * said to have ended. Each call below is a step somebody takes; it notes it and checks the promises that the
+ * step touches. */
+#ifndef SIM_LEDGER_H
+#define SIM_LEDGER_H
+
+#include "proto/mail.h"
+#include "proto/record.h"
+#include "tests/sim/sim.h"
+#include "tests/sim/wire.h"
+
+/* How one recipient stands in one spool, by its durable log. */
+struct standing {
+    uint32_t hop;
+    uint32_t intent; /* LEAVING: the hop asked for */
+    uint8_t state, result;
+    int8_t peer; /* node's index, or -1 */
+};
+
+struct attempt {
+    struct attempt *next;         /* older one of the same recipient */
+    struct attempt *next_on_wire; /* older one on the same connection */
+    struct truth *truth;
+    struct wire *wire;
+    uint64_t reply_end; /* bytes to the node at which it knows the outcome; 0 = not answered */
+    int code;           /* of that answer; 0 = none came */
+    bool over;          /* for the node: answered, or its connection is gone */
+    bool accepted;      /* the receiver took it */
+    bool excused;       /* the node cannot or need not know that: in doubt */
+};
+
+/* One recipient of one message. */
+struct truth {
+    struct message *message;
+    uint32_t index;
+    struct standing spools[SIM_NODES];
+    struct attempt *attempts;
+    uint32_t accepts;
+    uint8_t finals, result; /* events told */
+    bool said_5xx, open;
+};
+
+struct message {
+    unsigned number;
+    struct mail_id id;
+    struct mail *mail;
+    struct blob *body; /* null: a report */
+    bool own, keyed, answered, refused, seen;
+    struct truth *truths;
+};
+
+struct ledger *ledger_new(struct sim *sim);
+void ledger_free(struct ledger **ledger);
+/* A client's message; holds mail and body. */
+struct message *ledger_add(struct ledger *ledger, struct mail *mail, struct blob *body);
+unsigned ledger_messages(const struct ledger *ledger); /* how many there are: the next one's number */
+struct message *ledger_number(const struct ledger *ledger, unsigned number); /* or null */
+struct message *ledger_find(const struct ledger *ledger, const struct mail_id *id);
+/* "m17", or the id's first digits if nobody knows it. */
+const char *ledger_name(const struct ledger *ledger, const struct mail_id *id, char out[32]);
+
+/* The log of a node. `appended` fills in what the frame means. */
+void ledger_appended(struct ledger *ledger, struct member *member, struct frame *frame);
+void ledger_durable(struct ledger *ledger, struct member *member, struct frame *frame);
+void ledger_crashed(struct ledger *ledger, struct member *member); /* its log is cut, its connections ended */
+
+void ledger_bus_leaves(struct ledger *ledger, struct member *member, const struct bus_msg *msg);
+/* A coordinator tells its client that the message is taken / will never be. */
+void ledger_answered(struct ledger *ledger, struct member *member, struct message *message);
+void ledger_refused(struct ledger *ledger, struct member *member, struct message *message);
+void ledger_event(struct ledger *ledger, struct member *member, uint64_t seq, const char *json, size_t len);
+
+/* Connections and attempts. */
+void ledger_wire_opens(struct ledger *ledger, struct wire *wire);
+void ledger_wire_gone(struct ledger *ledger, struct wire *wire); /* the node's end */
+void ledger_message_starts(struct ledger *ledger, struct wire *wire);
+struct attempt *ledger_attempt(struct ledger *ledger, struct wire *wire, unsigned message, unsigned index);
+void ledger_attempt_answered(
+    struct ledger *ledger, struct attempt *attempt, int code); /* its reply was just sent */
+void ledger_accepted(struct ledger *ledger, struct attempt *attempt, const char *body, size_t len);
+void ledger_node_hears(struct ledger *ledger, struct wire *wire);
+
+/* Deliveries that are in somebody's custody or answered, and have not ended. */
+uint64_t ledger_open(const struct ledger *ledger);
+void ledger_complain_open(struct ledger *ledger);
+void ledger_check_end(struct ledger *ledger);
+void ledger_count(const struct ledger *ledger, struct sim_counts *counts);
+/* What a node is doing now: bits of enum doing. */
+uint32_t ledger_doing(const struct ledger *ledger, const struct member *member);
+/* Nothing is held by, or on its way to, this node's spool. */
+bool ledger_spool_empty(const struct ledger *ledger, const struct member *member);
+
+/* Walks all recipients: *message and *index start as 0; null at the end. */
+struct truth *ledger_next(const struct ledger *ledger, size_t *message, uint32_t *index);
+/* Something about this recipient has changed: is it still open? */
+void ledger_settle(struct ledger *ledger, struct truth *truth);
+struct sim *ledger_sim(const struct ledger *ledger);
+
+/* oracle.c: the promises, each as a question about one recipient. */
+void oracle_step(struct sim *sim, const struct truth *truth, const struct member *member,
+    const struct standing *before, const struct standing *after);
+void oracle_custody(struct sim *sim, const struct truth *truth);
+void oracle_durable_answer(
+    struct sim *sim, const struct member *member, const struct message *message, bool repeated);
+void oracle_end(struct sim *sim, const struct truth *truth);
+/* "n3: HELD@1, n5: MOVED@1" */
+const char *oracle_standings(const struct sim *sim, const struct truth *truth, char *out, size_t size);
+
+#endif

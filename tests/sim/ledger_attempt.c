@@ -1,0 +1,235 @@
+/* ledger_attempt - see ledger.h: connections, attempts, what receivers took, what goes over the bus */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "tests/sim/ledger.h"
+
+/* P6: a lane's connections and pace, as the node's own calls show them. */
+void ledger_wire_opens(struct ledger *ledger, struct wire *wire)
+{
+    struct member *member = wire->member;
+    const struct setting_provider *limits = sim_limits(member->settings, wire->provider);
+    struct lane_count *lane = &member->lanes[wire->source][wire->provider];
+    if (++lane->open > limits->connections)
+        sim_fail(ledger_sim(ledger), "P6: %s has %u connections from source %d to %s, the limit is %u",
+            member->name, lane->open, wire->source, ledger_sim(ledger)->layout->sites[wire->host->site].name,
+            limits->connections);
+}
+
+void ledger_message_starts(struct ledger *ledger, struct wire *wire)
+{
+    struct sim *sim = ledger_sim(ledger);
+    struct member *member = wire->member;
+    const struct setting_provider *limits = sim_limits(member->settings, wire->provider);
+    struct lane_count *lane = &member->lanes[wire->source][wire->provider];
+    const char *site = sim->layout->sites[wire->host->site].name;
+    if (limits->messages_per_connection > 0 && ++wire->messages > limits->messages_per_connection)
+        sim_fail(sim, "P6: %s sends message %u on one connection to %s, the limit is %u", member->name,
+            wire->messages, site, limits->messages_per_connection);
+    usec_t apart = limits->rate.count == 0 ? 0 : limits->rate.per / limits->rate.count;
+    if (lane->last_start > 0 && wire->output_since - lane->last_start < apart)
+        sim_fail(sim, "P6: %s starts messages from source %d to %s %lld us apart, the rate says %lld",
+            member->name, wire->source, site, (long long)(wire->output_since - lane->last_start),
+            (long long)apart);
+    lane->last_start = wire->output_since;
+}
+
+/* The connection is gone for the node: what was not answered is in doubt from now on. */
+void ledger_wire_gone(struct ledger *ledger, struct wire *wire)
+{
+    (void)ledger;
+    for (struct attempt *attempt = wire->attempts; attempt != NULL; attempt = attempt->next_on_wire)
+        if (!attempt->over)
+            attempt->over = attempt->excused = true;
+}
+
+void ledger_node_hears(struct ledger *ledger, struct wire *wire)
+{
+    (void)ledger;
+    for (struct attempt *attempt = wire->attempts; attempt != NULL; attempt = attempt->next_on_wire)
+        if (attempt->reply_end > 0 && attempt->reply_end <= wire->to_node_done)
+            attempt->over = true;
+}
+
+/* P4: only the durable holder attempts it, nobody else is at it, and it has not ended. */
+static void check_attempt(struct sim *sim, const struct truth *truth, const struct wire *wire)
+{
+    char text[300];
+    unsigned number = truth->message->number;
+    const struct member *member = wire->member;
+    const struct standing *own = &truth->spools[member->index];
+    bool came_back = own->state == CUSTODY_LEAVING && own->peer >= 0 &&
+                     truth->spools[own->peer].state == CUSTODY_REFUSED &&
+                     truth->spools[own->peer].hop >= own->intent;
+    oracle_standings(sim, truth, text, sizeof text);
+    for (int i = 0; i < sim->nodes; i++)
+        if (truth->spools[i].state == CUSTODY_DONE)
+            sim_fail(
+                sim, "P4: %s attempts m%u.%u, which has ended: %s", member->name, number, truth->index, text);
+    if (own->state != CUSTODY_HELD && !came_back)
+        sim_fail(sim, "P4: %s attempts m%u.%u, which its disk does not say it holds: %s", member->name,
+            number, truth->index, text);
+    for (const struct attempt *other = truth->attempts; other != NULL; other = other->next) {
+        if (!other->over)
+            sim_fail(sim, "P4: %s attempts m%u.%u while %s (session %u) is still at it", member->name, number,
+                truth->index, other->wire->member->name, other->wire->session);
+        else if (other->accepted && !other->excused)
+            sim_fail(sim, "P3: %s attempts m%u.%u, although %s knows that a receiver took it", member->name,
+                number, truth->index, other->wire->member->name);
+    }
+}
+
+struct attempt *ledger_attempt(struct ledger *ledger, struct wire *wire, unsigned number, unsigned index)
+{
+    struct sim *sim = ledger_sim(ledger);
+    struct message *message = ledger_number(ledger, number);
+    if (message == NULL || index >= message->mail->recipient_count) {
+        sim_fail(
+            sim, "bytes: %s names a recipient m%u-%u that nobody has", wire->member->name, number, index);
+        return NULL;
+    }
+    struct truth *truth = &message->truths[index];
+    trace_line(sim, wire->host->name, "RCPT", "m%u.%u from %s session %u", number, index, wire->member->name,
+        wire->session);
+    if (wire->node_open)
+        check_attempt(sim, truth, wire);
+    struct attempt *attempt = xcalloc(1, sizeof *attempt);
+    attempt->truth = truth;
+    attempt->wire = wire;
+    attempt->over = attempt->excused = !wire->node_open;
+    attempt->next = truth->attempts;
+    truth->attempts = attempt;
+    attempt->next_on_wire = wire->attempts;
+    wire->attempts = attempt;
+    return attempt;
+}
+
+void ledger_attempt_answered(struct ledger *ledger, struct attempt *attempt, int code)
+{
+    trace_line(ledger_sim(ledger), attempt->wire->host->name, "answers", "m%u.%u: %d",
+        attempt->truth->message->number, attempt->truth->index, code);
+    attempt->code = code;
+    if (code != 0)
+        attempt->reply_end = attempt->wire->to_node_sent;
+    else if (!attempt->accepted)
+        attempt->over = true; /* taken back by the node: RSET, EHLO */
+}
+
+/* The body must end as the client's did; what stands before it, our node has put there. */
+static void check_body(struct sim *sim, const struct attempt *attempt, const char *body, size_t len)
+{
+    const struct message *message = attempt->truth->message;
+    const struct blob *sent = message->body;
+    if (len < sent->len || memcmp(body + len - sent->len, sent->bytes, sent->len) != 0)
+        sim_fail(sim,
+            "bytes: %s gives m%u to %s, but the body is not what the client handed in (%zu bytes, not %zu)",
+            attempt->wire->member->name, message->number, attempt->wire->host->name, len, sent->len);
+}
+
+void ledger_accepted(struct ledger *ledger, struct attempt *attempt, const char *body, size_t len)
+{
+    struct sim *sim = ledger_sim(ledger);
+    struct truth *truth = attempt->truth;
+    trace_line(sim, attempt->wire->host->name, "TAKES", "m%u.%u from %s session %u", truth->message->number,
+        truth->index, attempt->wire->member->name, attempt->wire->session);
+    check_body(sim, attempt, body, len);
+    for (const struct attempt *other = truth->attempts; other != NULL; other = other->next)
+        if (other != attempt && other->accepted && !other->excused)
+            sim_fail(sim, "P3: m%u.%u was taken twice, and the first time was not in doubt (%s, then %s)",
+                truth->message->number, truth->index, other->wire->member->name, attempt->wire->member->name);
+    attempt->accepted = true;
+    truth->accepts++;
+}
+
+/* A process has died: what receivers took from it and its disk does not know is in doubt. */
+void ledger_crashed(struct ledger *ledger, struct member *member)
+{
+    size_t at = 0;
+    uint32_t index = 0;
+    for (struct truth *truth; (truth = ledger_next(ledger, &at, &index)) != NULL;) {
+        if (truth->spools[member->index].state == CUSTODY_DONE)
+            continue;
+        for (struct attempt *attempt = truth->attempts; attempt != NULL; attempt = attempt->next)
+            if (attempt->wire->member == member)
+                attempt->over = attempt->excused = true;
+    }
+}
+
+static void check_move(struct sim *sim, const struct member *member, const struct bus_msg *msg)
+{
+    const struct message *message = ledger_find(sim->ledger, &msg->id);
+    for (uint32_t i = 0; message != NULL && i < msg->item_count; i++) {
+        const struct bus_item *item = &msg->items[i];
+        const struct standing *at = &message->truths[item->index].spools[member->index];
+        if (at->state != CUSTODY_LEAVING || at->intent != item->hop)
+            sim_fail(sim, "INTENT: %s asks a MOVE of m%u.%u at hop %u, but its disk says %s@%u", member->name,
+                message->number, item->index, item->hop, custody_state_name((enum custody_state)at->state),
+                at->hop);
+    }
+}
+
+/* A spool answers a MOVE: durable, taken or refused. */
+static void check_move_answer(struct sim *sim, const struct member *member, const struct bus_msg *msg)
+{
+    const struct message *message = ledger_find(sim->ledger, &msg->id);
+    for (uint32_t i = 0; message != NULL && i < msg->item_count; i++) {
+        const struct bus_item *item = &msg->items[i];
+        const struct standing *at = &message->truths[item->index].spools[member->index];
+        bool refused = item->verdict != BUS_TAKEN;
+        if (at->state == CUSTODY_NONE || at->hop < item->hop ||
+            (refused && at->hop == item->hop && at->state != CUSTODY_REFUSED))
+            sim_fail(sim, "P1: %s %s m%u.%u at hop %u, but its disk says %s@%u", member->name,
+                refused ? "refuses" : "answers that it has", message->number, item->index, item->hop,
+                custody_state_name((enum custody_state)at->state), at->hop);
+    }
+}
+
+void ledger_bus_leaves(struct ledger *ledger, struct member *member, const struct bus_msg *msg)
+{
+    struct sim *sim = ledger_sim(ledger);
+    const struct message *message = ledger_find(ledger, &msg->id);
+    if (msg->type == BUS_MOVE)
+        check_move(sim, member, msg);
+    else if (msg->type == BUS_MOVE_ANSWER)
+        check_move_answer(sim, member, msg);
+    else if (msg->type == BUS_INJECT_ANSWER && message != NULL &&
+             (msg->verdict == BUS_TAKEN || msg->verdict == BUS_REPEATED))
+        oracle_durable_answer(sim, member, message, msg->verdict == BUS_REPEATED);
+}
+
+static uint32_t doing_truth(const struct truth *truth, const struct member *member, int nodes)
+{
+    uint32_t doing = 0;
+    const struct standing *own = &truth->spools[member->index];
+    if (own->state == CUSTODY_HELD)
+        doing |= 1u << DOING_HOLDING;
+    if (own->state == CUSTODY_LEAVING)
+        doing |= 1u << DOING_LEAVING;
+    for (int i = 0; i < nodes; i++)
+        if (truth->spools[i].state == CUSTODY_LEAVING && truth->spools[i].peer == member->index)
+            doing |= 1u << DOING_ARRIVING;
+    for (const struct attempt *attempt = truth->attempts; attempt != NULL; attempt = attempt->next) {
+        if (attempt->wire->member != member)
+            continue;
+        if (!attempt->over)
+            doing |= 1u << DOING_TRANSACTION;
+        if (attempt->accepted && !attempt->excused && own->state != CUSTODY_DONE)
+            doing |= 1u << DOING_ACCEPTED;
+    }
+    return doing;
+}
+
+uint32_t ledger_doing(const struct ledger *ledger, const struct member *member)
+{
+    uint32_t doing = member->disk.synced < member->disk.count ? 1u << DOING_UNSYNCED : 0;
+    size_t at = 0;
+    uint32_t index = 0;
+    for (const struct truth *truth; (truth = ledger_next(ledger, &at, &index)) != NULL;)
+        doing |= doing_truth(truth, member, ledger_sim(ledger)->nodes);
+    for (size_t i = 0; i < member->session_count; i++)
+        if (member->sessions[i] != NULL)
+            doing |= 1u << DOING_CONNECT;
+    return doing == 0 ? 1u << DOING_NOTHING : doing;
+}

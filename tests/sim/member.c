@@ -1,0 +1,245 @@
+/* member - the lives and deaths of a node: its ports, its start from the log, its crash, its ticks */
+#include "node/node.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "coordinator/route.h"
+#include "tests/sim/ledger.h"
+#include "tests/sim/sim.h"
+#include "tests/sim/wire.h"
+
+static void port_append(void *context, uint64_t seq, struct buffer *record, struct blob *body, bool base)
+{
+    struct member *member = context;
+    struct frame frame = {.seq = seq, .base = base};
+    frame.record = buffer_steal(record, &frame.len);
+    if (body != NULL)
+        frame.body = blob_hold(body);
+    ledger_appended(member->sim->ledger, member, &frame);
+    disk_append(member, &frame);
+}
+
+static void port_release(void *context, uint64_t seq)
+{
+    disk_release(context, seq);
+}
+
+static void port_read_body(void *context, uint64_t seq)
+{
+    disk_read_body(context, seq);
+}
+
+static void port_send(void *context, struct bus_msg *msg)
+{
+    bus_model_send(context, msg);
+}
+
+static void port_resolve(void *context, const char *domain)
+{
+    dns_ask(context, domain);
+}
+
+static void port_connect(
+    void *context, uint32_t session, const char *source, const struct mx_address *address, uint16_t port)
+{
+    wire_connect(context, session, source, address, port);
+}
+
+static void port_output(void *context, uint32_t session)
+{
+    wire_output(context, session);
+}
+
+static void port_start_tls(void *context, uint32_t session, const char *host)
+{
+    wire_start_tls(context, session, host);
+}
+
+static void port_close(void *context, uint32_t session, bool gently)
+{
+    wire_close(context, session, gently);
+}
+
+/* The keeper writes events to a log of its own; what is in there survives a crash, and the frame's number
+ * says up to where. */
+static void port_event(void *context, uint64_t seq, const char *json, size_t len)
+{
+    struct member *member = context;
+    ledger_event(member->sim->ledger, member, seq, json, len);
+    if (seq > member->told_seq)
+        member->told_seq = seq;
+}
+
+static const struct node_ports ports = {
+    .append = port_append,
+    .release = port_release,
+    .read_body = port_read_body,
+    .send = port_send,
+    .resolve = port_resolve,
+    .connect = port_connect,
+    .output = port_output,
+    .start_tls = port_start_tls,
+    .close = port_close,
+    .event = port_event,
+};
+
+static void replay(struct member *member)
+{
+    for (size_t i = 0; i < member->disk.count; i++) {
+        const struct frame *frame = &member->disk.frames[i];
+        struct error error = {""};
+        if (node_replay(member->node, frame->seq, frame->record, frame->len, frame->base, &error) != 0)
+            sim_fail(member->sim, "replay: %s does not understand frame %llu of its own log: %s",
+                member->name, (unsigned long long)frame->seq, error.text);
+    }
+}
+
+void member_start(struct member *member)
+{
+    struct sim *sim = member->sim;
+    struct node_ports with_context = ports;
+    with_context.context = member;
+    member->up = true;
+    member->stopping = false;
+    member->frozen_until = 0;
+    member->view_epoch = 0;
+    trace_member(member, "starts", "as #%llu with %zu frames in its log",
+        (unsigned long long)member->incarnation, member->disk.count);
+    member->node = node_new(member->name, member->spool, member->incarnation, member->settings, &with_context,
+        random_next(&sim->random));
+    node_set_told(member->node, member->told_seq);
+    replay(member);
+    node_recovered(member->node, sim->now);
+    if (sim_chance(sim, 700))
+        view_learn(member, sim->view);
+    node_set_room(member->node, sim->now >= member->full_until);
+    member_settle_tick(member);
+}
+
+static void restart(struct sim *sim, struct sim_event *event)
+{
+    struct member *member = &sim->members[event->number];
+    if (member->up)
+        return;
+    member->incarnation++;
+    sim->counts->restarts++;
+    char why[48];
+    snprintf(why, sizeof why, "%s is back as #%llu", member->name, (unsigned long long)member->incarnation);
+    bool register_first = sim_chance(sim, 500);
+    if (register_first)
+        view_publish(sim, why);
+    member_start(member);
+    if (!register_first)
+        view_publish(sim, why);
+}
+
+static void restart_later(struct member *member)
+{
+    struct sim *sim = member->sim;
+    usec_t delay = sim_chance(sim, 700) ? sim_between(sim, 10 * USEC_MS, 2 * USEC_SEC)
+                                        : sim_between(sim, 2 * USEC_SEC, 60 * USEC_SEC);
+    struct sim_event *event = sim_after(sim, delay, restart, NULL);
+    event->number = (uint64_t)member->index;
+}
+
+static void process_ends(struct member *member)
+{
+    member->up = false;
+    wires_crash(member);
+    node_free(&member->node);
+    disk_crash(member);
+    if (member->tick != NULL)
+        member->tick->number = 0; /* a tick of the dead: does nothing */
+    member->tick = NULL;
+}
+
+void member_crash(struct member *member, bool again)
+{
+    trace_member(member, "CRASHES", "as #%llu", (unsigned long long)member->incarnation);
+    process_ends(member);
+    ledger_crashed(member->sim->ledger, member);
+    if (again)
+        restart_later(member);
+}
+
+/* It has quiesced: once nothing is in flight and all is on the disk, the process ends. The ledger is not
+ * told: nothing is excused by a stop in order. */
+static void stop_when_idle(struct sim *sim, struct sim_event *event)
+{
+    struct member *member = event->member;
+    if (!node_idle(member->node) || member->disk.synced < member->disk.count) {
+        sim_after(sim, 200 * USEC_MS, stop_when_idle, member)->incarnation = member->incarnation;
+        return;
+    }
+    trace_member(member, "STOPS", "in order");
+    process_ends(member);
+    restart_later(member);
+}
+
+void member_stop(struct member *member)
+{
+    if (member->stopping || member->leaving)
+        return;
+    trace_member(member, "quiesces", "as #%llu, to be stopped", (unsigned long long)member->incarnation);
+    member->stopping = true;
+    node_quiesce(member->node, member->sim->now);
+    member_settle_tick(member);
+    sim_after(member->sim, 0, stop_when_idle, member)->incarnation = member->incarnation;
+}
+
+static usec_t deadline(const struct member *member)
+{
+    return member->node != NULL ? node_deadline(member->node) : route_deadline(member->route);
+}
+
+static void tick(struct sim *sim, struct sim_event *event)
+{
+    struct member *member = event->member;
+    if (event->number == 0 || member->tick != event)
+        return;
+    member->tick = NULL;
+    member->ticks_in_place = member->tick_at == sim->now ? member->ticks_in_place + 1 : 0;
+    member->tick_at = sim->now;
+    if (member->ticks_in_place > 1000)
+        sim_fail(sim, "ticks: %s asks for a tick at once, a thousand times on end", member->name);
+    if (member->node != NULL)
+        node_tick(member->node, sim->now);
+    else
+        route_tick(member->route, sim->now);
+}
+
+/* After every call into a core: when does it want to be called again? An old tick is moved, not added to. */
+void member_settle_tick(struct member *member)
+{
+    struct sim *sim = member->sim;
+    usec_t due = deadline(member);
+    if (due == USEC_NEVER) {
+        if (member->tick != NULL)
+            heap_put(&sim->heap, &member->tick->at, INT64_MAX);
+        return;
+    }
+    due = due < sim->now ? sim->now : due;
+    if (member->tick == NULL) {
+        member->tick = sim_after(sim, due - sim->now, tick, member);
+        member->tick->number = 1;
+    } else if (member->tick->at.key != due) {
+        heap_put(&sim->heap, &member->tick->at, due);
+    }
+}
+
+void member_free(struct member *member)
+{
+    if (member->up)
+        trace_member(member, "stops", "the run is over");
+    member->up = false;
+    if (member->node != NULL)
+        node_free(&member->node);
+    if (member->route != NULL)
+        route_free(&member->route);
+    disk_free(&member->disk);
+    free(member->sessions);
+    member->sessions = NULL;
+}

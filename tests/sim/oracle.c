@@ -1,0 +1,113 @@
+/* oracle - the promises about custody, as questions asked after every step
+ *
+ * How to add one: find the call in ledger.h at which it could break, write it here as a function that looks
+ * at the book and says sim_fail() with a sentence that names the promise, and call it from there. */
+#include <stdio.h>
+
+#include "tests/sim/ledger.h"
+
+const char *oracle_standings(const struct sim *sim, const struct truth *truth, char *out, size_t size)
+{
+    int used = 0;
+    out[0] = '\0';
+    for (int i = 0; i < sim->nodes && used < (int)size - 40; i++) {
+        const struct standing *at = &truth->spools[i];
+        if (at->state == CUSTODY_NONE)
+            continue;
+        used += snprintf(out + used, size - (size_t)used, "%s%s: %s@%u", used > 0 ? ", " : "",
+            sim->members[i].name, custody_state_name((enum custody_state)at->state), at->hop);
+        if (at->state == CUSTODY_LEAVING && at->peer >= 0)
+            used += snprintf(out + used, size - (size_t)used, "->%s", sim->members[at->peer].name);
+    }
+    return out;
+}
+
+static const char *name_of(struct sim *sim, const struct truth *truth, char out[48])
+{
+    char name[32];
+    snprintf(out, 48, "%s.%u", ledger_name(sim->ledger, &truth->message->id, name), truth->index);
+    return out;
+}
+
+/* One spool's log says something new about a recipient: legal after what it said before? */
+void oracle_step(struct sim *sim, const struct truth *truth, const struct member *member,
+    const struct standing *before, const struct standing *after)
+{
+    char name[48];
+    name_of(sim, truth, name);
+    if (after->hop < before->hop)
+        sim_fail(
+            sim, "hop: %s had %s at hop %u and now says %u", member->name, name, before->hop, after->hop);
+    if (before->state == CUSTODY_DONE && after->state != CUSTODY_DONE)
+        sim_fail(sim, "P1: %s had ended %s, which is now %s again", member->name, name,
+            custody_state_name((enum custody_state)after->state));
+    bool was_passed = before->state == CUSTODY_MOVED || before->state == CUSTODY_REFUSED;
+    bool holds =
+        after->state == CUSTODY_HELD || after->state == CUSTODY_LEAVING || after->state == CUSTODY_DONE;
+    if (was_passed && holds && after->hop <= before->hop)
+        sim_fail(sim, "hop: %s holds %s again without a higher hop than %u", member->name, name, before->hop);
+    if (truth->message->refused)
+        sim_fail(
+            sim, "P1: %s holds %s, whose client was told that it is refused for good", member->name, name);
+    if (after->state != CUSTODY_DONE || before->state == CUSTODY_DONE)
+        return;
+    bool known = false;
+    for (const struct attempt *attempt = truth->attempts; attempt != NULL; attempt = attempt->next)
+        known = known || (attempt->accepted && attempt->over && !attempt->excused);
+    if (known && after->result != RESULT_DELIVERED)
+        sim_fail(sim, "P1: a receiver took %s and %s was told so, but calls it %s", name, member->name,
+            result_name((enum delivery_result)after->result));
+    if (!truth->message->own && after->result == RESULT_DELIVERED && truth->accepts == 0)
+        sim_fail(sim, "P1: %s calls %s delivered, but no receiver took it", member->name, name);
+}
+
+/* Held or done in at most one spool; and, once answered, in no fewer. */
+void oracle_custody(struct sim *sim, const struct truth *truth)
+{
+    unsigned acting = 0, leaving = 0;
+    for (int i = 0; i < sim->nodes; i++) {
+        uint8_t state = truth->spools[i].state;
+        acting += state == CUSTODY_HELD || state == CUSTODY_DONE;
+        leaving += state == CUSTODY_LEAVING;
+    }
+    char name[48], text[300];
+    if (acting > 1)
+        sim_fail(sim, "P1: %s is in more than one spool's custody: %s", name_of(sim, truth, name),
+            oracle_standings(sim, truth, text, sizeof text));
+    if (truth->message->answered && acting + leaving == 0)
+        sim_fail(sim, "P1: %s is lost: %s", name_of(sim, truth, name),
+            oracle_standings(sim, truth, text, sizeof text));
+}
+
+/* A spool answers TAKEN: its own disk has every recipient. REPEATED: some disk has (a spool to which only a
+ * part was moved may say so, since whoever moved it must have had it all). */
+void oracle_durable_answer(
+    struct sim *sim, const struct member *member, const struct message *message, bool repeated)
+{
+    for (uint32_t i = 0; i < message->mail->recipient_count; i++) {
+        bool durable = message->truths[i].spools[member->index].state != CUSTODY_NONE;
+        for (int j = 0; repeated && j < sim->nodes; j++)
+            durable = durable || message->truths[i].spools[j].state != CUSTODY_NONE;
+        if (!durable) {
+            sim_fail(sim, "P1: %s answers that it has m%u, but %s disk does not have recipient %u",
+                member->name, message->number, repeated ? "any" : "its", i);
+            return;
+        }
+    }
+}
+
+void oracle_end(struct sim *sim, const struct truth *truth)
+{
+    unsigned done = 0, other = 0;
+    for (int i = 0; i < sim->nodes; i++) {
+        uint8_t state = truth->spools[i].state;
+        done += state == CUSTODY_DONE;
+        other += state == CUSTODY_HELD || state == CUSTODY_LEAVING;
+    }
+    char name[48], text[300];
+    bool must_end = truth->message->answered || truth->message->seen;
+    if (must_end && (done != 1 || other != 0 || truth->finals != 1))
+        sim_fail(sim, "P1: in the end %s is done in %u spools, held in %u, told %u times: %s",
+            name_of(sim, truth, name), done, other, truth->finals,
+            oracle_standings(sim, truth, text, sizeof text));
+}

@@ -1,0 +1,301 @@
+/* sim - a whole cluster in one process, on virtual time
+ *
+ * The real cores (coordinator/route, node/node and all below) run against models of everything they do not
+ * own: bus, disk, DNS, TCP and receivers, clients, the leader that publishes views. One seed decides
+ * everything, so a run can be repeated to the byte. The oracles (oracle.c, ledger.c) look at every step from
+ * outside.
+ *
+ * How it works: everything that will happen is an event in one heap (base/heap); time jumps from one to the
+ * next. A port called by a core never calls back: it puts an event. An event for a member that crashed
+ * meanwhile is dropped, for one that is frozen it waits.
+ *
+ * Memory: a run owns all it makes and sim_free() ends it. Errors: an oracle that is violated calls
+ * sim_fail(), which ends the run with a sentence; a core that panics is caught in main.c and counts as a
+ * failure too. */
+#ifndef SIM_SIM_H
+#define SIM_SIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/blob.h"
+#include "base/clock.h"
+#include "base/heap.h"
+#include "base/map.h"
+#include "base/random.h"
+#include "cluster/settings.h"
+#include "cluster/view.h"
+#include "proto/bus_msg.h"
+
+enum {
+    SIM_NODES = 20,
+    SIM_COORDINATORS = 3,
+    SIM_MEMBERS = SIM_NODES + SIM_COORDINATORS,
+    SIM_SOURCES = 3,   /* of a node, at most */
+    SIM_PROVIDERS = 8, /* sites of MX hosts; each is a provider of its own */
+    SIM_TRACE_LINES = 64,
+    SIM_TRACE_WIDTH = 232,
+};
+
+#define SIM_START (1767225600 * USEC_SEC) /* 2026-01-01 */
+
+enum sim_phase { PHASE_LOAD, PHASE_CALM, PHASE_LAST };
+
+/* What can go wrong; each seed draws the subset it plays with. */
+enum fault_kind {
+    FAULT_CRASH,
+    FAULT_FREEZE,
+    FAULT_STOP,        /* in order: nothing may be in doubt after it */
+    FAULT_FRONT_CRASH, /* a coordinator */
+    FAULT_CUT,         /* between two members, or one and all, both ways */
+    FAULT_CUT_ONE_WAY,
+    FAULT_LOSSY, /* a bad time for the whole bus: loss, delay, doubling */
+    FAULT_SLOW_DISK,
+    FAULT_DISK_FULL,
+    FAULT_WEIGHT,
+    FAULT_DRAIN,
+    FAULT_JOIN,
+    FAULT_LEAVE,
+    FAULT_DNS,      /* a domain cannot be resolved for a while */
+    FAULT_RECEIVER, /* a host refuses connections or hangs for a while */
+    FAULT_RESTATE,  /* the spool asks a node to tidy its log */
+    FAULT_KINDS,
+};
+
+/* What a node was doing when a fault hit it (for the coverage table). */
+enum doing {
+    DOING_NOTHING,
+    DOING_UNSYNCED, /* frames appended, not yet durable */
+    DOING_HOLDING,
+    DOING_LEAVING,  /* an open INTENT */
+    DOING_ARRIVING, /* another spool is moving something here */
+    DOING_CONNECT,
+    DOING_TRANSACTION, /* recipients named, final dot not yet answered */
+    DOING_ACCEPTED,    /* a receiver took it, DONE is not durable */
+    DOING_KINDS,
+};
+
+struct sim;
+struct member;
+struct wire;
+struct message;
+
+struct sim_event {
+    struct heap_node at;
+    void (*act)(struct sim *sim, struct sim_event *event);
+    struct member *member; /* it happens to this one, or null */
+    uint64_t incarnation;  /* only to this process of it; 0 = whichever runs */
+    struct wire *wire;
+    struct bus_msg *msg; /* owned, as are the next three */
+    struct blob *blob;
+    struct view *view;
+    char *bytes;
+    size_t len;
+    uint64_t number, other;
+    struct sim_event *next_free;
+};
+
+/* A frame of the modelled log. */
+struct frame_item {
+    uint32_t index, hop;
+    uint8_t state, result;
+    int8_t peer; /* node's index, or -1 */
+};
+struct frame {
+    uint64_t seq;
+    char *record;
+    size_t len;
+    struct blob *body;
+    bool base, released;
+    uint8_t kind;
+    struct message *message;
+    uint32_t item_count;
+    struct frame_item *items; /* for the ledger, until the frame is durable */
+};
+
+struct disk {
+    struct frame *frames; /* those of the log that are still there */
+    size_t count, size;
+    size_t synced;    /* so many of them are durable */
+    size_t going;     /* so many of them when the sync under way started; 0 = none is */
+    size_t segment;   /* frames a segment */
+    uint64_t dropped; /* frames dropped with their segments so far */
+    uint64_t synced_seq;
+    usec_t slow_until;
+};
+
+/* Limits of a lane as the oracle sees it. */
+struct lane_count {
+    uint32_t open;
+    usec_t last_start;
+};
+
+struct member {
+    struct sim *sim;
+    int index; /* in sim->members; nodes first */
+    char name[16], spool[16];
+    bool up, absent, leaving, stopping;
+    uint64_t incarnation;
+    usec_t frozen_until, full_until;
+    uint32_t weight;
+    bool draining;
+    uint64_t view_epoch; /* the newest it has learned */
+    struct sim_event *tick;
+    usec_t tick_at;
+    uint32_t ticks_in_place;
+
+    struct node *node;
+    const struct settings *settings;
+    struct disk disk;
+    uint64_t told_seq;      /* newest frame whose event is in the event log on the disk */
+    struct wire **sessions; /* by session number */
+    size_t session_count;
+    struct lane_count lanes[SIM_SOURCES][SIM_PROVIDERS];
+
+    struct route *route;
+    size_t waiting; /* submissions */
+};
+
+/* How bad the world is; per mille unless said otherwise. */
+struct weather {
+    uint32_t bus_loss, bus_twice, bus_late, bus_ghost; /* ghost: a second copy that comes hours later */
+    usec_t bus_delay;
+    uint32_t answer_lost; /* coordinator -> client */
+    uint32_t dns_temporary;
+    uint32_t refuse, greeting_bad, close, hang, mail_4xx, rcpt_4xx, rcpt_5xx, data_4xx, dot_4xx, dot_5xx,
+        dot_lost;
+    uint32_t body_unreadable;
+};
+
+struct trace {
+    char lines[SIM_TRACE_LINES][SIM_TRACE_WIDTH];
+    uint64_t count, hash;
+    bool aloud;
+};
+
+struct sim_options {
+    uint64_t steps;
+    bool trace;
+    int nodes; /* 0 = the seed decides */
+    bool keys; /* see sim->steady */
+};
+
+/* What many runs add up to. */
+struct sim_counts {
+    uint64_t seeds, steps, messages, deliveries, accepted, doubled, moves, bounced, expired, restarts, views;
+    uint64_t faults[FAULT_KINDS];
+    uint64_t coverage[FAULT_KINDS][DOING_KINDS];
+};
+
+struct world_map; /* domains, sites, hosts: layout.c */
+struct ledger;    /* ledger.c */
+struct clients;   /* client.c */
+
+struct sim {
+    uint64_t seed, steps;
+    const struct sim_options *options;
+    struct random random;
+    usec_t now;
+    struct heap heap;
+    struct sim_event *free_events;
+    enum sim_phase phase;
+    usec_t phase_until;
+    int profile; /* which settings */
+    /* Placement never changes in this run, and nothing is refused. Only then do clients submit again with
+     * their key: the coordinator does not yet ask the key's earlier owners first (--keys: they do it always,
+     * and are doubled). */
+    bool steady;
+    int nodes, members_count;
+    struct member members[SIM_MEMBERS];
+    usec_t cut_until[SIM_MEMBERS][SIM_MEMBERS];
+    usec_t lossy_until;
+    struct weather weather, calm;
+    uint32_t faults_on; /* bits of fault_kind */
+    uint64_t faults_done;
+    struct view *view; /* as published last */
+    struct layout *layout;
+    struct ledger *ledger;
+    struct clients *clients;
+    struct wire *wires;
+    struct trace trace;
+    struct sim_counts *counts;
+    bool failed;
+    char failure[600];
+};
+
+/* world.c */
+struct sim *sim_new(uint64_t seed, const struct sim_options *options, struct sim_counts *counts);
+/* Runs to the end; true if no oracle was violated (else sim->failure). */
+bool sim_run(struct sim *sim);
+void sim_free(struct sim **sim);
+/* An event at now + delay, to be filled in by the caller. */
+struct sim_event *sim_after(struct sim *sim, usec_t delay,
+    void (*act)(struct sim *sim, struct sim_event *event), struct member *member);
+void sim_fail(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
+uint64_t sim_draw(struct sim *sim, uint64_t bound);             /* [0, bound) */
+usec_t sim_between(struct sim *sim, usec_t least, usec_t most); /* both included */
+bool sim_chance(struct sim *sim, uint32_t per_mille);
+
+/* trace.c: one line of the story. */
+void trace_start(struct trace *trace, bool aloud);
+void trace_line(struct sim *sim, const char *who, const char *what, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+void trace_print(const struct trace *trace);
+#define trace_member(member, what, ...) trace_line((member)->sim, (member)->name, what, __VA_ARGS__)
+
+/* settings.c: the settings of a node, made once per process. */
+const struct settings *sim_settings(int profile, int node);
+/* What the lanes of that profile allow for a site. */
+const struct setting_provider *sim_limits(const struct settings *settings, int site);
+int sim_source_index(const struct settings *settings, const char *address);
+enum { SIM_PROFILES = 4 };
+
+/* bus.c */
+void bus_model_send(struct member *from, struct bus_msg *msg); /* takes it over */
+struct member *sim_member(struct sim *sim, const char *name);
+struct member *sim_spool_owner(struct sim *sim, const char *spool);
+
+/* disk.c */
+void disk_append(struct member *member, struct frame *frame); /* takes over what it points to */
+void disk_release(struct member *member, uint64_t seq);
+void disk_read_body(struct member *member, uint64_t seq);
+/* A crash: loses what was not synced, but for a random prefix of it. */
+void disk_crash(struct member *member);
+void disk_free(struct disk *disk);
+/* A base frame in an old segment that is still needed, or 0. */
+uint64_t disk_untidy(const struct member *member);
+
+/* member.c: lives and deaths of nodes. */
+void member_start(struct member *member);
+void member_crash(struct member *member, bool again); /* again: restarted after a while */
+/* Stops it in order, and starts it again after a while. */
+void member_stop(struct member *member);
+void member_settle_tick(struct member *member);
+void member_free(struct member *member);
+
+/* views.c */
+void view_publish(struct sim *sim, const char *why);
+void view_learn(struct member *member, struct view *view);
+
+/* dns.c */
+void dns_ask(struct member *member, const char *domain);
+
+/* wire.c: TCP between a node's session and a receiver. */
+void wires_free(struct sim *sim);
+
+/* client.c: coordinators and those who submit. */
+void clients_start(struct sim *sim);
+void clients_free(struct sim *sim);
+bool clients_waiting(const struct sim *sim);
+uint64_t clients_submitted(const struct sim *sim);
+void coordinator_start(struct member *member);
+void coordinator_crash(struct member *member);
+
+/* faults.c */
+void faults_start(struct sim *sim);
+void faults_stop(struct sim *sim);
+const char *fault_name(enum fault_kind kind);
+const char *doing_name(enum doing doing);
+
+#endif

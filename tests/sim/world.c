@@ -1,0 +1,265 @@
+/* world - the event heap, time, and the three acts of a run
+ *
+ * LOAD: clients submit, faults come, until enough steps were taken. CALM: faults stop and everything must
+ * drain. LAST: a while longer, so that late copies of messages get their chance to do harm; half of the seeds
+ * also restart all nodes before it. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "coordinator/route.h"
+#include "tests/sim/layout.h"
+#include "tests/sim/ledger.h"
+#include "tests/sim/sim.h"
+
+enum { LEAST_MESSAGES = 20, LEAST_FAULTS = 3 };
+#define CALM_AT_MOST (12 * USEC_HOUR)
+#define LAST_FOR (3 * USEC_MIN)
+#define LAST_LONG (3 * USEC_HOUR)
+
+uint64_t sim_draw(struct sim *sim, uint64_t bound)
+{
+    return random_below(&sim->random, bound);
+}
+
+usec_t sim_between(struct sim *sim, usec_t least, usec_t most)
+{
+    return least + (usec_t)sim_draw(sim, (uint64_t)(most - least) + 1);
+}
+
+bool sim_chance(struct sim *sim, uint32_t per_mille)
+{
+    return per_mille > 0 && sim_draw(sim, 1000) < per_mille;
+}
+
+void sim_fail(struct sim *sim, const char *format, ...)
+{
+    if (sim->failed)
+        return;
+    sim->failed = true;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(sim->failure, sizeof sim->failure, format, args);
+    va_end(args);
+    trace_line(sim, "!", "VIOLATED", "%s", sim->failure);
+}
+
+struct sim_event *sim_after(struct sim *sim, usec_t delay,
+    void (*act)(struct sim *sim, struct sim_event *event), struct member *member)
+{
+    struct sim_event *event = sim->free_events;
+    if (event != NULL) {
+        sim->free_events = event->next_free;
+        memset(event, 0, sizeof *event);
+    } else {
+        event = xcalloc(1, sizeof *event);
+    }
+    event->act = act;
+    event->member = member;
+    heap_put(&sim->heap, &event->at, sim->now + delay);
+    return event;
+}
+
+static void event_clear(struct sim_event *event)
+{
+    bus_msg_free(&event->msg);
+    blob_drop(&event->blob);
+    if (event->view != NULL)
+        view_drop(&event->view);
+    free(event->bytes);
+}
+
+static void event_done(struct sim *sim, struct sim_event *event)
+{
+    event_clear(event);
+    event->next_free = sim->free_events;
+    sim->free_events = event;
+}
+
+/* The cluster's size and the world's manners, by the seed. */
+static void draw_plan(struct sim *sim)
+{
+    static const int sizes[] = {4, 8, 20, 20};
+    sim->nodes = sim->options->nodes > 0 ? sim->options->nodes : sizes[sim_draw(sim, 4)];
+    sim->profile = (int)sim_draw(sim, SIM_PROFILES);
+    sim->steady = sim_chance(sim, 330);
+    bool rough = sim_chance(sim, 500);
+    struct weather *w = &sim->weather;
+    *w = (struct weather){
+        .bus_loss = rough ? 30 : 5,
+        .bus_twice = rough ? 50 : 10,
+        .bus_late = rough ? 80 : 20,
+        .bus_ghost = rough ? 20 : 5,
+        .bus_delay = rough ? 5 * USEC_MS : USEC_MS,
+        .answer_lost = 60,
+        .dns_temporary = 20,
+        .refuse = rough ? 60 : 15,
+        .greeting_bad = rough ? 30 : 10,
+        .close = rough ? 12 : 3,
+        .hang = rough ? 8 : 2,
+        .mail_4xx = 20,
+        .rcpt_4xx = rough ? 150 : 40,
+        .rcpt_5xx = 50,
+        .data_4xx = 15,
+        .dot_4xx = 40,
+        .dot_5xx = 15,
+        .dot_lost = rough ? 60 : 20,
+        .body_unreadable = rough ? 20 : 0,
+    };
+    sim->calm = (struct weather){.bus_delay = USEC_MS};
+}
+
+static void place_members(struct sim *sim)
+{
+    sim->members_count = sim->nodes + SIM_COORDINATORS;
+    for (int i = 0; i < sim->members_count; i++) {
+        struct member *member = &sim->members[i];
+        bool node = i < sim->nodes;
+        member->sim = sim;
+        member->index = i;
+        snprintf(
+            member->name, sizeof member->name, "%c%d", node ? 'n' : 'c', node ? i + 1 : i - sim->nodes + 1);
+        snprintf(member->spool, sizeof member->spool, node ? "%s.0" : "", member->name);
+        member->weight = 1 + (uint32_t)sim_draw(sim, 3);
+        member->tick_at = USEC_NEVER;
+        if (!node)
+            continue;
+        member->settings = sim_settings(sim->profile, i);
+        member->disk.segment = 4 + sim_draw(sim, 60);
+        /* A few come later: but not the first four, so that every pool has a node from the start. */
+        member->absent = i >= 4 && sim_chance(sim, 150);
+    }
+}
+
+struct sim *sim_new(uint64_t seed, const struct sim_options *options, struct sim_counts *counts)
+{
+    struct sim *sim = xcalloc(1, sizeof *sim);
+    sim->seed = seed;
+    sim->options = options;
+    sim->counts = counts;
+    sim->random.state = seed * 0x9e3779b97f4a7c15ULL + 1;
+    sim->now = SIM_START;
+    trace_start(&sim->trace, options->trace);
+    draw_plan(sim);
+    sim->layout = layout_new(sim);
+    sim->ledger = ledger_new(sim);
+    place_members(sim);
+    return sim;
+}
+
+static void start_all(struct sim *sim)
+{
+    trace_line(sim, "world", "starts", "seed %llu: %d nodes, settings %d", (unsigned long long)sim->seed,
+        sim->nodes, sim->profile);
+    for (int i = 0; i < sim->nodes; i++)
+        sim->members[i].incarnation = sim->members[i].absent ? 0 : 1;
+    view_publish(sim, "the first");
+    for (int i = 0; i < sim->members_count; i++)
+        if (!sim->members[i].absent)
+            i < sim->nodes ? member_start(&sim->members[i]) : coordinator_start(&sim->members[i]);
+    clients_start(sim);
+    faults_start(sim);
+}
+
+static bool drained(const struct sim *sim)
+{
+    return ledger_open(sim->ledger) == 0 && !clients_waiting(sim);
+}
+
+static void begin_last(struct sim *sim)
+{
+    sim->phase = PHASE_LAST;
+    sim->phase_until = sim->now + (sim_chance(sim, 300) ? LAST_LONG : LAST_FOR);
+    trace_line(sim, "world", "drained", "everything has ended; a while longer for what is late");
+    if (sim_chance(sim, 500))
+        for (int i = 0; i < sim->nodes; i++)
+            if (sim->members[i].up)
+                member_crash(&sim->members[i], true);
+}
+
+/* Goes on to the next act when its time has come; false at the end of the last. */
+static bool turn_page(struct sim *sim)
+{
+    if (sim->phase == PHASE_LOAD && sim->steps >= sim->options->steps && sim->faults_done >= LEAST_FAULTS &&
+        clients_submitted(sim) >= LEAST_MESSAGES) {
+        sim->phase = PHASE_CALM;
+        sim->phase_until = sim->now + CALM_AT_MOST;
+        faults_stop(sim);
+    } else if (sim->phase == PHASE_CALM && drained(sim)) {
+        begin_last(sim);
+    } else if (sim->phase == PHASE_CALM &&
+               (sim->now > sim->phase_until || sim->steps > 50 * sim->options->steps)) {
+        ledger_complain_open(sim->ledger);
+    } else if (sim->phase == PHASE_LAST && sim->now > sim->phase_until) {
+        return false;
+    }
+    return !sim->failed;
+}
+
+/* Acts out one event, unless its member is dead (dropped) or frozen (later). */
+static void act(struct sim *sim, struct sim_event *event)
+{
+    struct member *member = event->member;
+    if (member != NULL &&
+        (!member->up || (event->incarnation != 0 && event->incarnation != member->incarnation))) {
+        event_done(sim, event);
+        return;
+    }
+    if (member != NULL && sim->now < member->frozen_until) {
+        heap_put(&sim->heap, &event->at, member->frozen_until);
+        return;
+    }
+    sim->steps++;
+    event->act(sim, event);
+    if (member != NULL && member->up)
+        member_settle_tick(member);
+    event_done(sim, event);
+}
+
+bool sim_run(struct sim *sim)
+{
+    start_all(sim);
+    while (turn_page(sim)) {
+        struct heap_node *node = heap_pop(&sim->heap, INT64_MAX);
+        if (node == NULL || (sim->phase == PHASE_LAST && node->key > sim->phase_until)) {
+            if (node != NULL)
+                event_done(sim, heap_item(node, struct sim_event, at));
+            if (sim->phase != PHASE_LAST)
+                ledger_complain_open(sim->ledger);
+            break;
+        }
+        if (node->key > sim->now)
+            sim->now = node->key;
+        act(sim, heap_item(node, struct sim_event, at));
+    }
+    if (!sim->failed)
+        ledger_check_end(sim->ledger);
+    sim->counts->steps += sim->steps;
+    sim->counts->seeds++;
+    ledger_count(sim->ledger, sim->counts);
+    return !sim->failed;
+}
+
+void sim_free(struct sim **sim_at)
+{
+    struct sim *sim = *sim_at;
+    *sim_at = NULL;
+    for (int i = 0; i < sim->members_count; i++)
+        member_free(&sim->members[i]);
+    for (struct heap_node *node; (node = heap_pop(&sim->heap, INT64_MAX)) != NULL;)
+        event_done(sim, heap_item(node, struct sim_event, at));
+    heap_free(&sim->heap);
+    for (struct sim_event *event; (event = sim->free_events) != NULL;) {
+        sim->free_events = event->next_free;
+        free(event);
+    }
+    clients_free(sim);
+    wires_free(sim);
+    if (sim->view != NULL)
+        view_drop(&sim->view);
+    ledger_free(&sim->ledger);
+    layout_free(&sim->layout);
+    free(sim);
+}
