@@ -1,0 +1,125 @@
+/* main - `todoku`: one program, every role and every tool a subcommand
+ *
+ * The table below is the source of the help, the manual page (`todoku --man`) and the completion of the
+ * shell (`todoku completion bash`). */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/commands.h"
+#include "cli/options.h"
+
+#ifndef TODOKU_VERSION
+#define TODOKU_VERSION "unknown"
+#endif
+
+#define LISTING(name, arguments, summary, more)                                                              \
+    {                                                                                                        \
+        name, arguments, summary, more, cli_listing_options, 0, cli_listing                                  \
+    }
+
+static struct cli_command commands[] = {
+#ifdef TODOKU_UP
+    {"up", "[-c FILE] [-d DIR]", "Run everything on one machine: coordinator and node in one process", NULL,
+        NULL, 0, cli_up},
+#endif
+    {"check", "-c FILE", "Read a configuration file and say every fault with file:line:column", NULL, NULL, 0,
+        cli_check},
+    {"key", "add|list|revoke", "Make, list and revoke API keys and SMTP passwords", NULL, NULL, 0, cli_key},
+    {"send", "[FILE.eml|-]", "Hand in a message over the HTTP API",
+        "The message is read from the file, or from stdin. Prints its id; `todoku message ID` tells the "
+        "rest.",
+        cli_send_options, 0, cli_send},
+    LISTING("status", "", "How the whole is doing", NULL),
+    LISTING("nodes", "", "The nodes, and what each is doing", NULL),
+    LISTING("sources", "", "The egress addresses: helo name, pools, connections", NULL),
+    LISTING("lanes", "", "Each source towards each provider: limits, connections, results", NULL),
+    LISTING("queues", "", "What waits, by tenant, campaign and domain", NULL),
+    LISTING("providers", "", "The receivers as groups of mail hosts", NULL),
+    LISTING("tenants", "", "The tenants, and what they have queued", NULL),
+    LISTING("alerts", "", "What needs a person: since when, how bad, what to do", NULL),
+    LISTING("events", "", "What happened; --follow goes on with what happens",
+        "Without --follow: the events kept, narrowed by the selectors."),
+    LISTING("messages", "", "Search messages: where is the mail to bob?",
+        "Like: todoku messages --to bob@example.net"),
+    LISTING("message", "ID", "A message's whole history",
+        "The id is in the answer to the message: `250 2.0.0 queued as ID`."),
+    LISTING(
+        "explain", "ADDRESS", "Where mail to an address would go, by which limits and rules, and why", NULL),
+    {"completion", "bash", "Print the completion for the shell",
+        "Use it like this: source <(todoku completion bash)", NULL, 0, cli_completion},
+};
+#define COMMANDS (sizeof commands / sizeof *commands)
+
+/* Sizes of tables in other files are known only now. */
+static void fill_counts(void)
+{
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (commands[i].options == cli_listing_options)
+            commands[i].option_count = cli_listing_option_count;
+        else if (commands[i].options == cli_send_options)
+            commands[i].option_count = cli_send_option_count;
+    }
+}
+
+const struct cli_command *cli_command(const char *name)
+{
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+const struct cli_command *cli_commands(size_t *count_r)
+{
+    *count_r = COMMANDS;
+    return commands;
+}
+
+static void help(FILE *out)
+{
+    fputs("usage: todoku COMMAND [options]\n"
+          "Todoku accepts mail and delivers it.\n\n",
+        out);
+    for (size_t i = 0; i < COMMANDS; i++)
+        fprintf(out, "  %-12s %s\n", commands[i].name, commands[i].summary);
+    fputs("\n`todoku COMMAND --help` says more; `todoku --version`; `todoku --man` prints the manual page.\n"
+          "Commands that ask a server find it by --api URL ($TODOKU_API, else http://127.0.0.1:8025)\n"
+          "and --key KEY ($TODOKU_KEY). Exit: 0 done, 1 refused or failed, 2 wrong usage or config.\n",
+        out);
+}
+
+static int general(const char *word)
+{
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0)
+        help(stdout);
+    else if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0)
+        puts("todoku " TODOKU_VERSION);
+    else if (strcmp(word, "--man") == 0)
+        cli_manual();
+    else
+        return -1;
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    fill_counts();
+    if (argc < 2) {
+        help(stderr);
+        return 2;
+    }
+    if (general(argv[1]) == 0)
+        return 0;
+    const struct cli_command *command = cli_command(argv[1]);
+    if (command == NULL) {
+        fprintf(stderr, "todoku: there is no command `%s`; `todoku --help` lists them\n", argv[1]);
+        return 2;
+    }
+    int code = command->run(argc - 1, argv + 1);
+    /* What nobody can read was not done: a full disk or a closed pipe behind stdout. */
+    if (fflush(stdout) != 0 && code == 0) {
+        perror("todoku: cannot write the answer");
+        return 1;
+    }
+    return code;
+}
