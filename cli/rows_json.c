@@ -158,7 +158,7 @@ static void choose_columns(struct table *table, const struct lines *lines, const
     for (size_t i = 0; i < lines->count; i++) {
         const char *name;
         json_t *value;
-        json_object_foreach(lines->rows[i], name, value)
+        json_object_foreach(lines->rows[i].object, name, value)
         {
             (void)value;
             add_head(table, name, strlen(name));
