@@ -24,6 +24,11 @@ struct custody *custody_new(
     return custody;
 }
 
+void custody_set_incarnation(struct custody *custody, uint64_t incarnation)
+{
+    custody->incarnation = incarnation;
+}
+
 struct held *held_new(struct custody *custody, struct mail *mail)
 {
     struct held *held = xcalloc(1, sizeof *held);

@@ -103,6 +103,7 @@ struct custody;
 struct custody *custody_new(
     const char *member, const char *spool, uint64_t incarnation, const struct custody_ports *ports);
 void custody_free(struct custody **custody);
+void custody_set_incarnation(struct custody *custody, uint64_t incarnation);
 
 /* While the log is read, in its order; then custody_recovered once: gained is called for all that is HELD. */
 int custody_replay(

@@ -109,6 +109,12 @@ void node_set_told(struct node *node, uint64_t seq)
     node->told_seq = seq;
 }
 
+void node_set_incarnation(struct node *node, uint64_t incarnation)
+{
+    node->incarnation = incarnation;
+    custody_set_incarnation(node->custody, incarnation);
+}
+
 int node_replay(
     struct node *node, uint64_t seq, const void *record, size_t len, bool base, struct error *error)
 {

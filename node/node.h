@@ -49,6 +49,8 @@ void node_free(struct node **node);
  * (events of newer frames are told again as they pass; `base`: the frame was appended as a base record);
  * then once node_recovered. */
 void node_set_told(struct node *node, uint64_t seq);
+/* For an owner that learns it only when the log is open; before the first message from the bus. */
+void node_set_incarnation(struct node *node, uint64_t incarnation);
 int node_replay(
     struct node *node, uint64_t seq, const void *record, size_t len, bool base, struct error *error);
 void node_recovered(struct node *node, usec_t now);

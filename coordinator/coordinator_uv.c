@@ -1,0 +1,352 @@
+/* coordinator_uv - see coordinator_uv.h */
+#include "coordinator/coordinator_uv.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "base/panic.h"
+#include "coordinator/coordinator_state_uv.h"
+#include "coordinator/intake.h"
+
+#define STOP_PATIENCE (20 * USEC_SEC)
+
+/* What another thread asks of the loop. */
+struct call {
+    struct list link;
+    struct mail *mail; /* a submission, else a question: */
+    struct blob *body;
+    front_submitted *submitted;
+    char *what, *selectors, *tenant;
+    front_answered *answered;
+    void *arg;
+};
+
+static void route_send(void *context, struct bus_msg *msg)
+{
+    struct coordinator *c = context;
+    c->bus_face.send(c->bus_face.context, msg);
+}
+
+static void submitted(void *context, uint64_t token, const struct front_outcome *outcome)
+{
+    struct coordinator *c = context;
+    struct waiter *waiter = map_remove(&c->waiters, &token, sizeof token);
+    must(waiter != NULL);
+    if (waiter->done != NULL)
+        waiter->done(waiter->arg, outcome);
+    free(waiter);
+}
+
+struct waiter *coordinator_submit(
+    struct coordinator *c, struct mail *mail, struct blob *body, front_submitted *done, void *arg, usec_t now)
+{
+    struct waiter *waiter = xcalloc(1, sizeof *waiter);
+    waiter->token = ++c->last_token;
+    waiter->done = done;
+    waiter->arg = arg;
+    map_set(&c->waiters, &waiter->token, sizeof waiter->token, waiter);
+    uint64_t token = waiter->token;
+    route_submit(c->route, token, mail, body, now);
+    return map_get(&c->waiters, &token, sizeof token);
+}
+
+static void call_free(struct call *call)
+{
+    mail_drop(&call->mail);
+    blob_drop(&call->body);
+    free(call->what);
+    free(call->selectors);
+    free(call->tenant);
+    free(call);
+}
+
+static void leave_call(struct coordinator *c, struct call *call)
+{
+    pthread_mutex_lock(&c->lock);
+    list_push_back(&c->calls, &call->link);
+    pthread_mutex_unlock(&c->lock);
+    uv_async_send(&c->wake);
+}
+
+static void front_submit(
+    void *context, struct mail *mail, struct blob *body, front_submitted *done, void *arg)
+{
+    struct call *call = xcalloc(1, sizeof *call);
+    call->mail = mail;
+    call->body = body;
+    call->submitted = done;
+    call->arg = arg;
+    leave_call(context, call);
+}
+
+static void front_ask(void *context, const char *what, const char *selectors, const char *tenant,
+    front_answered *done, void *arg)
+{
+    struct call *call = xcalloc(1, sizeof *call);
+    call->what = xstrdup(what);
+    call->selectors = xstrdup(selectors == NULL ? "" : selectors);
+    call->tenant = tenant == NULL ? NULL : xstrdup(tenant);
+    call->answered = done;
+    call->arg = arg;
+    leave_call(context, call);
+}
+
+struct front coordinator_front(struct coordinator *coordinator)
+{
+    return (struct front){.context = coordinator, .submit = front_submit, .ask = front_ask};
+}
+
+static void take_submission(struct coordinator *c, struct call *call, usec_t now)
+{
+    struct error why;
+    if (intake_handed_in(c->settings, call->mail, &call->body, c->host, now, &why) != 0) {
+        struct front_outcome outcome = {FRONT_REFUSED, call->mail->id, why.text};
+        call->submitted(call->arg, &outcome);
+        return;
+    }
+    struct mail *mail = call->mail;
+    struct blob *body = call->body;
+    call->mail = NULL;
+    call->body = NULL;
+    coordinator_submit(c, mail, body, call->submitted, call->arg, now);
+}
+
+static void take_calls(struct coordinator *c, usec_t now)
+{
+    struct list calls;
+    list_init(&calls);
+    pthread_mutex_lock(&c->lock);
+    for (struct list *link; (link = list_pop(&c->calls)) != NULL;)
+        list_push_back(&calls, link);
+    struct view *view = c->new_view;
+    const struct settings *settings = c->new_settings;
+    bool stop = c->told_to_stop;
+    c->new_view = NULL;
+    c->new_settings = NULL;
+    pthread_mutex_unlock(&c->lock);
+
+    if (view != NULL) {
+        view_drop(&c->view);
+        c->view = view;
+        route_set_view(c->route, view);
+    }
+    if (settings != NULL)
+        c->settings = settings;
+    for (struct list *link; (link = list_pop(&calls)) != NULL;) {
+        struct call *call = list_item(link, struct call, link);
+        if (call->mail != NULL)
+            take_submission(c, call, now);
+        else
+            asking_ask(c->asking, c->view, call->what, call->selectors, call->tenant, call->answered,
+                call->arg, now);
+        call_free(call);
+    }
+    if (stop && !c->stopping) {
+        c->stopping = true;
+        c->stop_by = now + STOP_PATIENCE;
+        intake_stop(c, now);
+    }
+}
+
+static void take_messages(struct coordinator *c, usec_t now)
+{
+    for (struct bus_msg *msg; (msg = bus_local_receive(c->bus, c->member)) != NULL; bus_msg_free(&msg)) {
+        if (msg->type == BUS_INJECT_ANSWER)
+            route_message(c->route, msg, now);
+        else
+            asking_message(c->asking, msg);
+    }
+}
+
+static void on_wake(uv_async_t *handle)
+{
+    struct coordinator *c = handle->data;
+    usec_t now = clock_now();
+    take_calls(c, now);
+    take_messages(c, now);
+}
+
+static void wake(void *context)
+{
+    struct coordinator *c = context;
+    uv_async_send(&c->wake);
+}
+
+static void on_timer(uv_timer_t *handle)
+{
+    struct coordinator *c = handle->data;
+    usec_t now = clock_now();
+    c->armed = USEC_NEVER;
+    route_tick(c->route, now);
+    asking_tick(c->asking, now);
+    intake_tick(c, now);
+}
+
+static usec_t next_deadline(const struct coordinator *c)
+{
+    usec_t first = route_deadline(c->route), asking = asking_deadline(c->asking);
+    const struct heap_node *session = heap_first(&c->session_timers);
+    if (asking < first)
+        first = asking;
+    if (session != NULL && session->key < first)
+        first = session->key;
+    return c->stopping && c->stop_by < first ? c->stop_by : first;
+}
+
+/* Before the loop waits: is it over, and until when may it sleep? */
+static void on_prepare(uv_prepare_t *handle)
+{
+    struct coordinator *c = handle->data;
+    usec_t now = clock_now();
+    if (c->stopping && ((route_waiting(c->route) == 0 && c->session_count == 0) || now >= c->stop_by)) {
+        uv_stop(&c->loop);
+        uv_async_send(&c->wake);
+        return;
+    }
+    usec_t deadline = next_deadline(c);
+    if (deadline == c->armed)
+        return;
+    c->armed = deadline;
+    if (deadline == USEC_NEVER)
+        uv_timer_stop(&c->timer);
+    else
+        uv_timer_start(&c->timer, on_timer,
+            deadline <= now ? 0 : (uint64_t)((deadline - now + USEC_MS - 1) / USEC_MS), 0);
+}
+
+static void set_host(struct coordinator *c)
+{
+    if (c->settings->node.source_count > 0)
+        snprintf(c->host, sizeof c->host, "%s", c->settings->node.sources[0].helo);
+    else if (gethostname(c->host, sizeof c->host - 1) != 0)
+        strcpy(c->host, "localhost");
+}
+
+static void open_loop(struct coordinator *c)
+{
+    must(uv_loop_init(&c->loop) == 0);
+    must(uv_async_init(&c->loop, &c->wake, on_wake) == 0);
+    must(uv_timer_init(&c->loop, &c->timer) == 0);
+    must(uv_prepare_init(&c->loop, &c->prepare) == 0);
+    c->wake.data = c->timer.data = c->prepare.data = c;
+    uv_prepare_start(&c->prepare, on_prepare);
+    c->armed = USEC_NEVER;
+}
+
+struct coordinator *coordinator_open(
+    const struct settings *settings, struct keys *keys, struct bus_local *bus, struct error *error)
+{
+    struct coordinator *c = xcalloc(1, sizeof *c);
+    c->settings = settings;
+    c->keys = keys;
+    c->bus = bus;
+    c->bus_face = bus_local_face(bus);
+    snprintf(c->member, sizeof c->member, "%s", settings->coordinator.id);
+    set_host(c);
+    random_secret(&c->random.state, sizeof c->random.state);
+    list_init(&c->calls);
+    list_init(&c->sessions);
+    pthread_mutex_init(&c->lock, NULL);
+    open_loop(c);
+    struct route_ports route_ports = {.context = c, .send = route_send, .submitted = submitted};
+    struct asking_ports asking_ports = {.context = c, .send = route_send};
+    c->route = route_new(c->member, &route_ports);
+    c->asking = asking_new(c->member, &asking_ports);
+    bus_local_join(bus, c->member, wake, c);
+    if (intake_open(c, error) != 0)
+        coordinator_close(&c);
+    return c;
+}
+
+void coordinator_run(struct coordinator *coordinator)
+{
+    uv_run(&coordinator->loop, UV_RUN_DEFAULT);
+    intake_end_all(coordinator);
+}
+
+/* What was left behind by other threads and never looked at still gets its answer. */
+static void answer_late_calls(struct coordinator *c)
+{
+    for (struct list *link; (link = list_pop(&c->calls)) != NULL;) {
+        struct call *call = list_item(link, struct call, link);
+        static const char text[] = "this coordinator is stopping";
+        struct front_outcome outcome = {.verdict = FRONT_LATER, .text = text};
+        if (call->mail != NULL)
+            call->submitted(call->arg, &outcome);
+        else
+            call->answered(call->arg, 503, text, sizeof text - 1);
+        call_free(call);
+    }
+}
+
+static void answer_waiters(struct coordinator *c)
+{
+    struct front_outcome outcome = {.verdict = FRONT_LATER,
+        .text = "this coordinator stopped before the message was acknowledged; send it again"};
+    struct map_entry *at = NULL;
+    for (struct waiter *waiter; (waiter = map_next(&c->waiters, &at)) != NULL; free(waiter))
+        if (waiter->done != NULL)
+            waiter->done(waiter->arg, &outcome);
+    map_free(&c->waiters);
+}
+
+static void close_handle(uv_handle_t *handle, void *arg)
+{
+    (void)arg;
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+void coordinator_close(struct coordinator **coordinator)
+{
+    struct coordinator *c = *coordinator;
+    *coordinator = NULL;
+    if (c == NULL)
+        return;
+    intake_stop(c, clock_now());
+    intake_end_all(c);
+    answer_late_calls(c);
+    asking_free(&c->asking);
+    answer_waiters(c);
+    route_free(&c->route);
+    uv_walk(&c->loop, close_handle, NULL);
+    while (uv_run(&c->loop, UV_RUN_DEFAULT) != 0)
+        ;
+    must(uv_loop_close(&c->loop) == 0);
+    for (size_t i = 0; i < c->door_count; i++)
+        tls_context_free(&c->doors[i].tls);
+    free(c->doors);
+    heap_free(&c->session_timers);
+    view_drop(&c->view);
+    view_drop(&c->new_view);
+    pthread_mutex_destroy(&c->lock);
+    free(c);
+}
+
+void coordinator_stop(struct coordinator *coordinator)
+{
+    pthread_mutex_lock(&coordinator->lock);
+    coordinator->told_to_stop = true;
+    pthread_mutex_unlock(&coordinator->lock);
+    uv_async_send(&coordinator->wake);
+}
+
+void coordinator_set_view(struct coordinator *coordinator, struct view *view)
+{
+    pthread_mutex_lock(&coordinator->lock);
+    view_drop(&coordinator->new_view);
+    coordinator->new_view = view_hold(view);
+    pthread_mutex_unlock(&coordinator->lock);
+    uv_async_send(&coordinator->wake);
+}
+
+void coordinator_set_settings(struct coordinator *coordinator, const struct settings *settings)
+{
+    pthread_mutex_lock(&coordinator->lock);
+    coordinator->new_settings = settings;
+    pthread_mutex_unlock(&coordinator->lock);
+    uv_async_send(&coordinator->wake);
+}

@@ -1,0 +1,33 @@
+/* coordinator_uv - the coordinator's keeper: its loop, its doors, its cores wired together
+ *
+ * Opens its SMTP listeners, and runs the routing core, the operators' questions and the SMTP sessions on one
+ * libuv loop in one thread. Messages from the bus and calls through the front come from other threads by
+ * locked queues and one wake-up.
+ *
+ * Life: coordinator_open (binds; the caller may then drop privileges) -> coordinator_run in its thread ->
+ * coordinator_stop from any -> coordinator_close. Stopping: no new connection; sessions are told 421; what
+ * waits for its acknowledgement is awaited up to a limit. */
+#ifndef COORDINATOR_COORDINATOR_UV_H
+#define COORDINATOR_COORDINATOR_UV_H
+
+#include "base/error.h"
+#include "cluster/bus.h"
+#include "cluster/settings.h"
+#include "cluster/view.h"
+#include "coordinator/front.h"
+#include "coordinator/keys.h"
+
+struct coordinator;
+/* `keys` may be null (nobody may log in). All pointers are lent and must outlive it; `settings` until
+ * coordinator_set_settings. */
+struct coordinator *coordinator_open(
+    const struct settings *settings, struct keys *keys, struct bus_local *bus, struct error *error);
+void coordinator_close(struct coordinator **coordinator);
+struct front coordinator_front(struct coordinator *coordinator);
+void coordinator_run(struct coordinator *coordinator);
+/* From any thread. */
+void coordinator_stop(struct coordinator *coordinator);
+void coordinator_set_view(struct coordinator *coordinator, struct view *view);
+void coordinator_set_settings(struct coordinator *coordinator, const struct settings *settings);
+
+#endif

@@ -1,0 +1,74 @@
+/* keeper_state_uv - what the files of the node's keeper share (keeper_uv.c, link_uv.c, history_uv.c only) */
+#ifndef NODE_KEEPER_STATE_UV_H
+#define NODE_KEEPER_STATE_UV_H
+
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <uv.h>
+
+#include "base/list.h"
+#include "base/stream_uv.h"
+#include "node/event_log.h"
+#include "node/keeper_uv.h"
+#include "node/node.h"
+#include "node/resolve_cares.h"
+#include "node/spool.h"
+
+/* The connection of one session of the core. What the core asks for while it runs is done when it has
+ * returned (link_flush). */
+struct link {
+    struct keeper *keeper;
+    struct list dirty;
+    uint32_t session;
+    struct stream *stream; /* null: could not even start */
+    bool wants_tls, ending, gently, held_back;
+    char host[256], why[256];
+};
+
+struct keeper {
+    const struct settings *settings;
+    struct bus_local *bus;
+    struct bus bus_face;
+    char member[MEMBER_ID_SIZE], spool_name[MEMBER_ID_SIZE];
+    char spool_dir[PATH_MAX], log_dir[PATH_MAX];
+    uint64_t incarnation;
+    uv_loop_t loop;
+    uv_async_t wake;
+    uv_timer_t timer, pulse;
+    uv_prepare_t prepare;
+    usec_t armed;
+
+    struct node *node;
+    struct spool *spool;
+    struct event_log *events;
+    struct resolve *resolve;
+    struct resolver_cares *resolver;
+    struct tls_context *tls;
+    struct link **links; /* by session - 1 */
+    size_t link_room;
+    struct list dirty;    /* struct link */
+    struct list answered; /* struct resolved: DNS answers to hand to the core */
+    size_t working;       /* requests in libuv's pool */
+    bool stopping, told_room;
+    usec_t stop_by;
+
+    _Atomic uint64_t committed;
+    uint64_t committed_told;
+    pthread_mutex_t lock; /* guards what other threads leave here: */
+    struct view *new_view;
+    const struct settings *new_settings;
+    bool told_to_stop;
+    char disk_trouble[256];
+};
+
+/* link_uv.c */
+void link_ports(struct node_ports *ports);
+/* Does what the core has asked for: output, TLS, closing. */
+void links_flush(struct keeper *keeper);
+void links_end_all(struct keeper *keeper);
+
+/* history_uv.c: questions that need the event log; true if it is one and will be answered */
+bool history_asked(struct keeper *keeper, const struct bus_msg *msg);
+
+#endif

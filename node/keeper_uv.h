@@ -1,0 +1,33 @@
+/* keeper_uv - the node's keeper: its loop, disk, connections, DNS and event log wired to the core
+ *
+ * One libuv loop in one thread runs the node's core; the spool's writer has its own thread, reads of bodies
+ * and of the event log use libuv's pool. Other threads reach it by the bus and one wake-up.
+ *
+ * Life: keeper_open (reads the log, with progress) -> keeper_run in its thread -> keeper_stop from any ->
+ * keeper_close. Stopping: no new attempt; what is in flight is finished up to a limit; the log is written
+ * out. */
+#ifndef NODE_KEEPER_UV_H
+#define NODE_KEEPER_UV_H
+
+#include "base/error.h"
+#include "cluster/bus.h"
+#include "cluster/kv.h"
+#include "cluster/settings.h"
+#include "cluster/view.h"
+
+struct keeper;
+/* Opens data_dir (made if missing) and takes the spool's register over. The error names the file and what to
+ * do. */
+struct keeper *keeper_open(
+    const struct settings *settings, struct bus_local *bus, const struct kv *kv, struct error *error);
+void keeper_close(struct keeper **keeper);
+/* The name of the home spool and the incarnation that serves it: what the view says of this node. */
+const char *keeper_spool(const struct keeper *keeper);
+uint64_t keeper_incarnation(const struct keeper *keeper);
+void keeper_run(struct keeper *keeper);
+/* From any thread. */
+void keeper_stop(struct keeper *keeper);
+void keeper_set_view(struct keeper *keeper, struct view *view);
+void keeper_set_settings(struct keeper *keeper, const struct settings *settings);
+
+#endif
