@@ -12,8 +12,8 @@
  * context must live until then. Sources: connecting binds to the source address first, with
  * IP_BIND_ADDRESS_NO_PORT, so that ports are not burnt. TCP_NODELAY is on.
  *
- * Threads: the loop's only. Memory: about 700 bytes a plain connection; one read buffer of 64 KiB for all
- * streams of a thread. Errors: the sentence in `closed`. */
+ * Threads: the loop's only; the process must ignore SIGPIPE. Memory: about 700 bytes a plain connection; one
+ * read buffer of 64 KiB for all streams of a thread. Errors: the sentence in `closed`. */
 #ifndef BASE_STREAM_UV_H
 #define BASE_STREAM_UV_H
 

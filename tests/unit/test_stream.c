@@ -1,5 +1,6 @@
 /* Streams on real sockets of 127.0.0.0/8: both ends are ours, on one loop. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -303,9 +304,10 @@ static void write_much(size_t len)
             at += took;
             stream_pause(server.stream, pauses++ % 3 == 0);
         }
+        if (at == len)
+            stream_pause(server.stream, false);
         uv_run(&loop, UV_RUN_NOWAIT);
     }
-    stream_pause(server.stream, false);
     assert_int_equal(server.got_len, len);
     assert_memory_equal(buffer_bytes(&server.got), sent, len);
     assert_true(writables > 0 && client.writable > 0 && most > 0);
@@ -446,6 +448,28 @@ static void a_reset_is_told(void **state)
     assert_string_equal(server.why, "connection reset by peer");
 }
 
+/* Words for a peer that is gone break the stream, once, and nothing else. */
+static void writing_to_a_peer_that_is_gone(void **state)
+{
+    (void)state;
+    struct sockaddr_in to = address("127.0.0.1", listener_port(listener));
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    until(server.stream != NULL);
+    struct linger now = {1, 0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    close(fd);
+    usleep(20000);
+    assert_false(stream_write_copy(server.stream, "250 ok\r\n", 8));
+    assert_false(stream_write_copy(server.stream, "250 ok\r\n", 8));
+    struct iovec more = {(char *)"x", 1};
+    assert_int_equal(stream_write(server.stream, &more, 1), 0);
+    assert_int_equal(server.closed, 0);
+    stream_close(server.stream, true);
+    until(server.closed == 1);
+    assert_string_equal(server.why, "connection reset by peer");
+}
+
 static void a_refused_peer_is_told_why(void **state)
 {
     (void)state;
@@ -563,6 +587,7 @@ static void addresses_are_read(void **state)
 static int make_certificate(void **state)
 {
     (void)state;
+    signal(SIGPIPE, SIG_IGN);
     strcpy(folder, "/tmp/todoku-stream-XXXXXX");
     if (mkdtemp(folder) == NULL)
         return -1;
@@ -598,6 +623,7 @@ int main(void)
         on_a_loop(a_gentle_close_does_not_wait_for_ever),
         on_a_loop(a_half_closed_peer_gets_the_rest),
         on_a_loop(a_reset_is_told),
+        on_a_loop(writing_to_a_peer_that_is_gone),
         on_a_loop(a_refused_peer_is_told_why),
         on_a_loop(tls_after_plain_words),
         on_a_loop(a_handshake_that_fails),
