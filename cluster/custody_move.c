@@ -46,6 +46,7 @@ static void send_move(struct custody *custody, struct move *move, usec_t now)
     struct bus_msg *msg = bus_msg_new(BUS_MOVE, custody->member, "");
     memcpy(msg->spool, move->peer->name, sizeof msg->spool);
     memcpy(msg->from_spool, custody->spool, sizeof msg->from_spool);
+    msg->at = now;
     msg->id = held->mail->id;
     msg->mail = mail_hold(held->mail);
     msg->body = blob_hold(move->body);

@@ -54,6 +54,8 @@ void settle_heard(struct custody *custody, const struct bus_msg *msg, usec_t now
         if (delivery->state == CUSTODY_HELD && delivery->committed)
             custody->ports.movable(custody->ports.context, delivery);
     }
+    /* Copies of the MOVE may still be under way: kept from now on. */
+    heap_remove(&custody->forgets, &held->forget);
     custody_final_check(custody, held, now);
 }
 

@@ -200,8 +200,12 @@ static void log_taken(struct custody *custody, struct held *held, const struct b
         settle_ask_later(custody, held, now);
 }
 
-static bool move_is_sound(const struct custody *custody, const struct bus_msg *msg)
+/* A MOVE that was long under way could find that both sides have forgotten it: it is not answered, and asked
+ * anew if it still counts. */
+static bool move_is_sound(const struct custody *custody, const struct bus_msg *msg, usec_t now)
 {
+    if (msg->at + CUSTODY_KEEP / 2 < now)
+        return false;
     if (msg->mail == NULL || msg->body == NULL || msg->from_spool[0] == '\0' ||
         strcmp(msg->spool, custody->spool) != 0)
         return false;
@@ -213,7 +217,7 @@ static bool move_is_sound(const struct custody *custody, const struct bus_msg *m
 
 void custody_take_move(struct custody *custody, const struct bus_msg *msg, bool room, usec_t now)
 {
-    if (!move_is_sound(custody, msg))
+    if (!move_is_sound(custody, msg, now))
         return;
     struct held *held = custody_find(custody, &msg->id);
     struct take take = {.taken = xcalloc(msg->item_count, sizeof(struct delivery *))};

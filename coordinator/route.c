@@ -22,6 +22,7 @@ struct submission {
     usec_t since;
     struct heap_node timer;
     char spool[MEMBER_ID_SIZE]; /* the only one asked, until it refuses */
+    uint64_t incarnation;       /* the newest of it that was asked */
     char refused[MAX_RANK][MEMBER_ID_SIZE];
     size_t refused_count;
     enum bus_verdict why; /* of the last refusal */
@@ -115,7 +116,7 @@ static void ask(struct route *route, struct submission *submission, usec_t now)
     if (primary == NULL)
         return;
     struct bus_msg *msg = bus_msg_new(BUS_INJECT, route->member, primary->id);
-    msg->to_incarnation = primary->incarnation;
+    submission->incarnation = msg->to_incarnation = primary->incarnation;
     msg->ref = submission->token;
     memcpy(msg->spool, submission->spool, sizeof msg->spool);
     msg->id = submission->mail->id;
@@ -145,8 +146,10 @@ void route_submit(struct route *route, uint64_t token, struct mail *mail, struct
 
 static void refused(struct route *route, struct submission *submission, const struct bus_msg *msg, usec_t now)
 {
-    if (strcmp(submission->spool, msg->spool) != 0)
-        return; /* an answer to an earlier asking */
+    /* Only the newest incarnation asked speaks for its spool: an older one's refusal may come after a newer
+     * one took the message. */
+    if (strcmp(submission->spool, msg->spool) != 0 || submission->incarnation != msg->to_incarnation)
+        return;
     submission->why = msg->verdict;
     if (submission->refused_count < MAX_RANK)
         memcpy(submission->refused[submission->refused_count++], msg->spool, sizeof msg->spool);

@@ -43,12 +43,18 @@ static inline bool lane_used_up(const struct lane *lane, uint32_t messages_on_co
            messages_on_connection >= lane->limits.messages_per_connection;
 }
 
+/* No message before one step after `since`. */
+static inline void lane_start_later(struct lane *lane, usec_t since)
+{
+    lane->next = since + (lane->limits.rate.per + lane->limits.rate.count - 1) / lane->limits.rate.count;
+}
+
 /* A message starts; only when lane_when() says now. */
 static inline void lane_start(struct lane *lane, usec_t now)
 {
     lane->messages++;
     if (lane->limits.rate.count > 0)
-        lane->next = now + (lane->limits.rate.per + lane->limits.rate.count - 1) / lane->limits.rate.count;
+        lane_start_later(lane, now);
 }
 
 #endif

@@ -75,6 +75,10 @@ static void free_rooms(struct node *node)
         free(provider->name);
         free(provider);
     }
+    at = NULL;
+    for (struct shy *shy; (shy = map_next(&node->shy, &at)) != NULL;)
+        free(shy);
+    map_free(&node->shy);
     map_free(&node->reading);
     map_free(&node->queues);
     map_free(&node->domains);
@@ -130,6 +134,7 @@ int node_replay(
 
 void node_recovered(struct node *node, usec_t now)
 {
+    node->started = node->now = now;
     custody_recovered(node->custody, now);
     node_settle(node, now);
 }
@@ -218,6 +223,7 @@ static void answer_asked(struct node *node, const struct bus_msg *msg, usec_t no
 
 void node_bus(struct node *node, const struct bus_msg *msg, usec_t now)
 {
+    node->now = now;
     if (msg->type == BUS_ASK)
         answer_asked(node, msg, now);
     else

@@ -110,6 +110,12 @@ static void placed_anew(void *context, struct delivery *delivery)
     delivery->mood = MOOD_WAITING;
 }
 
+static void returned(void *context, struct delivery *delivery)
+{
+    spool_refused(context, delivery->peer);
+    placed_anew(context, delivery);
+}
+
 static void forgotten(void *context, struct held *held)
 {
     struct node *node = context;
@@ -155,7 +161,7 @@ void node_custody_ports(struct node *node, struct custody_ports *ports)
         .send = send_out,
         .gained = gained,
         .left = left,
-        .returned = placed_anew,
+        .returned = returned,
         .movable = placed_anew,
         .forgotten = forgotten,
         .told = told,

@@ -119,6 +119,11 @@ struct session {
     struct delivery *batch[BATCH_MAX];
 };
 
+/* A spool that refused a move is not asked again for a while, which grows. */
+struct shy {
+    usec_t until, wait;
+};
+
 struct node {
     char id[MEMBER_ID_SIZE], spool[MEMBER_ID_SIZE];
     uint64_t incarnation, told_seq;
@@ -138,10 +143,11 @@ struct node {
     struct heap expiries; /* struct held */
     struct heap session_timers, site_timers;
     struct list dirty;         /* struct site: to be pumped before the step ends */
+    struct map shy;            /* spool -> struct shy */
     struct list moving, stuck; /* struct delivery */
     struct list bodies;        /* struct held with a body kept for the first attempt */
     struct buffer scratch;
-    usec_t sweep_at;
+    usec_t sweep_at, started, now; /* now: of the step, for ports that bring none */
     struct node_figures figures;
 };
 
@@ -169,6 +175,8 @@ void delivery_leave_mood(struct node *node, struct delivery *delivery);
 /* Takes it out of its queue for good. */
 void delivery_leave_queue(struct node *node, struct delivery *delivery);
 void queue_push_front(struct node *node, struct delivery *delivery, usec_t now);
+/* The spool has refused a move. */
+void spool_refused(struct node *node, const char *spool);
 void due_tick(struct node *node, usec_t now);
 void moves_hand_over(struct node *node, usec_t now);
 bool pool_here(const struct node *node, const char *pool);

@@ -144,6 +144,29 @@ void queue_push_front(struct node *node, struct delivery *delivery, usec_t now)
     make_ready(node, delivery, true, now);
 }
 
+#define SHY_FIRST USEC_SEC
+#define SHY_LONGEST USEC_MIN
+
+void spool_refused(struct node *node, const char *spool)
+{
+    struct shy *shy = map_get_text(&node->shy, spool);
+    if (shy == NULL) {
+        shy = xcalloc(1, sizeof *shy);
+        map_set_text(&node->shy, spool, shy);
+    }
+    if (shy->until > node->now)
+        return;
+    bool again = shy->until + 2 * shy->wait > node->now;
+    shy->wait = !again ? SHY_FIRST : shy->wait < SHY_LONGEST / 2 ? 2 * shy->wait : SHY_LONGEST;
+    shy->until = node->now + shy->wait;
+}
+
+static usec_t shy_until(const struct node *node, const char *spool)
+{
+    const struct shy *shy = map_get_text(&node->shy, spool);
+    return shy == NULL ? 0 : shy->until;
+}
+
 /* Who should have it, if that is somebody else. */
 static const struct view_node *other_owner(const struct node *node, const struct delivery *delivery)
 {
@@ -154,24 +177,48 @@ static const struct view_node *other_owner(const struct node *node, const struct
     return owner == NULL || strcmp(owner->spool, node->spool) == 0 ? NULL : owner;
 }
 
+static void wait_until(struct node *node, struct delivery *delivery, usec_t when)
+{
+    join(node, delivery);
+    delivery->mood = MOOD_WAITING;
+    heap_put(&node->due, &delivery->timer, when);
+}
+
+static void place_here(struct node *node, struct delivery *delivery, usec_t now)
+{
+    if (delivery->due > now)
+        wait_until(node, delivery, delivery->due);
+    else if (pool_here(node, delivery->held->mail->pool))
+        make_ready(node, delivery, false, now);
+    else {
+        delivery->mood = MOOD_STUCK;
+        list_push_back(&node->stuck, &delivery->link);
+    }
+}
+
+/* The owner has no room just now: meanwhile it is sent from here if that can be, else it waits. */
+static void place_despite_refusal(struct node *node, struct delivery *delivery, usec_t until, usec_t now)
+{
+    if (pool_here(node, delivery->held->mail->pool))
+        place_here(node, delivery, now);
+    else
+        wait_until(node, delivery, until);
+}
+
 void delivery_place(struct node *node, struct delivery *delivery, usec_t now)
 {
     must(delivery->mood == MOOD_NOWHERE && delivery->state == CUSTODY_HELD);
-    const struct mail *mail = delivery->held->mail;
-    if (now >= mail->expires)
+    const struct view_node *owner = other_owner(node, delivery);
+    if (now >= delivery->held->mail->expires)
         outcome_expired(node, delivery, now);
-    else if (other_owner(node, delivery) != NULL) {
+    else if (owner == NULL)
+        place_here(node, delivery, now);
+    else if (shy_until(node, owner->spool) > now)
+        place_despite_refusal(node, delivery, shy_until(node, owner->spool), now);
+    else {
         delivery->mood = MOOD_MOVING;
         list_push_back(&node->moving, &delivery->link);
-    } else if (delivery->due > now) {
-        join(node, delivery);
-        delivery->mood = MOOD_WAITING;
-        heap_put(&node->due, &delivery->timer, delivery->due);
-    } else if (!pool_here(node, mail->pool)) {
-        delivery->mood = MOOD_STUCK;
-        list_push_back(&node->stuck, &delivery->link);
-    } else
-        make_ready(node, delivery, false, now);
+    }
 }
 
 void due_tick(struct node *node, usec_t now)

@@ -41,6 +41,10 @@ static struct provider *provider_get(struct node *node, const char *name)
     list_init(&provider->waiting);
     list_init(&provider->idle);
     provider_limits(node, provider);
+    /* What the process before us sent is not known: every lane's pace starts one step after our start. */
+    if (provider->limits.rate.count > 0)
+        for (size_t i = 0; i < node->source_count; i++)
+            lane_start_later(&provider->lanes[i], node->started);
     map_set_text(&node->providers, name, provider);
     return provider;
 }

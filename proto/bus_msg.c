@@ -20,6 +20,7 @@ struct bus_msg *bus_msg_answer(const struct bus_msg *asked, enum bus_type type)
 {
     struct bus_msg *msg = bus_msg_new(type, asked->to, asked->from);
     msg->ref = asked->ref;
+    msg->to_incarnation = asked->to_incarnation;
     msg->id = asked->id;
     memcpy(msg->spool, asked->spool, sizeof msg->spool);
     memcpy(msg->from_spool, asked->from_spool, sizeof msg->from_spool);

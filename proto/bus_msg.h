@@ -52,6 +52,7 @@ struct bus_msg {
     enum bus_verdict verdict;
     char from[BUS_NAME_SIZE], to[BUS_NAME_SIZE]; /* members */
     uint64_t to_incarnation;                     /* INJECT; 0 = any */
+    usec_t at;                                   /* MOVE: when it was sent */
     uint64_t ref;
     char spool[BUS_NAME_SIZE], from_spool[BUS_NAME_SIZE]; /* spool addressed; MOVE, SETTLED: the asking one */
     struct mail_id id;
@@ -67,7 +68,7 @@ struct bus_msg {
 
 /* Zeroed but for type and addresses. */
 struct bus_msg *bus_msg_new(enum bus_type type, const char *from, const char *to);
-/* An answer to `asked`, addresses turned round, ref, id and spool names repeated. */
+/* An answer to `asked`: addresses turned round; ref, id, spool names and the incarnation asked repeated. */
 struct bus_msg *bus_msg_answer(const struct bus_msg *asked, enum bus_type type);
 struct bus_msg *bus_msg_copy(const struct bus_msg *msg);
 void bus_msg_free(struct bus_msg **msg);
