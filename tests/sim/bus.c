@@ -49,9 +49,9 @@ static void arrive(struct sim *sim, struct sim_event *event)
     describe(sim, event->msg, text, sizeof text);
     trace_member(member, "bus <-", "%s from %s", text, event->msg->from);
     if (member->node != NULL)
-        node_bus(member->node, event->msg, sim->now);
+        node_bus(member->node, event->msg, member_now(member));
     else
-        route_message(member->route, event->msg, sim->now);
+        route_message(member->route, event->msg, member_now(member));
 }
 
 static usec_t draw_delay(struct sim *sim)

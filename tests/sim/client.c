@@ -19,6 +19,7 @@ struct order {
     int coordinator; /* member's index while it waits for an answer there; -1 = nowhere */
     bool again;      /* will be submitted again */
     unsigned tries;
+    bool other;  /* the same key with another body: must conflict */
     bool unsure; /* an earlier submission of it may have been taken */
 };
 
@@ -50,10 +51,22 @@ static void unanswered(struct sim *sim, struct order *order)
 {
     order->coordinator = -1;
     order->unsure = true;
-    if (order->message->keyed && order->tries < 40 && (sim->steady || sim->options->keys))
+    if (order->message->keyed && !order->other && order->tries < 40 && (sim->steady || sim->options->keys))
         try_later(sim, order, sim_between(sim, 100 * USEC_MS, 20 * USEC_SEC));
     else
         order_over(sim, order);
+}
+
+static void order_again_otherwise(struct sim *sim, struct message *message);
+
+/* The key is known, the body is another one. */
+static void heard_other(
+    struct sim *sim, struct member *coordinator, struct order *order, enum front_verdict verdict)
+{
+    if (verdict != FRONT_CONFLICT && verdict != FRONT_LATER)
+        sim_fail(sim, "client: %s says %s to another body under the key of m%u", coordinator->name,
+            verdicts[verdict], order->message->number);
+    order_over(sim, order);
 }
 
 static void heard(
@@ -67,7 +80,10 @@ static void heard(
             trace_line(sim, "client", "misses", "the answer about m%u", order->message->number);
             unanswered(sim, order);
         } else {
+            struct message *message = order->message;
             order_over(sim, order);
+            if (sim->steady && message->keyed && sim->phase == PHASE_LOAD && sim_chance(sim, 200))
+                order_again_otherwise(sim, message);
         }
         break;
     case FRONT_CONFLICT:
@@ -96,7 +112,10 @@ static void port_submitted(void *context, uint64_t token, const struct front_out
     if (order->coordinator != coordinator->index || order->tries != token % 64)
         sim_fail(
             sim, "client: %s answers m%u, which nobody asked", coordinator->name, order->message->number);
-    heard(sim, coordinator, order, outcome->verdict);
+    if (order->other)
+        heard_other(sim, coordinator, order, outcome->verdict);
+    else
+        heard(sim, coordinator, order, outcome->verdict);
 }
 
 static void port_send(void *context, struct bus_msg *msg)
@@ -148,6 +167,24 @@ static struct member *draw_coordinator(struct sim *sim)
     return NULL;
 }
 
+/* The same mail, but for the digest: as if the body were another one. */
+static struct mail *otherwise(const struct mail *mail)
+{
+    struct mail *other = mail_new();
+    other->id = mail->id;
+    other->keyed = mail->keyed;
+    other->created = mail->created;
+    other->expires = mail->expires;
+    other->body_len = mail->body_len;
+    memset(other->digest, 0xee, sizeof other->digest);
+    mail_set(&other->tenant, mail->tenant);
+    mail_set(&other->pool, mail->pool);
+    mail_set(&other->from, mail->from);
+    for (uint32_t i = 0; i < mail->recipient_count; i++)
+        mail_add_recipient(other, mail->recipients[i]);
+    return other;
+}
+
 static void submit(struct sim *sim, struct sim_event *event)
 {
     struct order *order = &sim->clients->orders[event->number];
@@ -162,8 +199,9 @@ static void submit(struct sim *sim, struct sim_event *event)
     trace_line(sim, "client", "submits", "m%u to %s%s (%u recipients, %s, %s)", order->message->number,
         coordinator->name, order->tries > 1 ? " again" : "", order->message->mail->recipient_count,
         order->message->mail->pool, order->message->keyed ? "with a key" : "no key");
-    route_submit(coordinator->route, event->number * 64 + order->tries, mail_hold(order->message->mail),
-        blob_hold(order->message->body), sim->now);
+    struct mail *mail = order->other ? otherwise(order->message->mail) : mail_hold(order->message->mail);
+    route_submit(coordinator->route, event->number * 64 + order->tries, mail, blob_hold(order->message->body),
+        member_now(coordinator));
     member_settle_tick(coordinator);
 }
 
@@ -226,21 +264,34 @@ static struct mail *make_mail(struct sim *sim, unsigned number, const struct blo
     return mail;
 }
 
-static void new_order(struct sim *sim)
+static struct order *add_order(struct sim *sim, struct message *message)
 {
     struct clients *clients = sim->clients;
     if (clients->count == clients->size) {
         clients->size = clients->size == 0 ? 64 : 2 * clients->size;
         clients->orders = xrealloc(clients->orders, clients->size * sizeof *clients->orders);
     }
+    struct order *order = &clients->orders[clients->count++];
+    *order = (struct order){.message = message, .coordinator = -1};
+    clients->busy++;
+    return order;
+}
+
+static void order_again_otherwise(struct sim *sim, struct message *message)
+{
+    struct order *order = add_order(sim, message);
+    order->other = true;
+    try_later(sim, order, sim_between(sim, USEC_MS, 5 * USEC_SEC));
+}
+
+static void new_order(struct sim *sim)
+{
     unsigned number = ledger_messages(sim->ledger);
     struct blob *body = make_body(sim, number);
     struct mail *mail = make_mail(sim, number, body);
-    struct order *order = &clients->orders[clients->count++];
-    *order = (struct order){.message = ledger_add(sim->ledger, mail, body), .coordinator = -1};
+    struct order *order = add_order(sim, ledger_add(sim->ledger, mail, body));
     mail_drop(&mail);
     blob_drop(&body);
-    clients->busy++;
     try_later(sim, order, sim_between(sim, 0, 50 * USEC_MS));
 }
 

@@ -21,7 +21,7 @@ static void frame_clear(struct frame *frame)
 static void tell_committed(struct sim *sim, struct sim_event *event)
 {
     trace_member(event->member, "durable", "up to frame %llu", (unsigned long long)event->number);
-    node_committed(event->member->node, event->number, sim->now);
+    node_committed(event->member->node, event->number, member_now(event->member));
 }
 
 static void start_sync(struct member *member);
@@ -133,7 +133,7 @@ static void give_body(struct sim *sim, struct sim_event *event)
 {
     trace_member(event->member, "body", "of frame %llu is %s", (unsigned long long)event->number,
         event->blob == NULL ? "unreadable" : "read");
-    node_body(event->member->node, event->number, event->blob, sim->now);
+    node_body(event->member->node, event->number, event->blob, member_now(event->member));
 }
 
 void disk_read_body(struct member *member, uint64_t seq)

@@ -72,7 +72,7 @@ static void fill_disk(struct sim *sim, struct member *member)
 static void change_weight(struct sim *sim, struct member *member, bool drain)
 {
     char why[64];
-    member->draining = drain ? !member->draining : false;
+    member->draining = member->leaving || (drain && !member->draining);
     member->weight = 1 + (uint32_t)sim_draw(sim, 5);
     snprintf(why, sizeof why, "%s: weight %u%s", member->name, member->weight,
         member->draining ? ", draining" : "");
@@ -162,7 +162,7 @@ static void restate(struct sim *sim, struct member *member)
     if (seq == 0)
         return;
     trace_member(member, "restate", "frame %llu, please", (unsigned long long)seq);
-    node_restate(member->node, seq, sim->now);
+    node_restate(member->node, seq, member_now(member));
     member_settle_tick(member);
 }
 

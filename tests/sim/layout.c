@@ -93,15 +93,15 @@ static struct mx_answer *hosts_of(const struct site *site, usec_t expires)
     return answer;
 }
 
-static struct mx_answer *look_up(struct sim *sim, int index)
+static struct mx_answer *look_up(struct sim *sim, int index, usec_t now)
 {
     struct layout *layout = sim->layout;
     bool load = sim->phase == PHASE_LOAD;
     if (index >= 0 && load &&
         (sim->now < layout->domains[index].broken_until || sim_chance(sim, sim->weather.dns_temporary)))
-        return no_hosts(MX_TEMPORARY, sim->now + 15 * USEC_SEC, "the name servers do not answer");
+        return no_hosts(MX_TEMPORARY, now + 15 * USEC_SEC, "the name servers do not answer");
     int site = index < 0 ? DOMAIN_MISSING : layout->domains[index].site;
-    usec_t expires = sim->now + sim_between(sim, USEC_MIN, USEC_HOUR);
+    usec_t expires = now + sim_between(sim, USEC_MIN, USEC_HOUR);
     if (site == DOMAIN_NULL_MX)
         return no_hosts(MX_NULL, expires, "the domain takes no mail (null MX)");
     if (site == DOMAIN_MISSING)
@@ -111,10 +111,11 @@ static struct mx_answer *look_up(struct sim *sim, int index)
 
 static void answer_dns(struct sim *sim, struct sim_event *event)
 {
-    struct mx_answer *answer = look_up(sim, layout_domain(sim->layout, event->bytes));
+    struct mx_answer *answer =
+        look_up(sim, layout_domain(sim->layout, event->bytes), member_now(event->member));
     trace_member(event->member, "dns", "%s: %s", event->bytes,
         answer->status == MX_OK ? answer->hosts[0].name : answer->why);
-    node_resolved(event->member->node, event->bytes, answer, sim->now);
+    node_resolved(event->member->node, event->bytes, answer, member_now(event->member));
     mx_answer_drop(&answer);
 }
 

@@ -112,9 +112,11 @@ void member_start(struct member *member)
         random_next(&sim->random));
     node_set_told(member->node, member->told_seq);
     replay(member);
-    node_recovered(member->node, sim->now);
+    node_recovered(member->node, member_now(member));
     if (sim_chance(sim, 700))
         view_learn(member, sim->view);
+    else
+        view_learn_later(member);
     node_set_room(member->node, sim->now >= member->full_until);
     member_settle_tick(member);
 }
@@ -185,14 +187,21 @@ void member_stop(struct member *member)
         return;
     trace_member(member, "quiesces", "as #%llu, to be stopped", (unsigned long long)member->incarnation);
     member->stopping = true;
-    node_quiesce(member->node, member->sim->now);
+    node_quiesce(member->node, member_now(member));
     member_settle_tick(member);
     sim_after(member->sim, 0, stop_when_idle, member)->incarnation = member->incarnation;
 }
 
+usec_t member_now(const struct member *member)
+{
+    return member->sim->now + member->skew;
+}
+
+/* In the world's time. */
 static usec_t deadline(const struct member *member)
 {
-    return member->node != NULL ? node_deadline(member->node) : route_deadline(member->route);
+    usec_t due = member->node != NULL ? node_deadline(member->node) : route_deadline(member->route);
+    return due == USEC_NEVER ? USEC_NEVER : due - member->skew;
 }
 
 static void tick(struct sim *sim, struct sim_event *event)
@@ -206,9 +215,9 @@ static void tick(struct sim *sim, struct sim_event *event)
     if (member->ticks_in_place > 1000)
         sim_fail(sim, "ticks: %s asks for a tick at once, a thousand times on end", member->name);
     if (member->node != NULL)
-        node_tick(member->node, sim->now);
+        node_tick(member->node, member_now(member));
     else
-        route_tick(member->route, sim->now);
+        route_tick(member->route, member_now(member));
 }
 
 /* After every call into a core: when does it want to be called again? An old tick is moved, not added to. */

@@ -137,6 +137,7 @@ struct member {
     char name[16], spool[16];
     bool up, absent, leaving, stopping;
     uint64_t incarnation;
+    usec_t skew; /* its clock is that much ahead */
     usec_t frozen_until, full_until;
     uint32_t weight;
     bool draining;
@@ -274,9 +275,12 @@ void member_stop(struct member *member);
 void member_settle_tick(struct member *member);
 void member_free(struct member *member);
 
+usec_t member_now(const struct member *member); /* by its own clock */
+
 /* views.c */
 void view_publish(struct sim *sim, const char *why);
 void view_learn(struct member *member, struct view *view);
+void view_learn_later(struct member *member); /* the newest one, to this process of it */
 
 /* dns.c */
 void dns_ask(struct member *member, const char *domain);

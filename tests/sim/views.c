@@ -1,6 +1,7 @@
 /* views - the leader, as far as nodes and coordinators can tell: it publishes, they learn it sooner or later
  *
- * Every change is a new epoch. A member never learns an older view after a newer one, but may miss some. */
+ * Every change is a new epoch. A member never learns an older view after a newer one, but may miss some. A
+ * process that starts reads the newest one, at once or a little later: never one from before its start. */
 #include "cluster/view.h"
 
 #include <stdio.h>
@@ -28,7 +29,7 @@ void view_learn(struct member *member, struct view *view)
     member->view_epoch = view->epoch;
     trace_member(member, "view", "learns of epoch %llu", (unsigned long long)view->epoch);
     if (member->node != NULL)
-        node_set_view(member->node, view, member->sim->now);
+        node_set_view(member->node, view, member_now(member));
     else
         route_set_view(member->route, view);
 }
@@ -46,6 +47,14 @@ static usec_t draw_delay(struct sim *sim)
     return sim_between(sim, USEC_MS, USEC_SEC);
 }
 
+void view_learn_later(struct member *member)
+{
+    struct sim *sim = member->sim;
+    struct sim_event *event = sim_after(sim, draw_delay(sim), learn, member);
+    event->incarnation = member->incarnation;
+    event->view = view_hold(sim->view);
+}
+
 void view_publish(struct sim *sim, const char *why)
 {
     struct view *view = view_new(sim->view == NULL ? 1 : sim->view->epoch + 1);
@@ -58,7 +67,7 @@ void view_publish(struct sim *sim, const char *why)
     sim->counts->views++;
     trace_line(sim, "leader", "publishes", "epoch %llu (%s)", (unsigned long long)view->epoch, why);
     for (int i = 0; i < sim->members_count; i++) {
-        struct sim_event *event = sim_after(sim, draw_delay(sim), learn, &sim->members[i]);
-        event->view = view_hold(view);
+        if (sim->members[i].up)
+            view_learn_later(&sim->members[i]);
     }
 }

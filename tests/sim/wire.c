@@ -70,7 +70,7 @@ static void tell_closed(struct sim *sim, struct sim_event *event)
     trace_member(
         wire->member, "tcp", "session %u to %s ends: %s", wire->session, wire->host->name, event->bytes);
     node_end_gone(wire);
-    node_closed(wire->member->node, wire->session, event->bytes, sim->now);
+    node_closed(wire->member->node, wire->session, event->bytes, member_now(wire->member));
 }
 
 static void tell_connected(struct sim *sim, struct sim_event *event)
@@ -82,7 +82,7 @@ static void tell_connected(struct sim *sim, struct sim_event *event)
     wire->receiver_open = true;
     wire->receiver = receiver_new(wire);
     trace_member(wire->member, "tcp", "session %u is connected to %s", wire->session, wire->host->name);
-    node_connected(wire->member->node, wire->session, sim->now);
+    node_connected(wire->member->node, wire->session, member_now(wire->member));
     if (wire->receiver_open)
         receiver_greet(wire->receiver);
 }
@@ -135,7 +135,8 @@ static void tell_secured(struct sim *sim, struct sim_event *event)
     wire->secure = ok;
     if (ok && wire->receiver_open)
         receiver_secured(wire->receiver);
-    node_secured(wire->member->node, wire->session, ok, ok ? "TLSv1.3 SIM" : "handshake failure", sim->now);
+    node_secured(wire->member->node, wire->session, ok, ok ? "TLSv1.3 SIM" : "handshake failure",
+        member_now(wire->member));
 }
 
 static void start_handshake(struct wire *wire)
@@ -259,7 +260,7 @@ static void flush(struct sim *sim, struct sim_event *event)
     struct sim_event *arrival = to_receiver(wire, reach_receiver);
     arrival->bytes = bytes;
     arrival->len = len;
-    node_sent(wire->member->node, wire->session, len, sim->now);
+    node_sent(wire->member->node, wire->session, len, member_now(wire->member));
     if (!wire->node_open || wire->ending)
         return;
     struct iovec more;
@@ -313,7 +314,7 @@ static void reach_node(struct sim *sim, struct sim_event *event)
         return;
     wire->to_node_done += event->len;
     ledger_node_hears(sim->ledger, wire);
-    node_received(wire->member->node, wire->session, event->bytes, event->len, sim->now);
+    node_received(wire->member->node, wire->session, event->bytes, event->len, member_now(wire->member));
 }
 
 void wire_reply(struct wire *wire, const char *text, usec_t delay)

@@ -16,6 +16,7 @@
 
 enum { LEAST_MESSAGES = 20, LEAST_FAULTS = 3 };
 #define CALM_AT_MOST (12 * USEC_HOUR)
+#define MAX_SKEW (3 * USEC_MIN)
 #define LAST_FOR (3 * USEC_MIN)
 #define LAST_LONG (3 * USEC_HOUR)
 
@@ -114,6 +115,7 @@ static void draw_plan(struct sim *sim)
 static void place_members(struct sim *sim)
 {
     sim->members_count = sim->nodes + SIM_COORDINATORS;
+    bool skewed = sim_chance(sim, 250);
     for (int i = 0; i < sim->members_count; i++) {
         struct member *member = &sim->members[i];
         bool node = i < sim->nodes;
@@ -124,6 +126,7 @@ static void place_members(struct sim *sim)
         snprintf(member->spool, sizeof member->spool, node ? "%s.0" : "", member->name);
         member->weight = 1 + (uint32_t)sim_draw(sim, 3);
         member->tick_at = USEC_NEVER;
+        member->skew = skewed ? sim_between(sim, -MAX_SKEW, MAX_SKEW) : 0;
         if (!node)
             continue;
         member->settings = sim_settings(sim->profile, i);
