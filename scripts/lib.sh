@@ -24,10 +24,9 @@ packages_for() {
 
 # Those of the given packages that are not installed. A package that only provides the name counts (pkgconf for pkg-config).
 packages_missing() {
-    local have
-    have=$(dpkg-query -W -f '${db:Status-Status} ${Package} ${Provides}\n' 2>/dev/null |
-        awk '$1 == "installed" { for (i = 2; i <= NF; i++) { sub(/,$/, "", $i); print $i } }')
-    printf '%s\n' "$@" | grep -vxF -f <(printf '%s\n' "$have")
+    dpkg-query -W -f '${db:Status-Status} ${Package}, ${Provides}\n' 2>/dev/null | awk -v wanted="$*" '
+        $1 == "installed" { for (i = 2; i <= NF; i++) { sub(/,$/, "", $i); have[$i] = 1 } }
+        END { n = split(wanted, name, " "); for (i = 1; i <= n; i++) if (!(name[i] in have)) print name[i] }'
 }
 
 apt() {
@@ -40,15 +39,16 @@ install_missing() {
         complain "this is no Debian: the packages in scripts/packages are taken for granted"
         return 0
     fi
-    mapfile -t missing < <(packages_missing $(packages_for "$@"))
-    [ ${#missing[@]} -gt 0 ] || return 0
+    missing=$(packages_missing $(packages_for "$@"))
+    missing=${missing//$'\n'/ }
+    [ -n "$missing" ] || return 0
     if [ "$(id -u)" != 0 ]; then
-        complain "these packages are missing; as root: apt-get install --no-install-recommends ${missing[*]}"
+        complain "these packages are missing; as root: apt-get install --no-install-recommends $missing"
         return 1
     fi
-    say "Installing ${missing[*]}"
+    say "Installing $missing"
     mkdir -p build
-    if ! { apt update && apt install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+    if ! { apt update && apt install -y --no-install-recommends $missing; } >"$log" 2>&1; then
         tail -n 15 "$log" >&2
         complain "apt-get could not install them; all it said is in $log"
         return 1
