@@ -20,6 +20,7 @@ static void frame_clear(struct frame *frame)
 
 static void tell_committed(struct sim *sim, struct sim_event *event)
 {
+    (void)sim;
     trace_member(event->member, "durable", "up to frame %llu", (unsigned long long)event->number);
     node_committed(event->member->node, event->number, member_now(event->member));
 }
@@ -131,6 +132,7 @@ void disk_release(struct member *member, uint64_t seq)
 
 static void give_body(struct sim *sim, struct sim_event *event)
 {
+    (void)sim;
     trace_member(event->member, "body", "of frame %llu is %s", (unsigned long long)event->number,
         event->blob == NULL ? "unreadable" : "read");
     node_body(event->member->node, event->number, event->blob, member_now(event->member));

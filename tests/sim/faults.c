@@ -156,7 +156,7 @@ static void break_dns(struct sim *sim)
     trace_line(sim, "fault", "dns", "%s cannot be resolved", sim->layout->domains[domain].name);
 }
 
-static void restate(struct sim *sim, struct member *member)
+static void restate(struct member *member)
 {
     uint64_t seq = disk_untidy(member);
     if (seq == 0)
@@ -194,7 +194,7 @@ static bool strike_node(struct sim *sim, enum fault_kind kind, struct member *me
     case FAULT_LEAVE:
         return leave(sim, member);
     default:
-        restate(sim, member);
+        restate(member);
         return true;
     }
 }

@@ -64,6 +64,7 @@ static struct sim_event *to_receiver(struct wire *wire, void (*act)(struct sim *
 
 static void tell_closed(struct sim *sim, struct sim_event *event)
 {
+    (void)sim;
     struct wire *wire = event->wire;
     if (!wire->node_open)
         return;
@@ -75,6 +76,7 @@ static void tell_closed(struct sim *sim, struct sim_event *event)
 
 static void tell_connected(struct sim *sim, struct sim_event *event)
 {
+    (void)sim;
     struct wire *wire = event->wire;
     if (!wire->node_open || wire->closing)
         return;
@@ -125,6 +127,7 @@ void wire_connect(struct member *member, uint32_t session, const char *source,
 /* The keeper's part after all output is with the kernel: the handshake, if one was asked for. */
 static void tell_secured(struct sim *sim, struct sim_event *event)
 {
+    (void)sim;
     struct wire *wire = event->wire;
     if (!wire->node_open)
         return;
