@@ -111,8 +111,11 @@ static int lines_parse(
         text += line + (stop != NULL ? 1 : 0);
         if (row == NULL)
             continue;
-        if (json_is_true(json_object_get(row, "incomplete"))) {
+        bool incomplete = json_is_true(json_object_get(row, "incomplete"));
+        if (incomplete)
             note_missing(row, missing_r);
+        /* {"next": CURSOR} ends a list of events: where to go on. */
+        if (incomplete || (json_object_size(row) == 1 && json_object_get(row, "next") != NULL)) {
             json_decref(row);
             continue;
         }

@@ -2,7 +2,7 @@
  *
  * Each line is an object; its members become cells by name: lists as "a, b", "..._ms" as a duration,
  * "..._bytes" and "size" in KiB and MiB, true and false as yes and no. A line {"incomplete": true} is no row:
- * it tells who could not be asked.
+ * it tells who could not be asked; nor is {"next": CURSOR}, where a list of events goes on.
  *
  * Errors: a line that is no object ends the reading. */
 #ifndef CLI_ROWS_JSON_H

@@ -1,7 +1,7 @@
 /* http_events_mhd - server-sent events out of the HTTP door (http_mhd.h)
  *
  * A stream that has nothing to send is suspended; one thread of the door asks the front for each of them
- * twice a second, from where the stream stands ("cursor=..."; "cursor=now" at the start). A question is put
+ * twice a second, from where the stream stands ("cursor=..."; "cursor=end" at the start). A question is put
  * only when the last answer has been read, so a slow reader holds one answer at most. A line with "event"
  * becomes an event, with its "cursor" as id, so that a client that comes back goes on there; a line with
  * "next" instead only moves the cursor. */
@@ -67,7 +67,7 @@ enum MHD_Result http_events_begin(struct http_request *request, struct MHD_Conne
         return http_send_answer(request, connection);
     }
     snprintf(stream->cursor, sizeof stream->cursor, "%s",
-        request->plan.cursor[0] != '\0' ? request->plan.cursor : "now");
+        request->plan.cursor[0] != '\0' ? request->plan.cursor : "end");
     stream->spoke = clock_now();
     buffer_add_text(&stream->pending, "retry: 2000\n\n");
     struct MHD_Response *response =

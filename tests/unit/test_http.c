@@ -88,7 +88,7 @@ static void on_ask(void *context, const char *what, const char *selectors, const
 static void answer_events(const struct call *call)
 {
     char text[300] = "";
-    if (strstr(call->selectors, "cursor=now") != NULL)
+    if (strstr(call->selectors, "cursor=end") != NULL)
         snprintf(text, sizeof text, "{\"next\":\"0\"}\n");
     else if (front.events < 3)
         snprintf(text, sizeof text, "{\"event\":\"delivered\",\"cursor\":\"%d\"}\n", ++front.events);

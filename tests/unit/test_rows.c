@@ -45,7 +45,7 @@ static void assert_printed(struct table *table, size_t limit, bool upright, cons
 
 static const char queues[] = "{\"domain\":\"b.test\",\"queued\":5,\"x\":1}\n"
                              "{\"domain\":\"gr\xc3\xbc\xc3\x9f\x65.test\",\"queued\":120,\"state\":\"ok\"}\n"
-                             "\n{\"incomplete\":true,\"missing\":[\"n3\",\"n4\"]}\n";
+                             "\n{\"next\":\"1:7\"}\n{\"incomplete\":true,\"missing\":[\"n3\",\"n4\"]}\n";
 
 static void columns_stand_under_their_names(void **state)
 {
