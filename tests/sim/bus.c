@@ -64,10 +64,6 @@ static usec_t draw_delay(struct sim *sim)
     return delay;
 }
 
-/* A spool forgets a MOVE that both sides have settled after ten minutes; copies that come later than that are
- * not modelled, since nothing tells them from new ones yet. */
-#define MOVE_LATEST (8 * USEC_MIN)
-
 static void put(struct member *to, struct bus_msg *msg, usec_t delay)
 {
     struct sim_event *event = sim_after(to->sim, delay, arrive, to);
@@ -92,7 +88,6 @@ void bus_model_send(struct member *from, struct bus_msg *msg)
     if (load && sim_chance(sim, bad ? 200 : sim->weather.bus_twice))
         put(to, bus_msg_copy(msg), draw_delay(sim));
     if (load && sim_chance(sim, sim->weather.bus_ghost))
-        put(to, bus_msg_copy(msg),
-            sim_between(sim, USEC_MIN, msg->type == BUS_MOVE ? MOVE_LATEST : 2 * USEC_HOUR));
+        put(to, bus_msg_copy(msg), sim_between(sim, USEC_MIN, 2 * USEC_HOUR));
     put(to, msg, draw_delay(sim));
 }

@@ -307,7 +307,9 @@ void wires_crash(struct member *member)
         /* What the kernel had taken still arrives; the receiver sees the end behind it. */
         to_receiver(wire, reach_close);
     }
-    memset(member->lanes, 0, sizeof member->lanes);
+    for (int i = 0; i < SIM_SOURCES; i++)
+        for (int j = 0; j < SIM_PROVIDERS; j++)
+            member->lanes[i][j].open = 0; /* their pace must hold over the crash */
 }
 
 static void reach_node(struct sim *sim, struct sim_event *event)

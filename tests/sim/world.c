@@ -16,7 +16,8 @@
 
 enum { LEAST_MESSAGES = 20, LEAST_FAULTS = 3 };
 #define CALM_AT_MOST (12 * USEC_HOUR)
-#define MAX_SKEW (3 * USEC_MIN)
+/* Any two clocks differ by less than the five minutes after which a MOVE is too old to be taken. */
+#define MAX_SKEW (2 * USEC_MIN)
 #define LAST_FOR (3 * USEC_MIN)
 #define LAST_LONG (3 * USEC_HOUR)
 
