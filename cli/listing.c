@@ -61,7 +61,7 @@ static const struct listing {
     {"tenants", "/v1/tenants", "tenant pool node queued", "no tenants", NULL},
     {"alerts", "/v1/alerts", NULL, "nothing needs a person", NULL},
     {"events", "/v1/events", "time event tenant campaign from to source mx code reply", "no events", NULL},
-    {"messages", "/v1/messages", "time id message tenant campaign from to event state code reply",
+    {"messages", "/v1/messages", "time id tenant campaign from to event state code reply",
         "no message fits", NULL},
     {"message", "/v1/messages/", "time event to state attempt attempts code reply source mx node due",
         "nothing is known of this message", ""},
