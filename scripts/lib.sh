@@ -1,7 +1,7 @@
 # lib - what scripts/build, run and test share; source it, don't run it
 #
 #   install_missing build test   installs those packages of scripts/packages that are missing (root, Debian)
-#   build_preset release         configures when needed, builds, prints one line
+#   build_preset release todoku  configures when needed, builds the target (all without one), says how long it took
 #
 # Each says what it does. They return 1, with a sentence on stderr, when it can't be done.
 
