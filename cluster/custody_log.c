@@ -53,13 +53,36 @@ uint64_t log_hold(struct custody *custody, struct held *held, struct blob *body,
     return seq;
 }
 
-uint64_t log_fact(struct custody *custody, enum record_kind kind, struct held *held,
+static uint64_t log_more(struct custody *custody, enum record_kind kind, struct held *held,
     struct delivery *const *deliveries, uint32_t count, const char *detail, usec_t now)
 {
     struct spool_record record = {.kind = kind, .at = now};
     record.mail = kind == RECORD_HOLD ? held->mail : NULL;
     record.detail = (char *)(uintptr_t)detail;
     return append_items(custody, &record, held, deliveries, count, NULL, false);
+}
+
+/* The last open delivery ended: the message is restated without its body, so that the body's frame can go
+ * while the finals are kept. */
+static uint64_t log_end(
+    struct custody *custody, struct held *held, const char *detail, usec_t now, uint64_t *old_base_r)
+{
+    struct spool_record record = {
+        .kind = RECORD_HOLD, .mail = held->mail, .at = now, .detail = (char *)(uintptr_t)detail};
+    *old_base_r = held->base_seq;
+    uint64_t seq = append_items(custody, &record, held, held->deliveries, held->count, NULL, true);
+    held_set_base(custody, held, seq);
+    held->bodiless = true;
+    return seq;
+}
+
+uint64_t log_fact(struct custody *custody, enum record_kind kind, struct held *held,
+    struct delivery *const *deliveries, uint32_t count, const char *detail, usec_t now, uint64_t *old_base_r)
+{
+    *old_base_r = 0;
+    if (held->open == 0 && !held->bodiless)
+        return log_end(custody, held, detail, now, old_base_r);
+    return log_more(custody, kind, held, deliveries, count, detail, now);
 }
 
 struct pending *custody_pend(struct custody *custody, enum pending_kind kind, uint64_t seq, struct held *held)
@@ -114,9 +137,11 @@ static void happen(struct custody *custody, struct pending *pending, usec_t now)
         pending->move = NULL;
         break;
     case PENDING_MOVED:
+        release(custody, pending->old_seq);
         send(custody, &pending->settled);
         break;
     case PENDING_TOLD:
+        release(custody, pending->old_seq);
         custody->ports.told(custody->ports.context, pending->seq, pending->held->mail, pending->detail);
         break;
     case PENDING_RESTATED:

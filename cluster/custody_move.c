@@ -185,7 +185,8 @@ void custody_move(
 #ifdef TODOKU_WITHOUT_INTENT_BEFORE_MOVE
     move_start(custody, move, now);
 #else
-    uint64_t seq = log_fact(custody, RECORD_INTENT, held, going, move->count, NULL, now);
+    uint64_t old;
+    uint64_t seq = log_fact(custody, RECORD_INTENT, held, going, move->count, NULL, now, &old);
     struct pending *pending = custody_pend(custody, PENDING_INTENT, seq, held);
     pending->move = move;
     custody_pended(custody, pending, now);
@@ -217,8 +218,10 @@ static void moved(struct custody *custody, const struct bus_msg *msg, struct del
     uint32_t count, usec_t now)
 {
     struct held *held = deliveries[0]->held;
-    uint64_t seq = log_fact(custody, RECORD_MOVED, held, deliveries, count, NULL, now);
+    uint64_t old;
+    uint64_t seq = log_fact(custody, RECORD_MOVED, held, deliveries, count, NULL, now, &old);
     struct pending *pending = custody_pend(custody, PENDING_MOVED, seq, held);
+    pending->old_seq = old;
     pending->settled = bus_msg_new(BUS_SETTLED, custody->member, msg->from);
     memcpy(pending->settled->spool, msg->spool, sizeof msg->spool);
     memcpy(pending->settled->from_spool, custody->spool, sizeof msg->from_spool);
@@ -238,7 +241,8 @@ static void moved(struct custody *custody, const struct bus_msg *msg, struct del
 /* A refused hop is used up: the next MOVE has a higher one. */
 static void refused(struct custody *custody, struct delivery **deliveries, uint32_t count, usec_t now)
 {
-    log_fact(custody, RECORD_HOLD, deliveries[0]->held, deliveries, count, NULL, now);
+    uint64_t old;
+    log_fact(custody, RECORD_HOLD, deliveries[0]->held, deliveries, count, NULL, now, &old);
     for (uint32_t i = 0; i < count; i++)
         custody->ports.returned(custody->ports.context, deliveries[i]);
 }

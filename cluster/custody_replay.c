@@ -37,6 +37,15 @@ static void release_later(struct custody *custody, uint64_t seq)
     custody->stale[custody->stale_count++] = seq;
 }
 
+/* A base record has a body exactly if something in it is still open. */
+static bool names_open(const struct spool_record *record)
+{
+    for (uint32_t i = 0; i < record->item_count; i++)
+        if (record->items[i].state == CUSTODY_HELD || record->items[i].state == CUSTODY_LEAVING)
+            return true;
+    return false;
+}
+
 static struct held *replay_held(
     struct custody *custody, uint64_t seq, const struct spool_record *record, bool base)
 {
@@ -48,6 +57,7 @@ static struct held *replay_held(
     if (held->base_seq != 0)
         release_later(custody, held->base_seq);
     held_set_base(custody, held, seq);
+    held->bodiless = !names_open(record);
     return held;
 }
 
@@ -75,16 +85,14 @@ static bool came_settled(const struct delivery *delivery)
 
 static void recover(struct custody *custody, struct held *held, usec_t now)
 {
-    bool asks = false, empty = true;
+    bool asks = false;
     for (uint32_t i = 0; i < held->count; i++) {
         struct delivery *delivery = held->deliveries[i];
         delivery->settled = came_settled(delivery);
         asks = asks || !delivery->settled;
-        empty = empty && delivery->state == CUSTODY_REFUSED;
         if (delivery->state == CUSTODY_HELD)
             custody->ports.gained(custody->ports.context, delivery);
     }
-    held->bodiless = empty;
     if (asks)
         settle_ask_later(custody, held, now);
     move_resume(custody, held, now);
@@ -172,8 +180,10 @@ void custody_retry(
 {
     must(delivery->state == CUSTODY_HELD);
     delivery->due = due;
-    uint64_t seq = log_fact(custody, RECORD_RETRY, delivery->held, &delivery, 1, detail, now);
+    uint64_t old;
+    uint64_t seq = log_fact(custody, RECORD_RETRY, delivery->held, &delivery, 1, detail, now, &old);
     struct pending *pending = custody_pend(custody, PENDING_TOLD, seq, delivery->held);
+    pending->old_seq = old;
     pending->detail = xstrdup(detail);
     custody_pended(custody, pending, now);
 }
@@ -186,8 +196,10 @@ void custody_done(struct custody *custody, struct delivery *delivery, enum deliv
     delivery->code = (uint16_t)code;
     delivery->due = now;
     delivery_set_state(delivery, CUSTODY_DONE);
-    uint64_t seq = log_fact(custody, RECORD_DONE, delivery->held, &delivery, 1, detail, now);
+    uint64_t old;
+    uint64_t seq = log_fact(custody, RECORD_DONE, delivery->held, &delivery, 1, detail, now, &old);
     struct pending *pending = custody_pend(custody, PENDING_TOLD, seq, delivery->held);
+    pending->old_seq = old;
     pending->detail = xstrdup(detail);
     custody_pended(custody, pending, now);
 }

@@ -103,9 +103,11 @@ void custody_final_check(struct custody *custody, struct held *held, usec_t now)
 void item_of(const struct delivery *delivery, struct record_item *item);
 /* Restates the whole message as a base record, with its body (null: it has none here). */
 uint64_t log_hold(struct custody *custody, struct held *held, struct blob *body, usec_t now);
-/* Logs a fact about these deliveries as they are now; a HOLD carries the mail too, but no body. */
+/* Logs a fact about these deliveries as they are now; a HOLD carries the mail too, but no body. Where nothing
+ * of the message is open any more, all of it is restated instead, without its body: *old_base_r is then the
+ * base frame to release once that is on the disk, else 0. */
 uint64_t log_fact(struct custody *custody, enum record_kind kind, struct held *held,
-    struct delivery *const *deliveries, uint32_t count, const char *detail, usec_t now);
+    struct delivery *const *deliveries, uint32_t count, const char *detail, usec_t now, uint64_t *old_base_r);
 /* Remembers what to do when frame `seq`, the newest, is on the disk; then tell custody_pended(). */
 struct pending *custody_pend(
     struct custody *custody, enum pending_kind kind, uint64_t seq, struct held *held);

@@ -186,9 +186,8 @@ static void log_taken(struct custody *custody, struct held *held, const struct b
         held->bodiless = true;
         seq = log_hold(custody, held, NULL, now);
     } else {
-        old = 0;
-        seq = log_fact(
-            custody, room ? RECORD_HOLD : RECORD_REFUSED, held, take->taken, take->taken_count, NULL, now);
+        seq = log_fact(custody, room ? RECORD_HOLD : RECORD_REFUSED, held, take->taken, take->taken_count,
+            NULL, now, &old);
     }
     for (uint32_t i = 0; i < take->taken_count; i++)
         take->taken[i]->made_seq = seq;

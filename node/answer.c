@@ -137,7 +137,7 @@ static int answer_sources(struct asked *asked)
         if (!answer_selected(asked, "source", setting->address))
             continue;
         json_begin(asked->out, '{');
-        json_text(asked->out, "source", setting->address);
+        json_text(asked->out, "address", setting->address);
         json_text(asked->out, "public", setting->public_address);
         json_text(asked->out, "helo", setting->helo);
         json_begin_named(asked->out, "pools", '[');

@@ -55,11 +55,10 @@ int answer_message(struct asked *asked)
     return asked->rows > 0 ? 200 : 404;
 }
 
-static void explain_dns(struct asked *asked, const struct domain *domain)
+static void explain_dns(struct asked *asked, const struct mx_answer *answer)
 {
-    const struct mx_answer *answer = domain == NULL ? NULL : domain->answer;
     if (answer == NULL) {
-        json_text(asked->out, "mx", "not asked yet: no mail for this domain is here");
+        json_text(asked->out, "mx", "DNS has not been asked");
         return;
     }
     if (answer->status != MX_OK) {
@@ -70,10 +69,11 @@ static void explain_dns(struct asked *asked, const struct domain *domain)
     for (size_t i = 0; i < answer->host_count; i++)
         json_text(asked->out, NULL, answer->hosts[i].name);
     json_end(asked->out, ']');
-    json_number(asked->out, "mx_ttl_s", (answer->expires - asked->now) / USEC_SEC);
+    if (answer->expires != USEC_NEVER)
+        json_number(asked->out, "mx_ttl_s", (answer->expires - asked->now) / USEC_SEC);
 }
 
-static void explain_lanes(struct asked *asked, const struct site *site, const char *pool)
+static void explain_sources(struct asked *asked, const char *pool)
 {
     json_begin_named(asked->out, "sources", '[');
     for (size_t i = 0; i < asked->node->source_count; i++) {
@@ -83,17 +83,45 @@ static void explain_lanes(struct asked *asked, const struct site *site, const ch
                 json_text(asked->out, NULL, setting->address);
     }
     json_end(asked->out, ']');
+}
+
+static void explain_provider(struct asked *asked, const struct mx_answer *answer)
+{
+    const struct settings *settings = asked->node->settings;
+    if (answer == NULL || answer->status != MX_OK)
+        return;
+    const char *name = site_provider_name(asked->node, answer, answer->hosts[0].name);
+    const struct setting_provider *provider = settings_provider(settings, name);
+    if (provider == NULL)
+        provider = &settings->providers[0];
+    const struct rate *rate = &provider->rate;
+    json_text(asked->out, "provider", name);
+    json_text(asked->out, "limits_of", provider->name);
+    json_number(asked->out, "max_connections", provider->connections);
+    json_number(asked->out, "messages_per_connection", provider->messages_per_connection);
+    json_fraction(
+        asked->out, "rate_per_second", rate->count == 0 ? 0 : rate->count * 1e6 / (double)rate->per);
+}
+
+static void explain_site(struct asked *asked, const struct domain *domain)
+{
+    const struct site *site = domain == NULL ? NULL : domain->site;
     if (site == NULL)
         return;
-    const struct lane_limits *limits = &site->provider->limits;
-    json_text(asked->out, "provider", site->provider->name);
-    json_number(asked->out, "max_connections", limits->connections);
-    json_number(asked->out, "messages_per_connection", limits->messages_per_connection);
-    json_fraction(asked->out, "rate_per_second",
-        limits->rate.count == 0 ? 0 : limits->rate.count * 1e6 / (double)limits->rate.per);
     json_text(asked->out, "site", site->down_until > asked->now ? "down" : "up");
     if (site->down_until > asked->now)
         json_text(asked->out, "trouble", site->trouble.text);
+}
+
+/* What the queue for the domain goes by, or what DNS said just now. */
+static const struct mx_answer *answer_for(
+    const struct node *node, const struct domain *domain, const char *name)
+{
+    if (domain != NULL && domain->site != NULL)
+        return domain->site->answer;
+    if (domain != NULL && domain->answer != NULL)
+        return domain->answer;
+    return node->hint != NULL && strcmp(node->hint_domain, name) == 0 ? node->hint : NULL;
 }
 
 int answer_explain(struct asked *asked)
@@ -126,8 +154,11 @@ int answer_explain(struct asked *asked)
     json_text(asked->out, "pool", pool);
     json_text(asked->out, "owner", owner == NULL ? "nobody: no node has a source of this pool" : owner->id);
     json_text(asked->out, "mirror", "none (copies: 1)");
-    explain_dns(asked, domain);
-    explain_lanes(asked, domain == NULL ? NULL : domain->site, pool);
+    const struct mx_answer *answer = answer_for(node, domain, mail_domain(address));
+    explain_dns(asked, answer);
+    explain_provider(asked, answer);
+    explain_sources(asked, pool);
+    explain_site(asked, domain);
     answer_end_row(asked);
     return 200;
 }

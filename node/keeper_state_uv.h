@@ -47,9 +47,11 @@ struct keeper {
     struct tls_context *tls;
     struct link **links; /* by session - 1 */
     size_t link_room;
-    struct list dirty;    /* struct link */
-    struct list answered; /* struct resolved: DNS answers to hand to the core */
-    size_t working;       /* requests in libuv's pool */
+    struct list dirty;      /* struct link */
+    struct list answered;   /* struct resolved: DNS answers to hand to the core */
+    struct list explaining; /* explain_uv.c */
+    size_t explaining_count;
+    size_t working; /* requests in libuv's pool */
     bool stopping, told_room;
     usec_t stop_by;
 
@@ -67,6 +69,11 @@ void link_ports(struct node_ports *ports);
 /* Does what the core has asked for: output, TLS, closing. */
 void links_flush(struct keeper *keeper);
 void links_end_all(struct keeper *keeper);
+
+/* explain_uv.c: questions that wait for DNS; true if it is one */
+bool explain_asked(struct keeper *keeper, const struct bus_msg *msg);
+void explain_resolved(struct keeper *keeper, const char *domain, struct mx_answer *answer, usec_t now);
+void explain_end(struct keeper *keeper);
 
 /* history_uv.c: questions that need the event log; true if it is one and will be answered */
 bool history_asked(struct keeper *keeper, const struct bus_msg *msg);

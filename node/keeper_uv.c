@@ -13,10 +13,11 @@
 #include "base/random.h"
 #include "cluster/spool_register.h"
 #include "node/keeper_state_uv.h"
+#include "node/source_check.h"
 
 #define PULSE_MS 50
 #define STOP_PATIENCE (30 * USEC_SEC)
-#define RESTATED_A_PULSE 200
+#define RESTATED_A_PULSE 2000
 
 struct resolved {
     struct list link;
@@ -119,6 +120,7 @@ static void take_answers(struct keeper *k, usec_t now)
 {
     for (struct list *link; (link = list_pop(&k->answered)) != NULL;) {
         struct resolved *resolved = list_item(link, struct resolved, link);
+        explain_resolved(k, resolved->domain, resolved->answer, now);
         node_resolved(k->node, resolved->domain, resolved->answer, now);
         mx_answer_drop(&resolved->answer);
         free(resolved->domain);
@@ -146,7 +148,7 @@ static void disk_failed(void *context, const char *why)
 static void take_messages(struct keeper *k, usec_t now)
 {
     for (struct bus_msg *msg; (msg = bus_local_receive(k->bus, k->member)) != NULL; bus_msg_free(&msg))
-        if (!history_asked(k, msg))
+        if (!history_asked(k, msg) && !explain_asked(k, msg))
             node_bus(k->node, msg, now);
 }
 
@@ -265,11 +267,13 @@ static void on_prepare(uv_prepare_t *handle)
 
 /* ---- opening ---- */
 
-static void recovered_record(void *context, uint64_t seq, const void *record, size_t len, uint64_t body_len)
+static void recovered_record(
+    void *context, uint64_t seq, const void *record, size_t len, uint64_t body_len, bool base)
 {
     struct keeper *k = context;
     struct error why;
-    if (node_replay(k->node, seq, record, len, body_len > 0, &why) != 0)
+    (void)body_len;
+    if (node_replay(k->node, seq, record, len, base, &why) != 0)
         log_error("spool", "frame %llu can't be understood and is passed over: %s", (unsigned long long)seq,
             why.text);
 }
@@ -379,8 +383,9 @@ static void open_loop(struct keeper *k)
 static int open_all(struct keeper *k, const struct kv *kv, struct error *error)
 {
     k->tls = tls_context_client(error);
-    if (k->tls == NULL || make_folder(k->log_dir, error) != 0 || open_events(k, error) != 0 ||
-        open_resolver(k, error) != 0 || open_spool(k, error) != 0 || take_register(k, kv, error) != 0)
+    if (k->tls == NULL || source_check(k->settings, error) != 0 || make_folder(k->log_dir, error) != 0 ||
+        open_events(k, error) != 0 || open_resolver(k, error) != 0 || open_spool(k, error) != 0 ||
+        take_register(k, kv, error) != 0)
         return -1;
     k->committed_told = spool_last_seq(k->spool);
     atomic_store(&k->committed, k->committed_told);
@@ -402,6 +407,7 @@ struct keeper *keeper_open(
     snprintf(k->log_dir, sizeof k->log_dir, "%.4000s/log", settings->node.data_dir);
     list_init(&k->dirty);
     list_init(&k->answered);
+    list_init(&k->explaining);
     pthread_mutex_init(&k->lock, NULL);
     open_loop(k);
     open_node(k);
@@ -494,6 +500,7 @@ void keeper_close(struct keeper **keeper)
         free(resolved->domain);
         free(resolved);
     }
+    explain_end(k);
     event_log_close(&k->events);
     tls_context_free(&k->tls);
     view_drop(&k->new_view);

@@ -96,6 +96,7 @@ void node_free(struct node **node)
         if (n->sessions[i] != NULL)
             session_free(n, n->sessions[i]);
     custody_free(&n->custody);
+    mx_answer_drop(&n->hint);
     free_rooms(n);
     free(n->sessions);
     heap_free(&n->due);
@@ -106,6 +107,13 @@ void node_free(struct node **node)
     buffer_free(&n->scratch);
     free(n->sources);
     free(n);
+}
+
+void node_set_hint(struct node *node, const char *domain, struct mx_answer *answer)
+{
+    mx_answer_drop(&node->hint);
+    node->hint = mx_answer_hold(answer);
+    snprintf(node->hint_domain, sizeof node->hint_domain, "%s", domain);
 }
 
 void node_set_told(struct node *node, uint64_t seq)

@@ -79,6 +79,9 @@ usec_t node_deadline(const struct node *node);
 
 /* The answer to an operator's question (bus ASK: "lanes?pool=a"), as JSON lines or metrics text; the code
  * is as in HTTP. */
+/* What DNS says of a domain that an "explain" is about; kept for the next node_answer only. `answer` is lent.
+ */
+void node_set_hint(struct node *node, const char *domain, struct mx_answer *answer);
 int node_answer(struct node *node, const char *what, const char *selectors, usec_t now, struct buffer *out);
 
 /* Figures for the outside; also what the simulator's oracles look at. */

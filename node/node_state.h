@@ -147,6 +147,8 @@ struct node {
     struct list moving, stuck; /* struct delivery */
     struct list bodies;        /* struct held with a body kept for the first attempt */
     struct buffer scratch;
+    char hint_domain[DNS_NAME_SIZE]; /* node_set_hint */
+    struct mx_answer *hint;
     usec_t sweep_at, started, now; /* now: of the step, for ports that bring none */
     struct node_figures figures;
 };
@@ -190,6 +192,8 @@ void queue_deactivate(struct queue *queue);
 
 /* site.c */
 struct site *site_of(struct node *node, const char *domain, struct mx_answer *answer);
+/* The provider that hosts belong to: a group's name, else the best host's (or the literal's). */
+const char *site_provider_name(const struct node *node, const struct mx_answer *answer, const char *literal);
 void site_drop(struct node *node, struct site *site);
 /* The site is looked at before the step ends. */
 void site_dirty(struct node *node, struct site *site);

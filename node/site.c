@@ -49,8 +49,7 @@ static struct provider *provider_get(struct node *node, const char *name)
     return provider;
 }
 
-/* The group its hosts belong to, else the name of its best host. */
-static const char *provider_name(const struct node *node, const struct mx_answer *answer, const char *literal)
+const char *site_provider_name(const struct node *node, const struct mx_answer *answer, const char *literal)
 {
     if (answer == NULL)
         return literal;
@@ -91,7 +90,7 @@ struct site *site_of(struct node *node, const char *name, struct mx_answer *answ
     site_key(&node->scratch, answer, name);
     struct site *site = map_get_text(&node->sites, buffer_text(&node->scratch));
     if (site == NULL)
-        site = site_new(node, buffer_text(&node->scratch), provider_name(node, answer, name));
+        site = site_new(node, buffer_text(&node->scratch), site_provider_name(node, answer, name));
     if (answer != NULL) {
         mx_answer_drop(&site->answer);
         site->answer = mx_answer_hold(answer);
@@ -221,12 +220,40 @@ static uint32_t sessions_of(const struct site *site)
     return count;
 }
 
+/* No source of the queue's pool has an address of a family that the hosts have too: that is said, and tried
+ * again as DNS may change. */
+static void fail_unreachable(struct node *node, struct site *site, struct queue *queue, usec_t now)
+{
+    struct reply reply;
+    reply_local(&reply, "4.4.1",
+        "no source of the pool \"%s\" has an address of the family (IPv4 or IPv6) that the hosts of %s have",
+        queue->pool, queue->domain->name);
+    for (uint64_t left = queue->ready_count; left > 0; left--) { /* the queue may go with its last one */
+        struct delivery *delivery = list_item(queue->ready.next, struct delivery, link);
+        delivery_leave_mood(node, delivery);
+        outcome(node, delivery, NULL, SMTP_CONNECT, &reply, now);
+    }
+    site_dirty(node, site);
+}
+
+static bool any_reachable(const struct node *node, const struct site *site, const char *pool)
+{
+    for (size_t i = 0; i < node->source_count; i++)
+        if (source_in_pool(node, i, pool) && reachable(node, site, i))
+            return true;
+    return false;
+}
+
 /* One connection serves a few messages one after the other; more ready ones are worth another. */
 static void open_more(struct node *node, struct site *site, usec_t now)
 {
     uint32_t have = sessions_of(site);
     while (!list_empty(&site->queues) && have < 1 + site->ready / 4 && site->opening < 1 + site->ready / 4) {
         struct queue *queue = list_item(site->queues.next, struct queue, turn);
+        if (!any_reachable(node, site, queue->pool)) {
+            fail_unreachable(node, site, queue, now);
+            return;
+        }
         int source =
             node->session_count < NODE_MAX_SESSIONS ? choose_source(node, site, queue->pool, now) : -1;
         if (source < 0) {

@@ -56,7 +56,7 @@ struct spool_listener {
 /* Called while the log is read at the start, on the opener's thread; each may be null. The record is lent. */
 struct spool_recovery {
     void *context;
-    void (*record)(void *context, uint64_t seq, const void *record, size_t len, uint64_t body_len);
+    void (*record)(void *context, uint64_t seq, const void *record, size_t len, uint64_t body_len, bool base);
     void (*damaged)(void *context, const char *file, uint64_t offset, const char *why);
     /* About every 500 ms, and at the end. */
     void (*progress)(void *context, uint64_t bytes_done, uint64_t bytes_all);

@@ -78,7 +78,8 @@ static void on_frame(void *context, const struct frame *frame, uint64_t offset, 
     if (frame->base)
         spool_index_put(recover->index, frame->seq, offset, frame_size(frame->record_len, frame->body_len));
     if (recovery->record != NULL)
-        recovery->record(recovery->context, frame->seq, record, frame->record_len, frame->body_len);
+        recovery->record(
+            recovery->context, frame->seq, record, frame->record_len, frame->body_len, frame->base);
 }
 
 static void on_damage(void *context, uint64_t offset, uint64_t len, const char *why)

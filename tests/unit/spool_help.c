@@ -101,14 +101,16 @@ static void on_failed(void *context, const char *why)
     pthread_mutex_unlock(&help->lock);
 }
 
-static void on_record(void *context, uint64_t seq, const void *record, size_t len, uint64_t body_len)
+static void on_record(
+    void *context, uint64_t seq, const void *record, size_t len, uint64_t body_len, bool base)
 {
     struct help *help = context;
     struct buffer expected = {0};
     struct blob *body = help_body(help, seq);
     help_record(seq, &expected);
     if (seq <= help->last || seq > HELP_MAX || len != buffer_len(&expected) ||
-        memcmp(record, buffer_bytes(&expected), len) != 0 || body_len != (body == NULL ? 0 : body->len))
+        memcmp(record, buffer_bytes(&expected), len) != 0 || base != help_is_base(seq) ||
+        body_len != (body == NULL ? 0 : body->len))
         help->wrong++;
     if (help->first == 0)
         help->first = seq;
