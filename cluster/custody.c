@@ -165,13 +165,20 @@ struct held *custody_next(const struct custody *custody, struct map_entry **at)
     return map_next(&custody->messages, at);
 }
 
+/* An INJECT is too old by its maker's clock, which may be ahead of ours: what is kept against late ones
+ * counts from the later of both. */
+usec_t custody_later(usec_t now, const struct mail *mail)
+{
+    return mail->created > now ? mail->created : now;
+}
+
 /* A message with nothing open is kept for late copies, then forgotten. */
 void custody_final_check(struct custody *custody, struct held *held, usec_t now)
 {
     if (held->open > 0 || heap_has(&held->forget))
         return;
     usec_t keep = held->mail->keyed ? CUSTODY_KEEP_KEYED : CUSTODY_KEEP;
-    heap_put(&custody->forgets, &held->forget, now + keep);
+    heap_put(&custody->forgets, &held->forget, custody_later(now, held->mail) + keep);
 }
 
 static bool may_be_forgotten(const struct custody *custody, const struct held *held)
@@ -269,5 +276,6 @@ struct custody_figures custody_figures(const struct custody *custody)
             figures.final += !is_open(state);
         }
     }
+    figures.late_moves = custody->late_moves;
     return figures;
 }

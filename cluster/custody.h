@@ -137,6 +137,7 @@ struct held *custody_next(const struct custody *custody, struct map_entry **at);
 
 struct custody_figures {
     uint64_t messages, held, leaving, final;
+    uint64_t late_moves; /* not answered: too long under way, or a clock is wrong by minutes */
 };
 struct custody_figures custody_figures(const struct custody *custody);
 

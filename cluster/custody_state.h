@@ -67,7 +67,7 @@ struct refusal {
 
 struct custody {
     char member[MEMBER_ID_SIZE], spool[MEMBER_ID_SIZE];
-    uint64_t incarnation, last_seq, committed_seq;
+    uint64_t incarnation, last_seq, committed_seq, late_moves;
     struct custody_ports ports;
     struct map messages; /* id -> struct held */
     struct map peers;    /* spool -> struct peer */
@@ -96,6 +96,7 @@ void held_set_base(struct custody *custody, struct held *held, uint64_t seq);
 /* The only writer of a delivery's state; keeps held->open right. */
 void delivery_set_state(struct delivery *delivery, enum custody_state state);
 struct peer *custody_peer(struct custody *custody, const char *spool);
+usec_t custody_later(usec_t now, const struct mail *mail);
 void custody_final_check(struct custody *custody, struct held *held, usec_t now);
 
 /* custody_log.c */

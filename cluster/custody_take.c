@@ -21,7 +21,7 @@ static void refuse(struct custody *custody, const struct bus_msg *msg, enum bus_
     if (map_get(&custody->refused, msg->id.bytes, sizeof msg->id.bytes) == NULL) {
         struct refusal *refusal = xcalloc(1, sizeof *refusal);
         refusal->id = msg->id;
-        refusal->at = now;
+        refusal->at = custody_later(now, msg->mail);
         list_push_back(&custody->refusals, &refusal->link);
         map_set(&custody->refused, refusal->id.bytes, sizeof refusal->id.bytes, refusal);
     }
@@ -201,10 +201,12 @@ static void log_taken(struct custody *custody, struct held *held, const struct b
 
 /* A MOVE that was long under way could find that both sides have forgotten it: it is not answered, and asked
  * anew if it still counts. */
-static bool move_is_sound(const struct custody *custody, const struct bus_msg *msg, usec_t now)
+static bool move_is_sound(struct custody *custody, const struct bus_msg *msg, usec_t now)
 {
-    if (msg->at + CUSTODY_KEEP / 2 < now)
+    if (msg->at + CUSTODY_KEEP / 2 < now) {
+        custody->late_moves++;
         return false;
+    }
     if (msg->mail == NULL || msg->body == NULL || msg->from_spool[0] == '\0' ||
         strcmp(msg->spool, custody->spool) != 0)
         return false;

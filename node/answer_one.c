@@ -202,6 +202,8 @@ int answer_metrics(struct asked *asked)
     metric(asked, "ready", "gauge", "Deliveries that may be sent now", figures.ready);
     metric(asked, "sending", "gauge", "Deliveries in a transaction", figures.in_flight);
     metric(asked, "connections", "gauge", "Connections to receivers", figures.sessions);
+    metric(asked, "moves_too_late_total", "counter",
+        "MOVEs not answered: minutes under way, or a clock is wrong", custody.late_moves);
     metric(asked, "body_bytes", "gauge", "Bodies kept in memory", figures.body_bytes);
     metric(asked, "view_epoch", "gauge", "Epoch of the view in use",
         asked->node->view == NULL ? 0 : asked->node->view->epoch);
