@@ -284,6 +284,15 @@ static void order_again_otherwise(struct sim *sim, struct message *message)
     try_later(sim, order, sim_between(sim, USEC_MS, 5 * USEC_SEC));
 }
 
+static void tell_recipients(struct sim *sim, const struct message *message)
+{
+    char text[200] = "";
+    for (uint32_t i = 0, used = 0; i < message->mail->recipient_count && used < sizeof text - 40; i++)
+        used += (uint32_t)snprintf(
+            text + used, sizeof text - used, " .%u %s", i, mail_domain(message->mail->recipients[i]));
+    trace_line(sim, "client", "writes", "m%u:%s", message->number, text);
+}
+
 static void new_order(struct sim *sim)
 {
     unsigned number = ledger_messages(sim->ledger);
@@ -292,6 +301,7 @@ static void new_order(struct sim *sim)
     struct order *order = add_order(sim, ledger_add(sim->ledger, mail, body));
     mail_drop(&mail);
     blob_drop(&body);
+    tell_recipients(sim, order->message);
     try_later(sim, order, sim_between(sim, 0, 50 * USEC_MS));
 }
 
@@ -304,7 +314,7 @@ static void next_burst(struct sim *sim, struct sim_event *event)
     uint64_t count = sim_chance(sim, 100) ? 12 : 1 + sim_draw(sim, 4);
     for (uint64_t i = 0; i < count; i++)
         new_order(sim);
-    sim_after(sim, sim_between(sim, 0, 4 * USEC_SEC), next_burst, NULL);
+    sim_after(sim, sim_between(sim, 0, sim->slow ? 3 * USEC_MIN : 4 * USEC_SEC), next_burst, NULL);
 }
 
 void clients_start(struct sim *sim)

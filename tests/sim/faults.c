@@ -166,6 +166,23 @@ static void restate(struct member *member)
     member_settle_tick(member);
 }
 
+/* Logs are tidied all the time, as the spool's writer would ask; and just then nodes like to crash. */
+static void tidy_all(struct sim *sim, struct sim_event *event)
+{
+    (void)event;
+    if (sim->phase != PHASE_LOAD)
+        return;
+    for (int i = 0; i < sim->nodes; i++) {
+        struct member *member = &sim->members[i];
+        if (!member->up || sim->now < member->frozen_until)
+            continue;
+        restate(member);
+        if (sim_chance(sim, 10) && (sim->faults_on & 1u << FAULT_CRASH) != 0)
+            member_crash(member, true);
+    }
+    sim_after(sim, sim_between(sim, USEC_SEC, 20 * USEC_SEC), tidy_all, NULL);
+}
+
 static bool strike_node(struct sim *sim, enum fault_kind kind, struct member *member)
 {
     switch (kind) {
@@ -239,7 +256,7 @@ static void next_fault(struct sim *sim, struct sim_event *event)
     (void)event;
     if (sim->phase != PHASE_LOAD)
         return;
-    sim_after(sim, sim_between(sim, 10 * USEC_MS, 3 * USEC_SEC), next_fault, NULL);
+    sim_after(sim, sim_between(sim, 10 * USEC_MS, sim->slow ? USEC_MIN : 3 * USEC_SEC), next_fault, NULL);
     enum fault_kind kind = (enum fault_kind)sim_draw(sim, FAULT_KINDS);
     if ((sim->faults_on & 1u << kind) == 0)
         return;
@@ -268,6 +285,8 @@ void faults_start(struct sim *sim)
     if (!sim->steady)
         sim->faults_on |= 1u << sim_draw(sim, FAULT_JOIN); /* one that can always strike */
     sim_after(sim, sim_between(sim, 100 * USEC_MS, 2 * USEC_SEC), next_fault, NULL);
+    if (sim->slow)
+        sim_after(sim, USEC_SEC, tidy_all, NULL);
 }
 
 void faults_stop(struct sim *sim)

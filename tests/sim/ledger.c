@@ -10,6 +10,10 @@
 #include "cluster/custody.h"
 #include "node/node.h"
 
+/* The longest retry interval of the settings is ten minutes, and a site may be left alone as long before it.
+ */
+#define LONGEST_WAIT (45 * USEC_MIN)
+
 struct ledger {
     struct sim *sim;
     struct map by_id;
@@ -286,6 +290,10 @@ static void told_final(
     if (truth->finals++ > 0)
         sim_fail(sim, "P1: the end of %s.%u is told a second time (%s, before: %s)", name, truth->index,
             result_name(result), result_name((enum delivery_result)truth->result));
+    if (sim->options->strict && result == RESULT_EXPIRED && sim->phase != PHASE_LOAD &&
+        sim->now > sim->calm_since + LONGEST_WAIT)
+        sim_fail(sim, "P10: %s.%u expired, although nothing has stood in its way for %lld minutes", name,
+            truth->index, (long long)((sim->now - sim->calm_since) / USEC_MIN));
     truth->result = (uint8_t)result;
     ledger_settle(ledger, truth);
 }

@@ -64,6 +64,8 @@ static void report(const struct options *options, const struct sim *sim, const c
         printf(" --nodes %d", options->sim.nodes);
     if (options->sim.keys)
         printf(" --keys");
+    if (options->sim.strict)
+        printf(" --strict");
     printf("\n");
     fflush(stdout);
 }
@@ -195,9 +197,9 @@ static void print_result(const struct options *options, const struct result *res
     print_coverage(c);
     printf("%" PRIu64 " messages, %" PRIu64 " deliveries: %" PRIu64 " accepted, %" PRIu64 " bounced, %" PRIu64
            " expired, %" PRIu64 " doubled (all in doubt); %" PRIu64 " moves, %" PRIu64 " restarts, %" PRIu64
-           " views\n",
+           " segments deleted, %" PRIu64 " views\n",
         c->messages, c->deliveries, c->accepted, c->bounced, c->expired, c->doubled, c->moves, c->restarts,
-        c->views);
+        c->segments, c->views);
     printf("%" PRIu64 " seeds, %" PRIu64
            " steps in %.1f s with %d jobs: %.2f million steps a minute and job\n",
         c->seeds, c->steps, seconds, options->jobs, (double)c->steps / seconds * 60 / 1e6 / options->jobs);
@@ -205,9 +207,10 @@ static void print_result(const struct options *options, const struct result *res
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: sim [--seeds FROM..TO | --seed N] [--steps N] [--nodes N] [--keys] [--trace] "
-                    "[--hash] [--twice]\n"
-                    "           [--jobs N] [--failures N] [--mutant-expected]\n");
+    fprintf(stderr,
+        "usage: sim [--seeds FROM..TO | --seed N] [--steps N] [--nodes N] [--keys] [--strict] [--trace] "
+        "[--hash] [--twice]\n"
+        "           [--jobs N] [--failures N] [--mutant-expected]\n");
     return 2;
 }
 
@@ -222,7 +225,8 @@ static int read_options(int argc, char **argv, struct options *options)
         {"seed", required_argument, NULL, 'o'}, {"steps", required_argument, NULL, 'n'},
         {"nodes", required_argument, NULL, 'k'}, {"jobs", required_argument, NULL, 'j'},
         {"failures", required_argument, NULL, 'f'}, {"trace", no_argument, NULL, 't'},
-        {"keys", no_argument, NULL, 'y'}, {"hash", no_argument, NULL, 'h'}, {"twice", no_argument, NULL, '2'},
+        {"keys", no_argument, NULL, 'y'}, {"strict", no_argument, NULL, 'x'},
+        {"hash", no_argument, NULL, 'h'}, {"twice", no_argument, NULL, '2'},
         {"mutant-expected", no_argument, NULL, 'm'}, {NULL, 0, NULL, 0}};
     for (int letter; (letter = getopt_long(argc, argv, "", names, NULL)) != -1;) {
         if (letter == 's' && read_seeds(optarg, options) != 0)
@@ -238,6 +242,7 @@ static int read_options(int argc, char **argv, struct options *options)
         if (letter == 'j')
             options->jobs = (int)strtol(optarg, NULL, 10);
         options->sim.keys |= letter == 'y';
+        options->sim.strict |= letter == 'x';
         options->sim.trace |= letter == 't';
         options->hash |= letter == 'h';
         options->twice |= letter == '2';

@@ -178,13 +178,15 @@ struct trace {
 struct sim_options {
     uint64_t steps;
     bool trace;
-    int nodes; /* 0 = the seed decides */
-    bool keys; /* see sim->steady */
+    int nodes;   /* 0 = the seed decides */
+    bool keys;   /* see sim->steady */
+    bool strict; /* mail must not expire when nothing stands in its way */
 };
 
 /* What many runs add up to. */
 struct sim_counts {
-    uint64_t seeds, steps, messages, deliveries, accepted, doubled, moves, bounced, expired, restarts, views;
+    uint64_t seeds, steps, messages, deliveries, accepted, doubled, moves, segments, bounced, expired,
+        restarts, views;
     uint64_t faults[FAULT_KINDS];
     uint64_t coverage[FAULT_KINDS][DOING_KINDS];
 };
@@ -201,12 +203,14 @@ struct sim {
     struct heap heap;
     struct sim_event *free_events;
     enum sim_phase phase;
-    usec_t phase_until;
+    usec_t phase_until, calm_since;
     int profile; /* which settings */
     /* Placement never changes in this run, and nothing is refused. Only then do clients submit again with
      * their key: the coordinator does not yet ask the key's earlier owners first (--keys: they do it always,
      * and are doubled). */
     bool steady;
+    bool slow; /* minutes, not seconds, between bursts and faults: logs are tidied and finals forgotten
+                  meanwhile */
     int nodes, members_count;
     struct member members[SIM_MEMBERS];
     usec_t cut_until[SIM_MEMBERS][SIM_MEMBERS];

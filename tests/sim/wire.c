@@ -118,8 +118,9 @@ void wire_connect(struct member *member, uint32_t session, const char *source,
     bool load = sim->phase == PHASE_LOAD;
     if (load && (sim->now < wire->host->refuse_until || sim_chance(sim, sim->weather.refuse)))
         to_node(wire, wire->latency, tell_closed)->bytes = xstrdup("connection refused");
-    else if (load && sim_chance(sim, sim->weather.hang))
-        return; /* no answer to the SYN: the node gives up by itself */
+    else if (load && sim_chance(sim, sim->weather.hang)) /* no answer to the SYN: the keeper gives up */
+        to_node(wire, member->settings->delivery.connect_timeout, tell_closed)->bytes =
+            xstrdup("connection timed out");
     else
         to_node(wire, wire->latency, tell_connected);
 }

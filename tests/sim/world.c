@@ -87,6 +87,7 @@ static void draw_plan(struct sim *sim)
     sim->nodes = sim->options->nodes > 0 ? sim->options->nodes : sizes[sim_draw(sim, 4)];
     sim->profile = (int)sim_draw(sim, SIM_PROFILES);
     sim->steady = sim_chance(sim, 330);
+    sim->slow = sim_chance(sim, 250);
     bool rough = sim_chance(sim, 500);
     struct weather *w = &sim->weather;
     *w = (struct weather){
@@ -124,7 +125,8 @@ static void place_members(struct sim *sim)
         member->index = i;
         snprintf(
             member->name, sizeof member->name, "%c%d", node ? 'n' : 'c', node ? i + 1 : i - sim->nodes + 1);
-        snprintf(member->spool, sizeof member->spool, node ? "%s.0" : "", member->name);
+        if (node)
+            snprintf(member->spool, sizeof member->spool, "%s.0", member->name);
         member->weight = 1 + (uint32_t)sim_draw(sim, 3);
         member->tick_at = USEC_NEVER;
         member->skew = skewed ? sim_between(sim, -MAX_SKEW, MAX_SKEW) : 0;
@@ -190,6 +192,7 @@ static bool turn_page(struct sim *sim)
         clients_submitted(sim) >= LEAST_MESSAGES) {
         sim->phase = PHASE_CALM;
         sim->phase_until = sim->now + CALM_AT_MOST;
+        sim->calm_since = sim->now;
         faults_stop(sim);
     } else if (sim->phase == PHASE_CALM && drained(sim)) {
         begin_last(sim);
