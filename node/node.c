@@ -32,6 +32,7 @@ struct node *node_new(const char *id, const char *spool, uint64_t incarnation,
     node->ports = *ports;
     node->random.state = seed;
     node->room = true;
+    list_init(&node->crowd);
     list_init(&node->dirty);
     list_init(&node->moving);
     list_init(&node->stuck);

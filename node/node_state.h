@@ -142,6 +142,7 @@ struct node {
     struct heap due;      /* struct delivery */
     struct heap expiries; /* struct held */
     struct heap session_timers, site_timers;
+    struct list crowd;         /* struct site, link `waiting`: for one of NODE_MAX_SESSIONS */
     struct list dirty;         /* struct site: to be pumped before the step ends */
     struct map shy;            /* spool -> struct shy */
     struct list moving, stuck; /* struct delivery */
@@ -201,6 +202,7 @@ void site_pump(struct node *node, struct site *site, usec_t now);
 void site_failed(struct node *node, struct session *session, usec_t now);
 void site_worked(struct site *site);
 void site_tick(struct node *node, usec_t now);
+void crowd_thinned(struct node *node);
 void provider_freed(struct node *node, struct provider *provider);
 void provider_limits(struct node *node, struct provider *provider);
 

@@ -323,6 +323,7 @@ static void gone(struct node *node, struct session *session)
     session_free(node, session);
     site_dirty(node, site);
     provider_freed(node, site->provider);
+    crowd_thinned(node);
     if (site->domains == 0)
         site_drop(node, site);
 }

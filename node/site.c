@@ -119,11 +119,23 @@ void site_dirty(struct node *node, struct site *site)
         list_push_back(&node->dirty, &site->dirty);
 }
 
+/* All of them: the first may have nothing left to send, or no source in the lane that got free. Who still
+ * can't, waits again. */
 void provider_freed(struct node *node, struct provider *provider)
 {
-    struct list *link = list_pop(&provider->waiting);
-    if (link != NULL)
+    for (struct list *link; (link = list_pop(&provider->waiting)) != NULL;)
         site_dirty(node, list_item(link, struct site, waiting));
+}
+
+/* One connection less in all: one site that waited for just that. */
+void crowd_thinned(struct node *node)
+{
+    for (struct list *link; (link = list_pop(&node->crowd)) != NULL;) {
+        struct site *site = list_item(link, struct site, waiting);
+        site_dirty(node, site);
+        if (!list_empty(&site->queues))
+            return;
+    }
 }
 
 static bool source_in_pool(const struct node *node, size_t source, const char *pool)
@@ -212,6 +224,12 @@ static void make_way(struct node *node, struct site *site, usec_t now)
         session_end_idle(node, list_item(site->provider->idle.next, struct session, of_idle), now);
 }
 
+static void join_crowd(struct node *node, struct site *site)
+{
+    list_remove(&site->waiting);
+    list_push_back(&node->crowd, &site->waiting);
+}
+
 static uint32_t sessions_of(const struct site *site)
 {
     uint32_t count = 0;
@@ -254,8 +272,11 @@ static void open_more(struct node *node, struct site *site, usec_t now)
             fail_unreachable(node, site, queue, now);
             return;
         }
-        int source =
-            node->session_count < NODE_MAX_SESSIONS ? choose_source(node, site, queue->pool, now) : -1;
+        if (node->session_count >= NODE_MAX_SESSIONS) {
+            join_crowd(node, site);
+            return;
+        }
+        int source = choose_source(node, site, queue->pool, now);
         if (source < 0) {
             if (have == 0)
                 make_way(node, site, now);
