@@ -13,7 +13,7 @@
     places      no path of the machine where something was written
     spaces      no trailing blank, no carriage return, a line end at the end of every text file
 
-Files that git ignores don't count; outside a git work tree all do. Tests may include whatever they test.
+Files that git ignores don't count; without git those under build/ don't. Tests may include whatever they test.
 Prints each offence as file:line: rule: what, then `N passed, N failed`, counting rules. Exit: 0, or 1 when a
 rule is broken.
 """
@@ -81,7 +81,7 @@ def read_tree(root):
     except OSError:
         names = []
     if not any(names):
-        names = [str(p.relative_to(root)) for p in root.rglob("*")]
+        names = [n for p in root.rglob("*") if not (n := str(p.relative_to(root))).startswith(("build/", ".git/"))]
     return Tree(root, sorted(n for n in set(names) if n and (root / n).is_file()))
 
 
