@@ -26,7 +26,7 @@ char *buffer_room(struct buffer *buffer, size_t len)
     if (buffer->size - buffer->end >= len && buffer->memory != NULL)
         return buffer->memory + buffer->end;
     size_t used = buffer_len(buffer);
-    if (buffer->start > 0 && used > 0)
+    if (buffer->memory != NULL && buffer->start > 0 && used > 0)
         memmove(buffer->memory, buffer->memory + buffer->start, used);
     buffer->start = 0;
     buffer->end = used;

@@ -14,11 +14,14 @@ struct list {
     struct list *next, *prev;
 };
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): a loop's variable can't stand in parentheses */
 #define list_item(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
 #define list_each(at, ring) for (struct list *at = (ring)->next; at != (ring); at = at->next)
 #define list_each_safe(at, ring)                                                                             \
     for (struct list *at = (ring)->next, *at##_next = at->next; at != (ring);                                \
          at = at##_next, at##_next = at->next)
+
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static inline void list_init(struct list *list)
 {
@@ -58,7 +61,8 @@ static inline void list_remove(struct list *link)
 {
     if (link->next == NULL)
         return;
-    link->prev->next = link->next;
+    link->prev->next =
+        link->next; /* NOLINT(clang-analyzer-unix.Malloc): an item that was freed has left its list */
     link->next->prev = link->prev;
     link->next = link->prev = NULL;
 }

@@ -35,7 +35,7 @@ void map_free(struct map *map)
     struct map_entry *entry, *next;
     HASH_ITER(hh, map->head, entry, next)
     {
-        HASH_DEL(map->head, entry);
+        HASH_DEL(map->head, entry); /* NOLINT(clang-analyzer-unix.Malloc): uthash takes it out before */
         free(entry);
     }
     map->head = NULL;

@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/alloc.h"
+#include "base/buffer.h"
 #include "base/digest_ossl.h"
 #include "base/log.h"
 #include "base/panic.h"
@@ -32,7 +32,8 @@
 #define MAX_RELOADS 1000
 
 struct up {
-    const char *file, *data_dir;
+    const char *file;
+    char *data_dir;
     struct settings *settings;
     struct settings
         *former[MAX_RELOADS]; /* still read by threads that have not looked yet: freed at the end */
@@ -54,7 +55,7 @@ static int usage(void)
     return 2;
 }
 
-static int read_settings(const char *file, const char *data_dir, struct settings **settings_r)
+static int read_settings(const char *file, char *data_dir, struct settings **settings_r)
 {
     struct fault *faults = NULL;
     size_t count = 0;
@@ -65,7 +66,7 @@ static int read_settings(const char *file, const char *data_dir, struct settings
     if (*settings_r == NULL)
         return -1;
     if (data_dir != NULL)
-        (*settings_r)->node.data_dir = (char *)(uintptr_t)data_dir;
+        (*settings_r)->node.data_dir = data_dir;
     if ((*settings_r)->node.source_count > 0)
         return 0;
     fprintf(stderr, "%s: node.sources is empty: a node needs at least one address to send from\n", file);
@@ -153,12 +154,11 @@ static struct mail_id make_id(void *ids, const char *tenant, const char *key)
         return id_make(clock_now(), &random);
     }
     uint8_t digest[DIGEST_SIZE];
-    size_t tenant_len = strlen(tenant) + 1, key_len = strlen(key);
-    char *text = xmalloc(tenant_len + key_len);
-    memcpy(text, tenant, tenant_len);
-    memcpy(text + tenant_len, key, key_len);
-    digest_hmac(up->secret, SECRET_SIZE, text, tenant_len + key_len, digest);
-    free(text);
+    struct buffer text = {0};
+    buffer_add(&text, tenant, strlen(tenant) + 1);
+    buffer_add_text(&text, key);
+    digest_hmac(up->secret, SECRET_SIZE, buffer_bytes(&text), buffer_len(&text), digest);
+    buffer_free(&text);
     memcpy(id.bytes, digest, sizeof id.bytes);
     return id;
 }

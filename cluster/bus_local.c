@@ -1,5 +1,6 @@
 /* bus_local - the bus of one process; see bus.h */
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,7 +54,7 @@ void bus_local_join(struct bus_local *bus, const char *member, void (*wake)(void
 {
     must(bus->count < MAX_MEMBERS && strlen(member) < BUS_NAME_SIZE);
     struct inbox *inbox = &bus->inboxes[bus->count++];
-    strcpy(inbox->member, member);
+    snprintf(inbox->member, sizeof inbox->member, "%s", member);
     inbox->wake = wake;
     inbox->context = context;
     pthread_mutex_init(&inbox->lock, NULL);

@@ -5,6 +5,16 @@
 #include "base/panic.h"
 #include "cluster/custody_state.h"
 
+/* A record only lends its texts while it is encoded; one that was decoded owns them. */
+static char *lent(const char *text)
+{
+    union {
+        const char *constant;
+        char *text;
+    } both = {.constant = text};
+    return both.text;
+}
+
 void item_of(const struct delivery *delivery, struct record_item *item)
 {
     *item = (struct record_item){
@@ -15,8 +25,7 @@ void item_of(const struct delivery *delivery, struct record_item *item)
         .attempts = delivery->attempts,
         .due = delivery->due,
         .code = delivery->code,
-        /* The record only lends its texts while it is encoded. */
-        .peer = (char *)(uintptr_t)delivery->peer,
+        .peer = lent(delivery->peer),
     };
 }
 
@@ -58,7 +67,7 @@ static uint64_t log_more(struct custody *custody, enum record_kind kind, struct 
 {
     struct spool_record record = {.kind = kind, .at = now};
     record.mail = kind == RECORD_HOLD ? held->mail : NULL;
-    record.detail = (char *)(uintptr_t)detail;
+    record.detail = lent(detail);
     return append_items(custody, &record, held, deliveries, count, NULL, false);
 }
 
@@ -67,8 +76,7 @@ static uint64_t log_more(struct custody *custody, enum record_kind kind, struct 
 static uint64_t log_end(
     struct custody *custody, struct held *held, const char *detail, usec_t now, uint64_t *old_base_r)
 {
-    struct spool_record record = {
-        .kind = RECORD_HOLD, .mail = held->mail, .at = now, .detail = (char *)(uintptr_t)detail};
+    struct spool_record record = {.kind = RECORD_HOLD, .mail = held->mail, .at = now, .detail = lent(detail)};
     *old_base_r = held->base_seq;
     uint64_t seq = append_items(custody, &record, held, held->deliveries, held->count, NULL, true);
     held_set_base(custody, held, seq);

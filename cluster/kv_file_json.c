@@ -54,7 +54,7 @@ struct kv_file *kv_file_open(const char *file, struct error *error)
     }
     struct kv_file *store = xcalloc(1, sizeof *store);
     pthread_mutex_init(&store->lock, NULL);
-    strcpy(store->file, file);
+    snprintf(store->file, sizeof store->file, "%s", file);
     store->root = root;
     store->keys = keys;
     return store;
@@ -88,7 +88,7 @@ static uint64_t kv_file_get(void *context, const char *key, struct buffer *value
 static int sync_folder(const char *file)
 {
     char path[PATH_MAX];
-    strcpy(path, file);
+    snprintf(path, sizeof path, "%s", file);
     int fd = open(dirname(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return -1;

@@ -21,7 +21,7 @@ static int copy(char *to, size_t size, const char *from)
 {
     if (strlen(from) >= size)
         return -1;
-    strcpy(to, from);
+    snprintf(to, size, "%s", from);
     return 0;
 }
 

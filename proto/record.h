@@ -53,8 +53,8 @@ struct record_item {
     enum custody_state state;
     enum delivery_result result;
     uint32_t attempts;
-    usec_t due;    /* RETRY, HOLD: not before; DONE: when it ended */
     uint32_t code; /* of the reply, 0 if none */
+    usec_t due;    /* RETRY, HOLD: not before; DONE: when it ended */
     char *peer;    /* the other spool's id: where it moves or moved to (INTENT, MOVED, REFUSED: who asked), or
                       came from (HOLD); null = none */
 };
