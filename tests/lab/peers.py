@@ -25,7 +25,8 @@ from pathlib import Path
 
 from daemon import BUILD, Daemon, LabError, Skip
 
-PACKAGES = {"postfix": ["postfix"], "exim": ["exim4-daemon-light"], "opensmtpd": ["opensmtpd"], "nsd": ["nsd"]}
+PACKAGES = {"postfix": ["postfix"], "exim": ["exim4-daemon-light"], "opensmtpd": ["opensmtpd", "libengine-pkcs11-openssl"],
+            "nsd": ["nsd"]}
 
 PASSWD = """\
 postfix:x:4101:4101::/var/spool/postfix:/usr/sbin/nologin
@@ -58,12 +59,13 @@ class Peers:
 
     def fetch(self, name):
         """The folder with the peer's files, fetched if need be."""
-        folder = self.home / name
-        if (folder / ".complete").exists():
+        folder, archives = self.home / name, self.home / "archives" / name
+        # A folder from before a package was added to the list lacks that package's archive.
+        if (folder / ".complete").exists() and all(any(archives.glob(f"{package}_*.deb")) for package in PACKAGES[name]):
             return folder
         if os.geteuid() != 0:
             raise Skip(f"{name}: needs root to run in a mount namespace")
-        archives = self.home / "archives" / name
+        (folder / ".complete").unlink(missing_ok=True)
         archives.mkdir(parents=True, exist_ok=True)
         for attempt in (1, 2):
             try:
@@ -314,11 +316,30 @@ maildir:
 
 
 class OpenSmtpd(Peer):
-    """Debian 12's 6.8.0p2 offers STARTTLS and then fails every handshake, as it can't work with OpenSSL 3 (its issues 1171
-    and 1239). So it is the real case of a receiver whose TLS is broken: opportunistic TLS must still deliver."""
+    """Debian 12's 6.8.0p2 was written for OpenSSL 1.1 and as it comes fails every TLS handshake (its issues 1171 and 1239).
+
+    Its SMTP process has no private key. It takes the public key out of the certificate, marks that as standing in for the
+    real one, and its crypto engine asks another process whenever a marked key is to sign. OpenSSL 3 keeps keys in a new
+    form and shows the engine copies without the mark: "missing private key". OpenSSL 3 stays with keys in the old form if
+    some engine has public-key methods for their algorithm, and Debian's pkcs11 engine has, for RSA and EC; without a token
+    it hands every key on to the usual methods. So loading it is all that's needed, and nothing else is changed.
+
+    options: broken_tls=True leaves it as it comes: a real receiver that offers STARTTLS and then fails it.
+    """
 
     kind = "opensmtpd"
     says_tls = "smtp tls ciphers=TLS"
+    says_broken_tls = "smtp disconnected reason=\"io-error: error:"
+
+    OPENSSL_CONF = """\
+openssl_conf = init
+[init]
+engines = engines
+[engines]
+pkcs11 = pkcs11
+[pkcs11]
+default_algorithms = PKEY
+"""
 
     def configure(self):
         (self.etc / "smtpd.conf").write_text(f"""\
@@ -334,7 +355,8 @@ match from any for any reject
         setup = ("mkdir -p /var/lib/opensmtpd/empty /var/spool/smtpd/offline /run/opensmtpd\n"
                  "chmod 711 /var/spool/smtpd\nchmod 755 /var/lib/opensmtpd /var/lib/opensmtpd/empty\n"
                  "chown root:opensmtpq /var/spool/smtpd/offline\nchmod 770 /var/spool/smtpd/offline")
-        return "/usr/sbin/smtpd -d -f /etc/smtpd.conf", setup
+        (self.etc / "smtpd-openssl.cnf").write_text("" if self.options.get("broken_tls") else self.OPENSSL_CONF)
+        return "env OPENSSL_CONF=/etc/smtpd-openssl.cnf /usr/sbin/smtpd -d -f /etc/smtpd.conf", setup
 
 
 def main():

@@ -20,9 +20,9 @@ def check_maildir(peer, load):
         check(found[id_].replace(b"\r\n", b"\n").rstrip(b"\n") == sent.rstrip(b"\n"), f"{peer.kind} has other bytes for {id_}")
 
 
-def deliver_to(lab, kind):
+def deliver_to(lab, kind, **options):
     """40 awkward messages to a real server, there whole and once; (the server, Todoku stopped)."""
-    peer = lab.keep(getattr(lab.peers, kind)(lab.work, PEER_ADDRESS[kind], lab.port, domains=[f"{kind}.test"]))
+    peer = lab.keep(getattr(lab.peers, kind)(lab.work, PEER_ADDRESS[kind], lab.port, domains=[f"{kind}.test"], **options))
     t = lab.todoku()
     load = Load([f"{kind}.test"], SENDER, 40, prefix=kind).run(*t.smtp, connections=2)
     check(len(load.accepted) == 40, f"accepted {len(load.accepted)}: {list(load.refused.values())[:2]}")
@@ -49,9 +49,20 @@ def test_exim(lab):
 
 
 def test_opensmtpd(lab):
-    "real OpenSMTPD, which lacks PIPELINING and offers a STARTTLS that fails, gets our mail all the same, whole and once"
+    "real OpenSMTPD, which lacks PIPELINING, takes our mail over STARTTLS, whole and once"
     peer, t = deliver_to(lab, "opensmtpd")
-    check("io-error" in peer.text() or peer.says_tls in peer.text(), "STARTTLS was not even tried")
+    check_encrypted(peer, t)
+    for message in peer.messages():
+        head = message.partition(b"\nX-Test-Id: ")[0]
+        over_tls = re.search(rb"by opensmtpd\.test \(OpenSMTPD\) with ESMTPS id \S+ \(TLSv1\.[23]:", head)
+        check(over_tls, f"came in clear text: {head}")
+
+
+def test_opensmtpd_broken_tls(lab):
+    "a real OpenSMTPD that offers STARTTLS and fails every handshake gets our mail all the same, whole and once"
+    peer, t = deliver_to(lab, "opensmtpd", broken_tls=True)
+    check(peer.says_broken_tls in peer.text(), "STARTTLS was not even tried")
+    check(peer.says_tls not in peer.text(), "its TLS works, so this test shows nothing")
 
 
 def test_postfix_as_client(lab):
