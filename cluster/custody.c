@@ -19,6 +19,7 @@ struct custody *custody_new(
     custody->ports = *ports;
     list_init(&custody->refusals);
     list_init(&custody->age);
+    list_init(&custody->tombs);
     list_init(&custody->pending);
     list_init(&custody->body_waiters);
     return custody;
@@ -148,6 +149,7 @@ void custody_free(struct custody **custody)
         free(peer);
     map_free(&c->peers);
     free_refusals(c);
+    tombs_free(c);
     heap_free(&c->moves);
     heap_free(&c->forgets);
     heap_free(&c->askings);
@@ -158,6 +160,11 @@ void custody_free(struct custody **custody)
 struct held *custody_find(const struct custody *custody, const struct mail_id *id)
 {
     return map_get(&custody->messages, id->bytes, sizeof id->bytes);
+}
+
+bool custody_knows(const struct custody *custody, const struct mail_id *id)
+{
+    return custody_find(custody, id) != NULL || tomb_knows(custody, id);
 }
 
 struct held *custody_next(const struct custody *custody, struct map_entry **at)
@@ -172,18 +179,10 @@ usec_t custody_later(usec_t now, const struct mail *mail)
     return mail->created > now ? mail->created : now;
 }
 
-/* A message with nothing open is kept for late copies, then forgotten. */
-void custody_final_check(struct custody *custody, struct held *held, usec_t now)
-{
-    if (held->open > 0 || heap_has(&held->forget))
-        return;
-    usec_t keep = held->mail->keyed ? CUSTODY_KEEP_KEYED : CUSTODY_KEEP;
-    heap_put(&custody->forgets, &held->forget, custody_later(now, held->mail) + keep);
-}
-
 static bool may_be_forgotten(const struct custody *custody, const struct held *held)
 {
-    if (held->open > 0 || held->pins > 0 || held->reading || held->last_seq > custody->committed_seq)
+    if (held->open > 0 || held->pended > 0 || held->pins > 0 || held->reading ||
+        held->last_seq > custody->committed_seq)
         return false;
     for (uint32_t i = 0; i < held->count; i++)
         if (!held->deliveries[i]->settled)
@@ -203,6 +202,20 @@ static void forget(struct custody *custody, struct held *held)
     held_free(held);
 }
 
+/* A message with nothing open is kept for late copies, whole or only its id, then forgotten. */
+void custody_final_check(struct custody *custody, struct held *held, usec_t now)
+{
+    if (held->open > 0)
+        return;
+    if (may_be_forgotten(custody, held) && tomb_bury(custody, held, now)) {
+        forget(custody, held);
+        return;
+    }
+    usec_t keep = held->mail->keyed ? CUSTODY_KEEP_KEYED : CUSTODY_KEEP;
+    if (!heap_has(&held->forget))
+        heap_put(&custody->forgets, &held->forget, custody_later(now, held->mail) + keep);
+}
+
 static void forget_refusals(struct custody *custody, usec_t now)
 {
     while (!list_empty(&custody->refusals)) {
@@ -220,6 +233,7 @@ void custody_tick(struct custody *custody, usec_t now)
     move_tick(custody, now);
     settle_tick(custody, now);
     forget_refusals(custody, now);
+    tomb_tick(custody, now);
     for (struct heap_node *node; (node = heap_pop(&custody->forgets, now)) != NULL;) {
         struct held *held = heap_item(node, struct held, forget);
         if (may_be_forgotten(custody, held))
@@ -232,7 +246,7 @@ void custody_tick(struct custody *custody, usec_t now)
 usec_t custody_deadline(const struct custody *custody)
 {
     const struct heap *heaps[] = {&custody->moves, &custody->forgets, &custody->askings};
-    usec_t first = USEC_NEVER;
+    usec_t first = tomb_deadline(custody);
     for (size_t i = 0; i < sizeof heaps / sizeof heaps[0]; i++) {
         const struct heap_node *node = heap_first(heaps[i]);
         if (node != NULL && node->key < first)

@@ -64,6 +64,7 @@ struct held {
     uint64_t last_seq; /* newest frame about it */
     uint32_t count;
     uint32_t open;                /* deliveries that are HELD or LEAVING */
+    uint32_t pended;              /* custody's: frames about it that are under way to the disk */
     uint32_t pins;                /* scheduler: attempts that use the body */
     bool reading;                 /* the body was asked for */
     bool bodiless;                /* only refusals are here: the base frame has no body */
@@ -131,6 +132,8 @@ void custody_done(struct custody *custody, struct delivery *delivery, enum deliv
 /* Logs mail of our own (a DSN) as if injected here; gained follows. */
 void custody_own(struct custody *custody, struct mail *mail, struct blob *body, usec_t now);
 
+/* Held, or ended not long ago (then only its id may be left). */
+bool custody_knows(const struct custody *custody, const struct mail_id *id);
 struct held *custody_find(const struct custody *custody, const struct mail_id *id);
 /* Walks all messages: *at starts as null. */
 struct held *custody_next(const struct custody *custody, struct map_entry **at);

@@ -100,6 +100,8 @@ struct pending *custody_pend(struct custody *custody, enum pending_kind kind, ui
     pending->seq = seq;
     pending->kind = kind;
     pending->held = held;
+    if (held != NULL)
+        held->pended++;
     return pending;
 }
 
@@ -166,6 +168,9 @@ static void finish(struct custody *custody, struct pending *pending, usec_t now)
     bus_msg_free(&pending->settled);
     free(pending->detail);
     free(pending);
+    if (held == NULL)
+        return;
+    held->pended--;
     custody_final_check(custody, held, now);
 }
 

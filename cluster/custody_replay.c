@@ -29,7 +29,7 @@ static int replay_item(struct custody *custody, struct held *held, const struct 
     return 0;
 }
 
-static void release_later(struct custody *custody, uint64_t seq)
+void custody_release_later(struct custody *custody, uint64_t seq)
 {
     if ((custody->stale_count & (custody->stale_count - 1)) == 0)
         custody->stale = xrealloc(custody->stale,
@@ -55,7 +55,7 @@ static struct held *replay_held(
     if (held == NULL || !base)
         return held;
     if (held->base_seq != 0)
-        release_later(custody, held->base_seq);
+        custody_release_later(custody, held->base_seq);
     held_set_base(custody, held, seq);
     held->bodiless = !names_open(record);
     return held;
@@ -67,8 +67,11 @@ int custody_replay(
     custody->last_seq = custody->committed_seq = seq;
     struct held *held = replay_held(custody, seq, record, base);
     /* Facts about a message whose base frame is gone: it was final and forgotten. */
-    if (held == NULL)
+    if (held == NULL) {
+        if (base)
+            tomb_replay(custody, record, seq);
         return 0;
+    }
     held->last_seq = seq;
     for (uint32_t i = 0; i < record->item_count; i++)
         if (replay_item(custody, held, &record->items[i], seq, error) != 0)

@@ -74,6 +74,8 @@ struct custody {
     struct map refused;  /* id -> struct refusal */
     struct list refusals;
     struct list age;     /* struct held by base_seq */
+    struct list tombs;   /* custody_tomb.c */
+    struct map tomb_ids; /* id -> struct tomb */
     struct list pending; /* by seq */
     struct heap moves, forgets, askings;
     struct list body_waiters; /* struct body_wait */
@@ -97,6 +99,7 @@ void held_set_base(struct custody *custody, struct held *held, uint64_t seq);
 void delivery_set_state(struct delivery *delivery, enum custody_state state);
 struct peer *custody_peer(struct custody *custody, const char *spool);
 usec_t custody_later(usec_t now, const struct mail *mail);
+/* Sees whether the message has ended: what must be kept of it, and how long. It may be gone afterwards. */
 void custody_final_check(struct custody *custody, struct held *held, usec_t now);
 
 /* custody_log.c */
@@ -127,9 +130,22 @@ void move_body(struct custody *custody, struct move *move, struct blob *body, us
 void move_free(struct custody *custody, struct move *move);
 
 /* custody_replay.c */
+void custody_release_later(struct custody *custody, uint64_t seq);
 void restate_with(struct custody *custody, struct held *held, struct blob *body, usec_t now);
 /* Asks for the body, for this move or (null) a restatement. */
 void want_body(struct custody *custody, struct held *held, struct move *move);
+
+/* custody_tomb.c */
+/* Keeps nothing but the id of an ended message if that is enough; its base frame then stays alive for that.
+ */
+bool tomb_bury(struct custody *custody, struct held *held, usec_t now);
+bool tomb_knows(const struct custody *custody, const struct mail_id *id);
+/* A base frame about a message of which nothing else is there. */
+void tomb_replay(struct custody *custody, const struct spool_record *record, uint64_t seq);
+bool tomb_restate(struct custody *custody, uint64_t seq, usec_t now);
+void tomb_tick(struct custody *custody, usec_t now);
+usec_t tomb_deadline(const struct custody *custody);
+void tombs_free(struct custody *custody);
 
 /* custody_settle.c */
 void settle_answer(struct custody *custody, const struct bus_msg *msg);

@@ -103,6 +103,12 @@ void custody_take_inject(struct custody *custody, const struct bus_msg *msg, boo
 #endif
         return;
     }
+#ifndef TODOKU_WITHOUT_DEDUPE
+    if (tomb_knows(custody, &msg->id)) {
+        answer_now(custody, msg, BUS_REPEATED, "this message is known already");
+        return;
+    }
+#endif
     if (map_get(&custody->refused, msg->id.bytes, sizeof msg->id.bytes) != NULL)
         refuse(custody, msg, BUS_REFUSED, "this node has refused this message before", now);
     else if (msg->mail->created + CUSTODY_KEEP < now)

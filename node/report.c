@@ -45,7 +45,7 @@ void report_failure(struct node *node, const struct delivery *delivery, const st
     const struct held *held = delivery->held;
     struct mail_id id = report_id(delivery);
     if (held->mail->dsn != MAIL_DSN_FAILURE || held->mail->from[0] == '\0' ||
-        custody_find(node->custody, &id) != NULL)
+        custody_knows(node->custody, &id))
         return;
     const struct mx_host *host = session == NULL ? NULL : session_host(session);
     char diagnostic[sizeof reply->text + 32];

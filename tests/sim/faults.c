@@ -104,6 +104,23 @@ static bool all_know(const struct sim *sim, uint64_t epoch)
     return true;
 }
 
+/* An INTENT that is logged but not yet durable: the ledger can't know of it. */
+static bool somebody_moves_to(const struct sim *sim, const char *spool)
+{
+    for (int i = 0; i < sim->members_count; i++) {
+        const struct member *member = &sim->members[i];
+        struct map_entry *at = NULL;
+        if (!member->up || member->node == NULL)
+            continue;
+        for (struct held *held; (held = custody_next(node_custody(member->node), &at)) != NULL;)
+            for (uint32_t j = 0; j < held->count; j++)
+                if (held->deliveries[j]->state == CUSTODY_LEAVING &&
+                    strcmp(held->deliveries[j]->peer, spool) == 0)
+                    return true;
+    }
+    return false;
+}
+
 /* A node that is to leave goes once everybody knows that it drains and nothing is left of it or on its way.
  */
 static void leave_when_empty(struct sim *sim, struct sim_event *event)
@@ -112,7 +129,7 @@ static void leave_when_empty(struct sim *sim, struct sim_event *event)
     if (!member->leaving || sim->phase != PHASE_LOAD)
         return;
     if (!member->up || !all_know(sim, event->other) || !ledger_spool_empty(sim->ledger, member) ||
-        node_figures(member->node).sessions > 0) {
+        somebody_moves_to(sim, member->spool) || node_figures(member->node).sessions > 0) {
         struct sim_event *again = sim_after(sim, 500 * USEC_MS, leave_when_empty, NULL);
         again->number = event->number;
         again->other = event->other;
