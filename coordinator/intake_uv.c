@@ -100,7 +100,9 @@ static void take_message(struct session *session, usec_t now)
         mail_drop(&mail);
     } else {
         session->id = mail->id;
-        session->waiter = coordinator_submit(c, mail, body, submitted, session, now);
+        struct waiter *waiter = coordinator_submit(c, mail, body, submitted, session, now);
+        if (waiter != NULL) /* else it was answered at once, and the next message may wait already */
+            session->waiter = waiter;
     }
     smtp_server_message_clear(&message);
 }
