@@ -48,6 +48,7 @@ struct keeper {
     struct link **links; /* by session - 1 */
     size_t link_room;
     struct list dirty;      /* struct link */
+    bool flushing;          /* links_flush is at it */
     struct list answered;   /* struct resolved: DNS answers to hand to the core */
     struct list explaining; /* explain_uv.c */
     size_t explaining_count;

@@ -192,10 +192,16 @@ static void flush(struct link *link)
         stream_close(link->stream, link->gently);
 }
 
+/* What a flush brings about is done by the same loop: a thousand connections that can't even start must not
+ * pile up on the stack. */
 void links_flush(struct keeper *keeper)
 {
+    if (keeper->flushing)
+        return;
+    keeper->flushing = true;
     for (struct list *at; (at = list_pop(&keeper->dirty)) != NULL;)
         flush(list_item(at, struct link, dirty));
+    keeper->flushing = false;
 }
 
 void links_end_all(struct keeper *keeper)
