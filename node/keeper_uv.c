@@ -52,7 +52,10 @@ static void port_release(void *context, uint64_t seq)
 static void read_work(uv_work_t *work)
 {
     struct body_read *read = work->data;
-    if (spool_read(read->keeper->spool, read->seq, &read->body, &read->error) != 0)
+    const struct keeper *k = read->keeper;
+    if (k->spool == NULL)
+        error_set(&read->error, "the spool is closed");
+    if (k->spool == NULL || spool_read(k->spool, read->seq, &read->body, &read->error) != 0)
         read->body = NULL;
 }
 
