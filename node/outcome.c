@@ -5,6 +5,8 @@
 #include "node/node_state.h"
 #include "node/retry.h"
 
+#define EXPIRY_AGAIN USEC_MIN
+
 static const char *tell(struct node *node, const char *name, const struct delivery *delivery,
     const struct session *session, enum smtp_stage stage, const struct reply *reply,
     const struct verdict *verdict, usec_t now)
@@ -99,17 +101,23 @@ void outcome_expired(struct node *node, struct delivery *delivery, usec_t now)
     expire(node, delivery, NULL, SMTP_CONNECT, &reply, now);
 }
 
+/* Those that can't end yet are looked at again: an attempt may come to nothing, a move may be refused. */
+static void expire_all(struct node *node, struct held *held, usec_t now)
+{
+    for (uint32_t i = 0; i < held->count; i++) {
+        struct delivery *delivery = held->deliveries[i];
+        if (delivery->state != CUSTODY_HELD || !delivery->committed || delivery->mood == MOOD_SENDING)
+            continue;
+        delivery_leave_mood(node, delivery);
+        outcome_expired(node, delivery, now);
+    }
+    if (held->open > 0)
+        heap_put(&node->expiries, &held->expiry, now + EXPIRY_AGAIN);
+}
+
 /* max_age holds in every mood but SENDING, whose outcome looks at the age itself. */
 void expiry_tick(struct node *node, usec_t now)
 {
-    for (struct heap_node *timer; (timer = heap_pop(&node->expiries, now)) != NULL;) {
-        struct held *held = heap_item(timer, struct held, expiry);
-        for (uint32_t i = 0; i < held->count; i++) {
-            struct delivery *delivery = held->deliveries[i];
-            if (delivery->state != CUSTODY_HELD || !delivery->committed || delivery->mood == MOOD_SENDING)
-                continue;
-            delivery_leave_mood(node, delivery);
-            outcome_expired(node, delivery, now);
-        }
-    }
+    for (struct heap_node *timer; (timer = heap_pop(&node->expiries, now)) != NULL;)
+        expire_all(node, heap_item(timer, struct held, expiry), now);
 }
