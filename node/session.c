@@ -321,8 +321,9 @@ static void gone(struct node *node, struct session *session)
     struct site *site = session->site;
     session_lane(session)->open--;
     session_free(node, session);
-    site_dirty(node, site);
+    /* Those who waited first: a busy site would take its own connection's place again and again. */
     provider_freed(node, site->provider);
+    site_dirty(node, site);
     crowd_thinned(node);
     if (site->domains == 0)
         site_drop(node, site);

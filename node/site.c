@@ -10,6 +10,9 @@
 #include "node/node_state.h"
 #include "node/retry.h"
 
+/* How far a pump looks for a pool that may go on. */
+enum { POOLS_TRIED = 8, QUEUES_TRIED = 256 };
+
 static enum smtp_tls tls_of(enum tls_wish wish)
 {
     return wish == TLS_WISH_REQUIRED ? SMTP_TLS_REQUIRED
@@ -246,12 +249,13 @@ static void fail_unreachable(struct node *node, struct site *site, struct queue 
     reply_local(&reply, "4.4.1",
         "no source of the pool \"%s\" has an address of the family (IPv4 or IPv6) that the hosts of %s have",
         queue->pool, queue->domain->name);
-    for (uint64_t left = queue->ready_count; left > 0; left--) { /* the queue may go with its last one */
+    site_dirty(node, site);
+    /* The queue, and with it the site, may go with the last one. */
+    for (uint64_t left = queue->ready_count; left > 0; left--) {
         struct delivery *delivery = list_item(queue->ready.next, struct delivery, link);
         delivery_leave_mood(node, delivery);
         outcome(node, delivery, NULL, SMTP_CONNECT, &reply, now);
     }
-    site_dirty(node, site);
 }
 
 static bool any_reachable(const struct node *node, const struct site *site, const char *pool)
@@ -262,24 +266,52 @@ static bool any_reachable(const struct node *node, const struct site *site, cons
     return false;
 }
 
+static bool was_tried(const char *const *tried, size_t count, const char *pool)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(tried[i], pool) == 0)
+            return true;
+    return false;
+}
+
+/* The first queue in turn for which a source may open a connection: one whose pool must wait does not hold
+ * up another pool's. Null: none; *source_r < 0: the queue's pool can't reach the site at all. */
+static struct queue *choose_queue(struct node *node, struct site *site, usec_t now, int *source_r)
+{
+    const char *tried[POOLS_TRIED];
+    size_t count = 0, seen = 0;
+    list_each (link, &site->queues) {
+        struct queue *queue = list_item(link, struct queue, turn);
+        if (count == POOLS_TRIED || seen++ == QUEUES_TRIED)
+            break;
+        if (was_tried(tried, count, queue->pool))
+            continue;
+        *source_r = choose_source(node, site, queue->pool, now);
+        if (*source_r >= 0 || !any_reachable(node, site, queue->pool))
+            return queue;
+        tried[count++] = queue->pool;
+    }
+    return NULL;
+}
+
 /* One connection serves a few messages one after the other; more ready ones are worth another. */
 static void open_more(struct node *node, struct site *site, usec_t now)
 {
     uint32_t have = sessions_of(site);
     while (!list_empty(&site->queues) && have < 1 + site->ready / 4 && site->opening < 1 + site->ready / 4) {
-        struct queue *queue = list_item(site->queues.next, struct queue, turn);
-        if (!any_reachable(node, site, queue->pool)) {
-            fail_unreachable(node, site, queue, now);
-            return;
-        }
         if (node->session_count >= NODE_MAX_SESSIONS) {
             join_crowd(node, site);
             return;
         }
-        int source = choose_source(node, site, queue->pool, now);
-        if (source < 0) {
+        int source = -1;
+        struct queue *queue = choose_queue(node, site, now, &source);
+        if (queue == NULL) {
             if (have == 0)
                 make_way(node, site, now);
+            return;
+        }
+        if (source < 0) {
+            fail_unreachable(node, site, queue, now);
             return;
         }
         session_open(node, site, (size_t)source, now);
