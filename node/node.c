@@ -10,11 +10,10 @@
 #include "base/panic.h"
 #include "node/node_state.h"
 
+/* Their number never changes. */
 static void set_sources(struct node *node)
 {
     const struct settings *settings = node->settings;
-    node->source_count = settings->node.source_count;
-    node->sources = xcalloc(node->source_count, sizeof *node->sources);
     for (size_t i = 0; i < node->source_count; i++) {
         node->sources[i].setting = &settings->node.sources[i];
         node->sources[i].family = strchr(settings->node.sources[i].address, ':') == NULL ? AF_INET : AF_INET6;
@@ -37,6 +36,8 @@ struct node *node_new(const char *id, const char *spool, uint64_t incarnation,
     list_init(&node->moving);
     list_init(&node->stuck);
     list_init(&node->bodies);
+    node->source_count = settings->node.source_count;
+    node->sources = xcalloc(node->source_count, sizeof *node->sources);
     set_sources(node);
     struct custody_ports custody_ports;
     node_custody_ports(node, &custody_ports);
@@ -177,8 +178,7 @@ void node_set_settings(struct node *node, const struct settings *settings, usec_
 {
     must(settings->node.source_count == node->source_count);
     node->settings = settings;
-    for (size_t i = 0; i < node->source_count; i++)
-        node->sources[i].setting = &settings->node.sources[i];
+    set_sources(node);
     struct map_entry *at = NULL;
     for (struct provider *provider; (provider = map_next(&node->providers, &at)) != NULL;) {
         provider_limits(node, provider);
