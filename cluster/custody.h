@@ -90,7 +90,8 @@ struct custody_ports {
     void (*gained)(void *context, struct delivery *delivery); /* durable and HELD: may be scheduled */
     void (*left)(void *context,
         struct delivery *delivery); /* no longer HELD (leaving): unschedule. Not called for DONE */
-    void (*returned)(void *context, struct delivery *delivery); /* HELD again after a refused move */
+    void (*returned)(void *context, struct delivery *delivery,
+        const char *spool); /* HELD again: that spool refused the move */
     void (*movable)(
         void *context, struct delivery *delivery);       /* HELD, and only now may it be moved on (SETTLED) */
     void (*forgotten)(void *context, struct held *held); /* about to be freed */
@@ -110,6 +111,9 @@ void custody_set_incarnation(struct custody *custody, uint64_t incarnation);
 int custody_replay(
     struct custody *custody, uint64_t seq, const struct spool_record *record, bool base, struct error *error);
 void custody_recovered(struct custody *custody, usec_t now);
+/* The log's last frame has this number, though it may not have been replayed (damaged): the next is higher.
+ */
+void custody_log_ends(struct custody *custody, uint64_t seq);
 
 /* INJECT, MOVE, MOVE_ANSWER, SETTLED_ASK, SETTLED. Lent. `room` = false: nothing new is taken. */
 void custody_message(struct custody *custody, const struct bus_msg *msg, bool room, usec_t now);

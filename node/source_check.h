@@ -1,6 +1,7 @@
 /* source_check - are the configured source addresses this machine's?
  *
- * Binds a socket to each and closes it again: a mistyped address is told at the start, not by the first message. */
+ * Binds a socket to each and closes it again: a mistyped address is told at the start, not by the first
+ * message. */
 #ifndef NODE_SOURCE_CHECK_H
 #define NODE_SOURCE_CHECK_H
 

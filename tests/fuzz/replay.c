@@ -1,6 +1,7 @@
 /* replay - runs a fuzz target over the files of its corpus, where libFuzzer is not linked
  *
- * fuzz_reply DIR: every file in DIR is given to the target once. An empty or missing folder fails: a corpus is part of the test. */
+ * fuzz_reply DIR: every file in DIR is given to the target once. An empty or missing folder fails: a corpus
+ * is part of the test. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
