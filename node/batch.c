@@ -1,6 +1,9 @@
 /* batch - one message's way over a session: all its recipients of one queue in one transaction */
+#include <string.h>
+
 #include "base/panic.h"
 #include "node/node_state.h"
+#include "proto/downgrade.h"
 
 static void take(struct node *node, struct session *session, struct delivery *delivery)
 {
@@ -23,7 +26,7 @@ static void gather(struct node *node, struct session *session, struct queue *que
     }
 }
 
-static void start(struct node *node, struct session *session, struct blob *body, usec_t now)
+static void send_as(struct node *node, struct session *session, struct blob *body, bool eight_bit, usec_t now)
 {
     const struct held *held = session->batch[0]->held;
     const char *recipients[BATCH_MAX];
@@ -34,12 +37,56 @@ static void start(struct node *node, struct session *session, struct blob *body,
         .recipients = recipients,
         .recipient_count = session->batch_count,
         .body = body,
-        .eight_bit = held->mail->eight_bit,
+        .eight_bit = eight_bit,
     };
     session_set_state(session, SESSION_BUSY);
     lane_start(session_lane(session), now);
     must(smtp_client_send(session->client, &transaction, now) == 0);
     session_drain_client(node, session, now);
+}
+
+/* The batch ends without having been sent. */
+static void batch_fails(
+    struct node *node, struct session *session, enum smtp_stage stage, const struct reply *reply, usec_t now)
+{
+    for (size_t i = 0; i < session->batch_count; i++) {
+        session->batch[i]->mood = MOOD_NOWHERE;
+        node->figures.in_flight--;
+        outcome(node, session->batch[i], session, stage, reply, now);
+    }
+    session->batch[0]->held->pins--;
+    session->batch_count = 0;
+    session_set_state(session, SESSION_IDLE);
+    site_dirty(node, session->site);
+}
+
+/* For a site without 8BITMIME: a 7-bit copy (RFC 6152 section 3), or a bounce that says why there is none. */
+static void send_converted(struct node *node, struct session *session, const struct blob *body, usec_t now)
+{
+    struct error why;
+    struct buffer out = {0};
+    if (downgrade_message(body->bytes, body->len, &out, &why) != 0) {
+        struct reply reply;
+        reply_local(&reply, "5.6.3",
+            "the receiver takes no 8-bit messages, and this one can't be converted: %.400s", why.text);
+        buffer_free(&out);
+        batch_fails(node, session, SMTP_MAIL, &reply, now);
+        return;
+    }
+    size_t len;
+    char *bytes = buffer_steal(&out, &len);
+    struct blob *copy = blob_take(bytes, len);
+    send_as(node, session, copy, false, now);
+    blob_drop(&copy);
+}
+
+static void start(struct node *node, struct session *session, struct blob *body, usec_t now)
+{
+    bool eight_bit = session->batch[0]->held->mail->eight_bit;
+    if (eight_bit && session->site->seven_bit_until > now)
+        send_converted(node, session, body, now);
+    else
+        send_as(node, session, body, eight_bit, now);
 }
 
 void batch_begin(struct node *node, struct session *session, struct blob *body, usec_t now)
@@ -97,7 +144,10 @@ void batch_result(
     struct delivery *delivery = session->batch[report->recipient];
     delivery->mood = MOOD_NOWHERE;
     node->figures.in_flight--;
-    if (report->later_now)
+    bool wants_seven_bit = report->reply.code == 0 && strcmp(report->reply.enhanced, "5.6.3") == 0;
+    if (wants_seven_bit)
+        session->site->seven_bit_until = now + SEVEN_BIT_FOR;
+    if (report->later_now || wants_seven_bit)
         queue_push_front(node, delivery, now);
     else
         outcome(node, delivery, session, report->stage, &report->reply, now);
@@ -119,15 +169,7 @@ static void unreadable(struct node *node, struct session *session, usec_t now)
 {
     struct reply reply;
     reply_local(&reply, "4.3.0", "the message could not be read back from the spool");
-    for (size_t i = 0; i < session->batch_count; i++) {
-        session->batch[i]->mood = MOOD_NOWHERE;
-        node->figures.in_flight--;
-        outcome(node, session->batch[i], session, SMTP_CONNECT, &reply, now);
-    }
-    session->batch[0]->held->pins--;
-    session->batch_count = 0;
-    session_set_state(session, SESSION_IDLE);
-    site_dirty(node, session->site);
+    batch_fails(node, session, SMTP_CONNECT, &reply, now);
 }
 
 void session_body(struct node *node, struct held *held, struct blob *body, usec_t now)

@@ -26,6 +26,7 @@
 #define BATCH_MAX 100
 #define SESSION_MAX_ADDRESSES 8
 #define NO_TLS_AFTER_FAILURE USEC_HOUR
+#define SEVEN_BIT_FOR USEC_HOUR /* a site that was seen without 8BITMIME gets converted copies */
 
 enum mood { MOOD_NOWHERE, MOOD_READY, MOOD_WAITING, MOOD_SENDING, MOOD_MOVING, MOOD_STUCK };
 
@@ -59,7 +60,7 @@ struct site {
     struct heap_node timer;
     uint32_t domains, opening, idle, failures;
     uint64_t ready;
-    usec_t down_until, no_tls_until;
+    usec_t down_until, no_tls_until, seven_bit_until;
     struct reply trouble; /* why it is down */
 };
 
