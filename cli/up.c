@@ -268,6 +268,7 @@ static void reload(struct up *up)
     up->settings = fresh;
     coordinator_set_settings(up->coordinator, fresh);
     keeper_set_settings(up->keeper, fresh);
+    http_set_settings(up->http, fresh);
     log_info(up->file, "read again");
 }
 

@@ -36,7 +36,8 @@ struct api_identity {
 };
 
 struct api {
-    const struct settings *settings;
+    const struct settings
+        *_Atomic settings; /* swapped when the file is read again; the old ones stay valid */
     /* Null where no key is asked for; else true with the key's owner. From any thread. */
     bool (*verify)(void *keys, const char *key, struct api_identity *who_r);
     void *keys;

@@ -45,6 +45,8 @@ struct coordinator {
 
     struct door *doors;
     size_t door_count;
+    struct tls_context **former; /* contexts that sessions may still use: freed at the end */
+    size_t former_count;
     struct list sessions;
     struct heap session_timers;
     size_t session_count;
@@ -71,6 +73,8 @@ struct waiter *coordinator_submit(struct coordinator *coordinator, struct mail *
 
 /* intake_uv.c */
 int intake_open(struct coordinator *coordinator, struct error *error);
+/* Reads the certificates again; one that can't be read stays as it was. */
+void intake_reload(struct coordinator *coordinator);
 void intake_stop(struct coordinator *coordinator, usec_t now);
 void intake_end_all(struct coordinator *coordinator);
 void intake_tick(struct coordinator *coordinator, usec_t now);

@@ -133,8 +133,10 @@ static void take_calls(struct coordinator *c, usec_t now)
         c->view = view;
         route_set_view(c->route, view);
     }
-    if (settings != NULL)
+    if (settings != NULL) {
         c->settings = settings;
+        intake_reload(c);
+    }
     for (struct list *link; (link = list_pop(&calls)) != NULL;) {
         struct call *call = list_item(link, struct call, link);
         if (call->mail != NULL)
@@ -318,6 +320,9 @@ void coordinator_close(struct coordinator **coordinator)
     must(uv_loop_close(&c->loop) == 0);
     for (size_t i = 0; i < c->door_count; i++)
         tls_context_free(&c->doors[i].tls);
+    for (size_t i = 0; i < c->former_count; i++)
+        tls_context_free(&c->former[i]);
+    free(c->former);
     free(c->doors);
     heap_free(&c->session_timers);
     view_drop(&c->view);

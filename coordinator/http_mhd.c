@@ -196,6 +196,11 @@ struct http *http_start(const struct api *api, const struct front *front,
     return http;
 }
 
+void http_set_settings(struct http *http, const struct settings *settings)
+{
+    http->api.settings = settings;
+}
+
 int http_port(const struct http *http)
 {
     return http->port;

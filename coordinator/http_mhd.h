@@ -28,6 +28,9 @@ struct http;
  * are copied; what they point to must outlive the door. */
 struct http *http_start(const struct api *api, const struct front *front,
     const struct setting_listener *listener, struct error *error);
+/* What is asked from now on goes by these settings; the former must stay valid. From any thread. The door's
+ * own address and certificate stay as they are. */
+void http_set_settings(struct http *http, const struct settings *settings);
 int http_port(const struct http *http);
 void http_stop(struct http **http);
 

@@ -336,6 +336,42 @@ int intake_open(struct coordinator *c, struct error *error)
     return 0;
 }
 
+static void keep_former(struct coordinator *c, struct tls_context *context)
+{
+    c->former = xrealloc(c->former, (c->former_count + 1) * sizeof(struct tls_context *));
+    c->former[c->former_count++] = context;
+}
+
+static void reload_door(struct coordinator *c, struct door *door, const struct setting_listener *setting)
+{
+    struct error why;
+    if (strcmp(setting->listen, door->setting->listen) != 0) {
+        log_warn(
+            door->setting->listen, "this address was changed in the configuration: that needs a restart");
+        return;
+    }
+    door->setting = setting;
+    struct tls_context *fresh =
+        setting->tls_cert == NULL ? NULL : tls_context_server(setting->tls_cert, setting->tls_key, &why);
+    if (setting->tls_cert != NULL && fresh == NULL) {
+        log_error(setting->listen, "%s; the certificate stays as it was", why.text);
+        return;
+    }
+    if (door->tls != NULL)
+        keep_former(c, door->tls);
+    door->tls = fresh;
+}
+
+void intake_reload(struct coordinator *c)
+{
+    if (c->settings->coordinator.smtp_count != c->door_count) {
+        log_warn("coordinator.smtp", "addresses were added or taken away: that needs a restart");
+        return;
+    }
+    for (size_t i = 0; i < c->door_count; i++)
+        reload_door(c, &c->doors[i], &c->settings->coordinator.smtp[i]);
+}
+
 void intake_stop(struct coordinator *c, usec_t now)
 {
     for (size_t i = 0; i < c->door_count; i++)
