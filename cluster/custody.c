@@ -117,6 +117,16 @@ static void pending_free(struct pending *pending)
     free(pending);
 }
 
+/* One that waits for its credit may outlive what it was to move: that came back by another way. */
+static void end_moves(struct custody *custody, struct held *held)
+{
+    while (!list_empty(&held->moves)) {
+        struct move *move = list_item(held->moves.next, struct move, sibling);
+        move->peer->in_flight -= move->credit;
+        move_free(custody, move);
+    }
+}
+
 static void free_refusals(struct custody *custody)
 {
     for (struct list *link; (link = list_pop(&custody->refusals)) != NULL;)
@@ -132,17 +142,13 @@ void custody_free(struct custody **custody)
         return;
     for (struct list *link; (link = list_pop(&c->body_waiters)) != NULL;)
         free(list_item(link, struct body_wait, link));
-    for (struct list *link; (link = list_pop(&c->pending)) != NULL;) {
-        struct pending *pending = list_item(link, struct pending, link);
-        if (pending->move != NULL)
-            move_free(c, pending->move);
-        pending_free(pending);
-    }
-    for (struct heap_node *node; (node = heap_pop(&c->moves, INT64_MAX)) != NULL;)
-        move_free(c, heap_item(node, struct move, timer));
+    for (struct list *link; (link = list_pop(&c->pending)) != NULL;)
+        pending_free(list_item(link, struct pending, link));
     struct map_entry *at = NULL;
-    for (struct held *held; (held = map_next(&c->messages, &at)) != NULL;)
+    for (struct held *held; (held = map_next(&c->messages, &at)) != NULL;) {
+        end_moves(c, held);
         held_free(held);
+    }
     map_free(&c->messages);
     at = NULL;
     for (struct peer *peer; (peer = map_next(&c->peers, &at)) != NULL;)
@@ -193,6 +199,7 @@ static bool may_be_forgotten(const struct custody *custody, const struct held *h
 static void forget(struct custody *custody, struct held *held)
 {
     custody->ports.forgotten(custody->ports.context, held);
+    end_moves(custody, held);
     if (held->base_seq != 0)
         custody->ports.release(custody->ports.context, held->base_seq);
     list_remove(&held->age);
@@ -216,12 +223,17 @@ void custody_final_check(struct custody *custody, struct held *held, usec_t now)
         heap_put(&custody->forgets, &held->forget, custody_later(now, held->mail) + keep);
 }
 
-static void forget_refusals(struct custody *custody, usec_t now)
+/* Those that may not be forgotten yet but find no room leave a floor behind: what was handed in before it is
+ * refused unseen. */
+void forget_refusals(struct custody *custody, usec_t now)
 {
     while (!list_empty(&custody->refusals)) {
         struct refusal *refusal = list_item(custody->refusals.next, struct refusal, link);
-        if (refusal->at + CUSTODY_KEEP > now && map_count(&custody->refused) < CUSTODY_MAX_REFUSED)
+        bool early = refusal->at + CUSTODY_KEEP > now;
+        if (early && map_count(&custody->refused) < CUSTODY_MAX_REFUSED)
             return;
+        if (early && refusal->at > custody->refused_floor)
+            custody->refused_floor = refusal->at;
         list_remove(&refusal->link);
         map_remove(&custody->refused, refusal->id.bytes, sizeof refusal->id.bytes);
         free(refusal);

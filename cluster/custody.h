@@ -59,8 +59,9 @@ struct delivery {
 /* One message in this spool. */
 struct held {
     struct mail *mail;
-    struct blob *body; /* null = only on the disk: read frame base_seq */
+    struct blob *body; /* null = only on the disk: read frame disk_seq */
     uint64_t base_seq; /* newest base frame */
+    uint64_t disk_seq; /* newest base frame that is on the disk: where the body can be read */
     uint64_t last_seq; /* newest frame about it */
     uint32_t count;
     uint32_t open;                /* deliveries that are HELD or LEAVING */
@@ -122,7 +123,8 @@ void custody_committed(struct custody *custody, uint64_t seq, usec_t now);
 void custody_body(struct custody *custody, struct held *held, struct blob *body, usec_t now);
 void custody_tick(struct custody *custody, usec_t now);
 usec_t custody_deadline(const struct custody *custody);
-/* Restates the message whose newest HOLD is frame `seq`, so that its old segment can go. */
+/* Restates the message whose newest base frame is `seq`, the oldest that lives, and some that follow it, so
+ * that their old segment can go. Nothing happens while that is under way. */
 void custody_restate(struct custody *custody, uint64_t seq, usec_t now);
 
 /* The scheduler's words. Move: these deliveries of one message (HELD, no attempt in flight) go to another

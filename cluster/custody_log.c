@@ -118,7 +118,7 @@ static void release(struct custody *custody, uint64_t seq)
         custody->ports.release(custody->ports.context, seq);
 }
 
-/* What the frame made ours may now be scheduled. */
+/* What the frame made so is so; where that is ours it may now be scheduled. */
 static void gain(struct custody *custody, struct held *held, uint64_t seq)
 {
     for (uint32_t i = 0; i < held->count; i++) {
@@ -148,6 +148,7 @@ static void happen(struct custody *custody, struct pending *pending, usec_t now)
         break;
     case PENDING_MOVED:
         release(custody, pending->old_seq);
+        gain(custody, pending->held, pending->seq);
         send(custody, &pending->settled);
         break;
     case PENDING_TOLD:
@@ -163,6 +164,8 @@ static void happen(struct custody *custody, struct pending *pending, usec_t now)
 static void finish(struct custody *custody, struct pending *pending, usec_t now)
 {
     struct held *held = pending->held;
+    if (held != NULL && held->base_seq == pending->seq)
+        held->disk_seq = pending->seq;
     happen(custody, pending, now);
     bus_msg_free(&pending->answer);
     bus_msg_free(&pending->settled);
@@ -176,6 +179,10 @@ static void finish(struct custody *custody, struct pending *pending, usec_t now)
 
 void custody_pended(struct custody *custody, struct pending *pending, usec_t now)
 {
+#ifdef TODOKU_WITHOUT_SYNC_BEFORE_RELEASE
+    release(custody, pending->old_seq);
+    pending->old_seq = 0;
+#endif
 #ifdef TODOKU_WITHOUT_SYNC_BEFORE_ACK
     finish(custody, pending, now);
 #else

@@ -242,9 +242,13 @@ static void moved(struct custody *custody, const struct bus_msg *msg, struct del
 static void refused(struct custody *custody, struct delivery **deliveries, uint32_t count, usec_t now)
 {
     uint64_t old;
+    const char *spool = deliveries[0]->peer;
+    /* Not where it came from: after a restart nobody must be asked whether that is settled. */
+    for (uint32_t i = 0; i < count; i++)
+        deliveries[i]->peer = NULL;
     log_fact(custody, RECORD_HOLD, deliveries[0]->held, deliveries, count, NULL, now, &old);
     for (uint32_t i = 0; i < count; i++)
-        custody->ports.returned(custody->ports.context, deliveries[i]);
+        custody->ports.returned(custody->ports.context, deliveries[i], spool);
 }
 
 /* An answer counts only for the hop asked, from the spool asked. */

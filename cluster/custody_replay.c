@@ -57,6 +57,7 @@ static struct held *replay_held(
     if (held->base_seq != 0)
         custody_release_later(custody, held->base_seq);
     held_set_base(custody, held, seq);
+    held->disk_seq = seq;
     held->bodiless = !names_open(record);
     return held;
 }
@@ -102,6 +103,12 @@ static void recover(struct custody *custody, struct held *held, usec_t now)
     custody_final_check(custody, held, now);
 }
 
+void custody_log_ends(struct custody *custody, uint64_t seq)
+{
+    if (seq > custody->last_seq)
+        custody->last_seq = custody->committed_seq = seq;
+}
+
 void custody_recovered(struct custody *custody, usec_t now)
 {
     for (size_t i = 0; i < custody->stale_count; i++)
@@ -125,18 +132,25 @@ void restate_with(struct custody *custody, struct held *held, struct blob *body,
 
 void custody_restate(struct custody *custody, uint64_t seq, usec_t now)
 {
-    /* By age: the frame that stands in the way is nearly always the oldest. */
-    list_each (link, &custody->age) {
+    uint64_t newest = custody->committed_seq, bytes = 0;
+    uint32_t count = 0;
+    if (tomb_restate(custody, seq, now))
+        return;
+    /* By age, so what is next stands in the way next. What is restated goes to the end of the list. */
+    list_each_safe (link, &custody->age) {
         struct held *held = list_item(link, struct held, age);
-        if (held->base_seq > seq)
-            return;
         if (held->base_seq < seq)
             continue;
+        bool under_way = count == 0 && held->base_seq > seq;
+        if (under_way || held->base_seq > newest || held->reading)
+            return;
         if (held->bodiless || held->body != NULL)
             restate_with(custody, held, held->body, now);
-        else if (!held->reading)
+        else
             want_body(custody, held, NULL);
-        return;
+        bytes += held->mail->body_len;
+        if (++count == RESTATE_MOST || bytes >= RESTATE_BYTES)
+            return;
     }
 }
 

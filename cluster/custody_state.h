@@ -9,6 +9,9 @@
 #define MOVE_ASK_AGAIN USEC_SEC
 #define MOVE_ASK_LATEST (16 * USEC_SEC)
 #define SETTLED_ASK_AGAIN (2 * USEC_SEC)
+/* Restated in one go at most. */
+#define RESTATE_MOST 256
+#define RESTATE_BYTES (4u << 20)
 /* INJECTs refused by this incarnation that are remembered. */
 #define CUSTODY_MAX_REFUSED 65536
 
@@ -73,6 +76,7 @@ struct custody {
     struct map peers;    /* spool -> struct peer */
     struct map refused;  /* id -> struct refusal */
     struct list refusals;
+    usec_t refused_floor;
     struct list age;     /* struct held by base_seq */
     struct list tombs;   /* custody_tomb.c */
     struct map tomb_ids; /* id -> struct tomb */
@@ -101,6 +105,7 @@ struct peer *custody_peer(struct custody *custody, const char *spool);
 usec_t custody_later(usec_t now, const struct mail *mail);
 /* Sees whether the message has ended: what must be kept of it, and how long. It may be gone afterwards. */
 void custody_final_check(struct custody *custody, struct held *held, usec_t now);
+void forget_refusals(struct custody *custody, usec_t now);
 
 /* custody_log.c */
 /* Fills an item from a delivery's present state. */
@@ -142,6 +147,7 @@ bool tomb_bury(struct custody *custody, struct held *held, usec_t now);
 bool tomb_knows(const struct custody *custody, const struct mail_id *id);
 /* A base frame about a message of which nothing else is there. */
 void tomb_replay(struct custody *custody, const struct spool_record *record, uint64_t seq);
+/* The one whose frame is `seq`, and some that follow it; false if there is none. */
 bool tomb_restate(struct custody *custody, uint64_t seq, usec_t now);
 void tomb_tick(struct custody *custody, usec_t now);
 usec_t tomb_deadline(const struct custody *custody);

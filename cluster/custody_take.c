@@ -18,6 +18,7 @@ static void answer_now(
 static void refuse(struct custody *custody, const struct bus_msg *msg, enum bus_verdict verdict,
     const char *text, usec_t now)
 {
+    forget_refusals(custody, now);
     if (map_get(&custody->refused, msg->id.bytes, sizeof msg->id.bytes) == NULL) {
         struct refusal *refusal = xcalloc(1, sizeof *refusal);
         refusal->id = msg->id;
@@ -109,7 +110,8 @@ void custody_take_inject(struct custody *custody, const struct bus_msg *msg, boo
         return;
     }
 #endif
-    if (map_get(&custody->refused, msg->id.bytes, sizeof msg->id.bytes) != NULL)
+    if (map_get(&custody->refused, msg->id.bytes, sizeof msg->id.bytes) != NULL ||
+        msg->mail->created <= custody->refused_floor)
         refuse(custody, msg, BUS_REFUSED, "this node has refused this message before", now);
     else if (msg->mail->created + CUSTODY_KEEP < now)
         refuse(custody, msg, BUS_REFUSED,

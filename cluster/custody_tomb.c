@@ -87,30 +87,41 @@ void tomb_tick(struct custody *custody, usec_t now)
 
 usec_t tomb_deadline(const struct custody *custody)
 {
-    return list_empty(&custody->tombs) ? USEC_NEVER
-                                       : list_item(custody->tombs.next, struct tomb, link)->until;
+    if (list_empty(&custody->tombs))
+        return USEC_NEVER;
+    const struct tomb *first = list_item(custody->tombs.next, struct tomb, link);
+    /* One that is being restated may not go before that is on the disk. */
+    return first->base_seq > custody->committed_seq ? USEC_NEVER : first->until;
 }
 
 /* The time of its end is what a later replay counts from, so it is written again as it was. */
+static void restate(struct custody *custody, struct tomb *tomb, usec_t now)
+{
+    struct spool_record record = {.kind = RECORD_DONE, .id = tomb->id, .at = tomb->until - CUSTODY_KEEP};
+    uint64_t old = tomb->base_seq;
+    tomb->base_seq = ++custody->last_seq;
+    custody->ports.append(custody->ports.context, tomb->base_seq, &record, NULL, true);
+    struct pending *pending = custody_pend(custody, PENDING_RESTATED, tomb->base_seq, NULL);
+    pending->old_seq = old;
+    list_remove(&tomb->link);
+    list_push_back(&custody->tombs, &tomb->link);
+    custody_pended(custody, pending, now);
+}
+
 bool tomb_restate(struct custody *custody, uint64_t seq, usec_t now)
 {
-    list_each (link, &custody->tombs) {
+    uint64_t newest = custody->committed_seq;
+    uint32_t count = 0;
+    list_each_safe (link, &custody->tombs) {
         struct tomb *tomb = list_item(link, struct tomb, link);
-        if (tomb->base_seq > seq)
-            return false;
         if (tomb->base_seq < seq)
             continue;
-        struct spool_record record = {.kind = RECORD_DONE, .id = tomb->id, .at = tomb->until - CUSTODY_KEEP};
-        tomb->base_seq = ++custody->last_seq;
-        custody->ports.append(custody->ports.context, tomb->base_seq, &record, NULL, true);
-        struct pending *pending = custody_pend(custody, PENDING_RESTATED, tomb->base_seq, NULL);
-        pending->old_seq = seq;
-        list_remove(&tomb->link);
-        list_push_back(&custody->tombs, &tomb->link);
-        custody_pended(custody, pending, now);
-        return true;
+        if (tomb->base_seq > newest || (count == 0 && tomb->base_seq > seq) || count == RESTATE_MOST)
+            break;
+        restate(custody, tomb, now);
+        count++;
     }
-    return false;
+    return count > 0;
 }
 
 void tombs_free(struct custody *custody)

@@ -17,7 +17,6 @@
 
 #define PULSE_MS 50
 #define STOP_PATIENCE (30 * USEC_SEC)
-#define RESTATED_A_PULSE 2000
 
 struct resolved {
     struct list link;
@@ -230,14 +229,9 @@ static void on_pulse(uv_timer_t *handle)
     usec_t now = clock_now();
     event_log_flush(k->events, now);
     watch_room(k);
-    uint64_t last = 0;
-    for (int i = 0; i < RESTATED_A_PULSE; i++) {
-        uint64_t seq = spool_untidy(k->spool);
-        if (seq == 0 || seq == last)
-            break;
-        node_restate(k->node, seq, now);
-        last = seq;
-    }
+    uint64_t untidy = spool_untidy(k->spool);
+    if (untidy != 0)
+        node_restate(k->node, untidy, now);
     links_flush(k);
 }
 
@@ -392,6 +386,7 @@ static int open_all(struct keeper *k, const struct kv *kv, struct error *error)
         return -1;
     k->committed_told = spool_last_seq(k->spool);
     atomic_store(&k->committed, k->committed_told);
+    node_log_ends(k->node, k->committed_told);
     node_recovered(k->node, clock_now());
     return 0;
 }

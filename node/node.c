@@ -142,6 +142,11 @@ int node_replay(
     return status;
 }
 
+void node_log_ends(struct node *node, uint64_t seq)
+{
+    custody_log_ends(node->custody, seq);
+}
+
 void node_recovered(struct node *node, usec_t now)
 {
     node->started = node->now = now;

@@ -53,6 +53,8 @@ void node_set_told(struct node *node, uint64_t seq);
 void node_set_incarnation(struct node *node, uint64_t incarnation);
 int node_replay(
     struct node *node, uint64_t seq, const void *record, size_t len, bool base, struct error *error);
+/* Before it, if the log's last frame may not have been replayed: it is damaged, or was not understood. */
+void node_log_ends(struct node *node, uint64_t seq);
 void node_recovered(struct node *node, usec_t now);
 
 void node_set_view(struct node *node, struct view *view, usec_t now);

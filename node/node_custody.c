@@ -110,9 +110,9 @@ static void placed_anew(void *context, struct delivery *delivery)
     delivery->mood = MOOD_WAITING;
 }
 
-static void returned(void *context, struct delivery *delivery)
+static void returned(void *context, struct delivery *delivery, const char *spool)
 {
-    spool_refused(context, delivery->peer);
+    spool_refused(context, spool);
     placed_anew(context, delivery);
 }
 
@@ -133,8 +133,8 @@ static void told(void *context, uint64_t seq, const struct mail *mail, const cha
 void body_read(struct node *node, struct held *held)
 {
     held->reading = true;
-    map_set(&node->reading, &held->base_seq, sizeof held->base_seq, held);
-    node->ports.read_body(node->ports.context, held->base_seq);
+    map_set(&node->reading, &held->disk_seq, sizeof held->disk_seq, held);
+    node->ports.read_body(node->ports.context, held->disk_seq);
 }
 
 static void want_body(void *context, struct held *held)
@@ -147,6 +147,10 @@ void node_body(struct node *node, uint64_t seq, struct blob *body, usec_t now)
     struct held *held = map_remove(&node->reading, &seq, sizeof seq);
     if (held == NULL)
         return;
+    if (body == NULL && held->disk_seq != seq) { /* restated while it was read: the old frame has gone */
+        body_read(node, held);
+        return;
+    }
     custody_body(node->custody, held, body, now);
     session_body(node, held, body, now);
     node_settle(node, now);
