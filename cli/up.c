@@ -245,6 +245,24 @@ static void *run_node(void *arg)
     return NULL;
 }
 
+static bool same_sources(const struct settings *a, const struct settings *b)
+{
+    bool same = a->node.source_count == b->node.source_count;
+    for (size_t i = 0; same && i < a->node.source_count; i++)
+        same = strcmp(a->node.sources[i].address, b->node.sources[i].address) == 0;
+    return same;
+}
+
+/* Which source serves which pool stands in the view, which routing goes by. */
+static void publish(struct up *up)
+{
+    struct view *view = one_node(up->settings, up->keeper, up->view->epoch + 1);
+    view_drop(&up->view);
+    up->view = view;
+    keeper_set_view(up->keeper, view);
+    coordinator_set_view(up->coordinator, view);
+}
+
 static void reload(struct up *up)
 {
     struct settings *fresh;
@@ -257,9 +275,11 @@ static void reload(struct up *up)
         log_error(up->file, "the faults above: everything stays as it was");
         return;
     }
-    if (fresh->node.source_count != up->settings->node.source_count) {
-        log_error(up->file, "node.sources changed: that needs a restart; everything stays as it was");
-        up->former[up->former_count++] = fresh;
+    if (!same_sources(fresh, up->settings) || strcmp(fresh->node.id, up->settings->node.id) != 0) {
+        log_error(up->file,
+            "node.id or the addresses of node.sources changed: that needs a restart; everything stays as it "
+            "was");
+        settings_free(&fresh);
         return;
     }
     if (up->keys != NULL && keys_reload(up->keys, &error) != 0)
@@ -269,6 +289,7 @@ static void reload(struct up *up)
     coordinator_set_settings(up->coordinator, fresh);
     keeper_set_settings(up->keeper, fresh);
     http_set_settings(up->http, fresh);
+    publish(up);
     log_info(up->file, "read again");
 }
 
