@@ -16,6 +16,7 @@
 struct session {
     struct coordinator *coordinator;
     struct door *door;
+    struct tls_context *tls; /* what was offered, though the door may have another by now */
     struct stream *stream;
     struct smtp_server *server;
     struct list link;
@@ -146,7 +147,7 @@ static bool one_event(struct session *session, usec_t now)
         break;
     case SMTP_SERVER_START_TLS:
         send_output(session);
-        stream_start_tls(session->stream, session->door->tls, true, NULL);
+        stream_start_tls(session->stream, session->tls, true, NULL);
         break;
     case SMTP_SERVER_MESSAGE:
         take_message(session, now);
@@ -262,7 +263,7 @@ static struct smtp_server *new_server(
     struct smtp_server_settings server = {
         .host = c->host,
         .peer = peer,
-        .tls_offered = session->door->tls != NULL,
+        .tls_offered = session->tls != NULL,
         .trusted = session->trusted,
         .auth_offered = c->keys != NULL,
         .auth_required = session->door->setting->auth_required,
@@ -291,6 +292,7 @@ static bool on_accepted(void *context, struct stream *stream, const char *peer,
     usec_t now = clock_now();
     session->coordinator = c;
     session->door = door;
+    session->tls = door->tls;
     session->stream = stream;
     session->server = new_server(session, peer, address, now);
     list_push_back(&c->sessions, &session->link);
