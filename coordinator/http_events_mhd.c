@@ -1,10 +1,10 @@
 /* http_events_mhd - server-sent events out of the HTTP door (http_mhd.h)
  *
  * A stream that has nothing to send is suspended; one thread of the door asks the front for each of them
- * twice a second, from where the stream stands ("cursor=..."; "cursor=end" at the start). A question is put
- * only when the last answer has been read, so a slow reader holds one answer at most. A line with "event"
- * becomes an event, with its "cursor" as id, so that a client that comes back goes on there; a line with
- * "next" instead only moves the cursor. */
+ * twice a second, from where the stream stands ("cursor=..."; where the log ends is asked before a new stream
+ * is answered). A question is put only when the last answer has been read, so a slow reader holds one answer
+ * at most. A line with "event" becomes an event, with its "cursor" as id, so that a client that comes back
+ * goes on there; a line with "next" instead only moves the cursor. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,9 +56,49 @@ static bool count_in(struct http_request *request)
     return stream->open;
 }
 
+/* The last line there is now: the stream begins behind it. */
+static void on_placed(void *arg, int code, const char *text, size_t len)
+{
+    struct http_request *request = arg;
+    struct http *http = request->http;
+    bool event;
+    pthread_mutex_lock(&http->lock);
+    if (code == 200 && !request->stream.ended)
+        api_json_cursor(
+            text, strcspn(text, "\n") < len ? strcspn(text, "\n") : len, request->stream.cursor, &event);
+    if (request->waits) { /* else the door is closing and has answered */
+        request->waits = false;
+        MHD_resume_connection(request->connection);
+    }
+    pthread_mutex_unlock(&http->lock);
+    http_request_drop(request);
+}
+
+/* "From now on" means from before the client reads our answer: where the log ends is asked first. */
+static enum MHD_Result place(struct http_request *request, struct MHD_Connection *connection)
+{
+    struct http *http = request->http;
+    pthread_mutex_lock(&http->lock);
+    bool open = !http->stopping;
+    request->stream.placed = true;
+    request->waits = open;
+    if (open) {
+        http_request_hold(request);
+        MHD_suspend_connection(connection);
+    }
+    pthread_mutex_unlock(&http->lock);
+    if (!open)
+        return http_events_begin(request, connection);
+    http->front.ask(http->front.context, "events", "cursor=end&limit=1", api_plan_tenant(&request->plan),
+        on_placed, request);
+    return MHD_YES;
+}
+
 enum MHD_Result http_events_begin(struct http_request *request, struct MHD_Connection *connection)
 {
     struct http_stream *stream = &request->stream;
+    if (request->plan.cursor[0] == '\0' && !stream->placed)
+        return place(request, connection);
     if (!count_in(request)) {
         struct api_answer answer = {.retry_after = 10};
         api_problem(
@@ -66,8 +106,8 @@ enum MHD_Result http_events_begin(struct http_request *request, struct MHD_Conne
         http_answer(request, &answer);
         return http_send_answer(request, connection);
     }
-    snprintf(stream->cursor, sizeof stream->cursor, "%s",
-        request->plan.cursor[0] != '\0' ? request->plan.cursor : "end");
+    if (!stream->placed)
+        snprintf(stream->cursor, sizeof stream->cursor, "%s", request->plan.cursor);
     stream->spoke = clock_now();
     buffer_add_text(&stream->pending, "retry: 2000\n\n");
     struct MHD_Response *response =

@@ -35,6 +35,7 @@ struct http {
 struct http_stream {
     struct buffer pending; /* what the client will read next */
     char cursor[API_TENANT_SIZE];
+    bool placed;  /* `cursor` says where it begins */
     bool open;    /* counted in http->streams */
     bool waiting; /* suspended: nothing to read */
     bool asking;  /* a question is out */
