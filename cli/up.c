@@ -22,6 +22,7 @@
 #include "base/panic.h"
 #include "base/random.h"
 #include "cli/commands.h"
+#include "cli/not_yet.h"
 #include "cluster/kv.h"
 #include "coordinator/api_keys.h"
 #include "coordinator/coordinator_uv.h"
@@ -313,6 +314,7 @@ static void on_second_signal(int signal)
 
 static void run(struct up *up, const sigset_t *signals)
 {
+    not_yet_warn(up->settings);
     must(pthread_create(&up->node_thread, NULL, run_node, up->keeper) == 0);
     must(pthread_create(&up->coordinator_thread, NULL, run_coordinator, up->coordinator) == 0);
     log_info("todoku", "node %s is up: %zu sources, API at %s", up->settings->node.id,

@@ -1,4 +1,5 @@
-/* keeper_state_uv - what the files of the node's keeper share (keeper_uv.c, link_uv.c, history_uv.c only) */
+/* keeper_state_uv - what the files of the node's keeper share (keeper*_uv.c, link_uv.c, history_uv.c,
+ * explain_uv.c only) */
 #ifndef NODE_KEEPER_STATE_UV_H
 #define NODE_KEEPER_STATE_UV_H
 
@@ -64,6 +65,16 @@ struct keeper {
     bool told_to_stop;
     char disk_trouble[256];
 };
+
+/* keeper_ports_uv.c */
+void keeper_make_node(struct keeper *keeper);
+int keeper_open_resolver(struct keeper *keeper, struct error *error);
+/* Hands the core the DNS answers that came while it was busy. */
+void keeper_take_answers(struct keeper *keeper, usec_t now);
+void keeper_forget_answers(struct keeper *keeper);
+
+/* keeper_open_uv.c: 0, or -1 with the reason */
+int keeper_open_data(struct keeper *keeper, const struct kv *kv, struct error *error);
 
 /* link_uv.c */
 void link_ports(struct node_ports *ports);

@@ -1,151 +1,17 @@
 /* keeper_uv - see keeper_uv.h */
 #include "node/keeper_uv.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/panic.h"
-#include "base/random.h"
-#include "cluster/spool_register.h"
 #include "node/keeper_state_uv.h"
-#include "node/source_check.h"
 
 #define PULSE_MS 50
 #define STOP_PATIENCE (30 * USEC_SEC)
-
-struct resolved {
-    struct list link;
-    char *domain;
-    struct mx_answer *answer;
-};
-
-struct body_read {
-    uv_work_t work;
-    struct keeper *keeper;
-    uint64_t seq;
-    struct blob *body;
-    struct error error;
-};
-
-/* ---- what the core asks for ---- */
-
-static void port_append(void *context, uint64_t seq, struct buffer *record, struct blob *body, bool base)
-{
-    struct keeper *k = context;
-    if (k->spool != NULL) /* closed: what is said now was promised to nobody */
-        spool_append(k->spool, seq, record, body, base);
-}
-
-static void port_release(void *context, uint64_t seq)
-{
-    struct keeper *k = context;
-    if (k->spool != NULL)
-        spool_release(k->spool, seq);
-}
-
-static void read_work(uv_work_t *work)
-{
-    struct body_read *read = work->data;
-    const struct keeper *k = read->keeper;
-    if (k->spool == NULL)
-        error_set(&read->error, "the spool is closed");
-    if (k->spool == NULL || spool_read(k->spool, read->seq, &read->body, &read->error) != 0)
-        read->body = NULL;
-}
-
-static void read_done(uv_work_t *work, int status)
-{
-    struct body_read *read = work->data;
-    (void)status;
-    if (read->body == NULL)
-        log_error("spool", "a message's body could not be read back: %s", read->error.text);
-    node_body(read->keeper->node, read->seq, read->body, clock_now());
-    links_flush(read->keeper);
-    read->keeper->working--;
-    blob_drop(&read->body);
-    free(read);
-}
-
-static void port_read_body(void *context, uint64_t seq)
-{
-    struct keeper *k = context;
-    struct body_read *read = xcalloc(1, sizeof *read);
-    read->work.data = read;
-    read->keeper = k;
-    read->seq = seq;
-    k->working++;
-    must(uv_queue_work(&k->loop, &read->work, read_work, read_done) == 0);
-}
-
-static void port_send(void *context, struct bus_msg *msg)
-{
-    struct keeper *k = context;
-    k->bus_face.send(k->bus_face.context, msg);
-}
-
-static void port_resolve(void *context, const char *domain)
-{
-    struct keeper *k = context;
-    resolve_domain(k->resolve, domain, clock_now());
-}
-
-static void port_event(void *context, uint64_t seq, const char *json, size_t len)
-{
-    struct keeper *k = context;
-    event_log_append(k->events, seq, json, len, NULL);
-}
-
-/* ---- what comes back ---- */
-
-/* May come from within resolve_domain: handed to the core when it has returned. */
-static void answered(void *context, const char *domain, struct mx_answer *answer)
-{
-    struct keeper *k = context;
-    struct resolved *resolved = xcalloc(1, sizeof *resolved);
-    resolved->domain = xstrdup(domain);
-    resolved->answer = mx_answer_hold(answer);
-    list_push_back(&k->answered, &resolved->link);
-}
-
-static void ask(void *context, const char *name, enum dns_type type)
-{
-    struct keeper *k = context;
-    resolver_cares_ask(k->resolver, name, type);
-}
-
-static void take_answers(struct keeper *k, usec_t now)
-{
-    for (struct list *link; (link = list_pop(&k->answered)) != NULL;) {
-        struct resolved *resolved = list_item(link, struct resolved, link);
-        explain_resolved(k, resolved->domain, resolved->answer, now);
-        node_resolved(k->node, resolved->domain, resolved->answer, now);
-        mx_answer_drop(&resolved->answer);
-        free(resolved->domain);
-        free(resolved);
-    }
-}
-
-static void on_disk(void *context, uint64_t seq)
-{
-    struct keeper *k = context;
-    atomic_store_explicit(&k->committed, seq, memory_order_release);
-    uv_async_send(&k->wake);
-}
-
-static void disk_failed(void *context, const char *why)
-{
-    struct keeper *k = context;
-    pthread_mutex_lock(&k->lock);
-    snprintf(k->disk_trouble, sizeof k->disk_trouble, "%s", why);
-    pthread_mutex_unlock(&k->lock);
-    log_error("spool", "the disk failed, no more mail is taken: %s", why);
-    uv_async_send(&k->wake);
-}
 
 static void take_messages(struct keeper *k, usec_t now)
 {
@@ -241,7 +107,7 @@ static void on_prepare(uv_prepare_t *handle)
     struct keeper *k = handle->data;
     usec_t now = clock_now();
     while (!list_empty(&k->answered)) {
-        take_answers(k, now);
+        keeper_take_answers(k, now);
         links_flush(k);
     }
     if (k->stopping && (node_idle(k->node) || now >= k->stop_by)) {
@@ -262,110 +128,6 @@ static void on_prepare(uv_prepare_t *handle)
             deadline <= now ? 0 : (uint64_t)((deadline - now + USEC_MS - 1) / USEC_MS), 0);
 }
 
-/* ---- opening ---- */
-
-static void recovered_record(
-    void *context, uint64_t seq, const void *record, size_t len, uint64_t body_len, bool base)
-{
-    struct keeper *k = context;
-    struct error why;
-    (void)body_len;
-    if (node_replay(k->node, seq, record, len, base, &why) != 0)
-        log_error("spool", "frame %llu can't be understood and is passed over: %s", (unsigned long long)seq,
-            why.text);
-}
-
-static void recovered_damage(void *context, const char *file, uint64_t offset, const char *why)
-{
-    (void)context;
-    log_error(file, "damage at offset %llu: %s; the file is kept, the rest of the log is read on",
-        (unsigned long long)offset, why);
-}
-
-static void recovery_progress(void *context, uint64_t done, uint64_t all)
-{
-    const struct keeper *k = context;
-    log_info(k->spool_dir, "reading the log: %llu of %llu MiB", (unsigned long long)(done >> 20),
-        (unsigned long long)(all >> 20));
-}
-
-static int make_folder(const char *dir, struct error *error)
-{
-    if (mkdir(dir, 0750) != 0 && errno != EEXIST)
-        return error_set(error, "%s can't be made: %s", dir, strerror(errno));
-    return 0;
-}
-
-static int open_spool(struct keeper *k, struct error *error)
-{
-    struct spool_settings settings = {.dir = k->spool_dir,
-        .segment_size = k->settings->node.spool_segment,
-        .reserve = k->settings->node.spool_reserve};
-    struct spool_listener listener = {.context = k, .committed = on_disk, .failed = disk_failed};
-    struct spool_recovery recovery = {
-        .context = k, .record = recovered_record, .damaged = recovered_damage, .progress = recovery_progress};
-    k->spool = spool_open(&settings, &listener, &recovery, error);
-    return k->spool == NULL ? -1 : 0;
-}
-
-/* The core is made before the log is read, so it does not know its incarnation yet; the register needs the
- * disk's id, which the spool knows only when it is open. */
-static int take_register(struct keeper *k, const struct kv *kv, struct error *error)
-{
-    char key[256];
-    struct spool_register reg;
-    snprintf(key, sizeof key, "/todoku/%s/spool/%s", k->settings->cluster.name, k->spool_name);
-    if (spool_register_resume(kv, key, k->member, spool_disk_id(k->spool), &reg, error) != 0)
-        return -1;
-    k->incarnation = reg.incarnation;
-    node_set_incarnation(k->node, reg.incarnation);
-    return 0;
-}
-
-static int open_events(struct keeper *k, struct error *error)
-{
-    struct event_log_settings settings = {
-        .dir = k->log_dir, .keep = k->settings->events.keep, .max_size = k->settings->events.max_size};
-    k->events = event_log_open(&settings, clock_now(), error);
-    if (k->events == NULL)
-        return -1;
-    node_set_told(k->node, event_log_last_seq(k->events));
-    return 0;
-}
-
-static int open_resolver(struct keeper *k, struct error *error)
-{
-    const struct settings *settings = k->settings;
-    size_t count = settings->node.source_count;
-    const char **names = xcalloc(count + 1, sizeof *names);
-    for (size_t i = 0; i < count; i++)
-        names[i] = settings->node.sources[i].helo;
-    struct resolve_ports ports = {.context = k, .ask = ask, .answered = answered};
-    k->resolve = resolve_new(&ports, names, count);
-    free(names);
-    k->resolver = resolver_cares_start(&k->loop, (const char *const *)settings->resolver.servers,
-        settings->resolver.server_count, settings->resolver.timeout, error);
-    if (k->resolver == NULL)
-        return -1;
-    resolver_cares_attach(k->resolver, k->resolve);
-    return 0;
-}
-
-static void open_node(struct keeper *k)
-{
-    uint64_t seed;
-    random_secret(&seed, sizeof seed);
-    struct node_ports ports = {.context = k,
-        .append = port_append,
-        .release = port_release,
-        .read_body = port_read_body,
-        .send = port_send,
-        .resolve = port_resolve,
-        .event = port_event};
-    link_ports(&ports);
-    k->node = node_new(k->member, k->spool_name, 0, k->settings, &ports, seed);
-}
-
 static void open_loop(struct keeper *k)
 {
     must(uv_loop_init(&k->loop) == 0);
@@ -375,20 +137,6 @@ static void open_loop(struct keeper *k)
     must(uv_prepare_init(&k->loop, &k->prepare) == 0);
     k->wake.data = k->timer.data = k->pulse.data = k->prepare.data = k;
     k->armed = USEC_NEVER;
-}
-
-static int open_all(struct keeper *k, const struct kv *kv, struct error *error)
-{
-    k->tls = tls_context_client(error);
-    if (k->tls == NULL || source_check(k->settings, error) != 0 || make_folder(k->log_dir, error) != 0 ||
-        open_events(k, error) != 0 || open_resolver(k, error) != 0 || open_spool(k, error) != 0 ||
-        take_register(k, kv, error) != 0)
-        return -1;
-    k->committed_told = spool_last_seq(k->spool);
-    atomic_store(&k->committed, k->committed_told);
-    node_log_ends(k->node, k->committed_told);
-    node_recovered(k->node, clock_now());
-    return 0;
 }
 
 struct keeper *keeper_open(
@@ -408,9 +156,9 @@ struct keeper *keeper_open(
     list_init(&k->explaining);
     pthread_mutex_init(&k->lock, NULL);
     open_loop(k);
-    open_node(k);
+    keeper_make_node(k);
     bus_local_join(bus, k->member, wake, k);
-    if (open_all(k, kv, error) != 0)
+    if (keeper_open_data(k, kv, error) != 0)
         keeper_close(&k);
     return k;
 }
@@ -492,12 +240,7 @@ void keeper_close(struct keeper **keeper)
     end_loop(k);
     node_free(&k->node);
     resolve_free(&k->resolve);
-    for (struct list *link; (link = list_pop(&k->answered)) != NULL;) {
-        struct resolved *resolved = list_item(link, struct resolved, link);
-        mx_answer_drop(&resolved->answer);
-        free(resolved->domain);
-        free(resolved);
-    }
+    keeper_forget_answers(k);
     explain_end(k);
     event_log_close(&k->events);
     tls_context_free(&k->tls);

@@ -1,0 +1,111 @@
+/* keeper_open_uv - the data behind a node: its spool and the register of it, the event log, in the order of a
+ * start */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "cluster/spool_register.h"
+#include "node/keeper_state_uv.h"
+#include "node/source_check.h"
+
+static void on_disk(void *context, uint64_t seq)
+{
+    struct keeper *k = context;
+    atomic_store_explicit(&k->committed, seq, memory_order_release);
+    uv_async_send(&k->wake);
+}
+
+static void disk_failed(void *context, const char *why)
+{
+    struct keeper *k = context;
+    pthread_mutex_lock(&k->lock);
+    snprintf(k->disk_trouble, sizeof k->disk_trouble, "%s", why);
+    pthread_mutex_unlock(&k->lock);
+    log_error("spool", "the disk failed, no more mail is taken: %s", why);
+    uv_async_send(&k->wake);
+}
+
+static void recovered_record(
+    void *context, uint64_t seq, const void *record, size_t len, uint64_t body_len, bool base)
+{
+    struct keeper *k = context;
+    struct error why;
+    (void)body_len;
+    if (node_replay(k->node, seq, record, len, base, &why) != 0)
+        log_error("spool", "frame %llu can't be understood and is passed over: %s", (unsigned long long)seq,
+            why.text);
+}
+
+static void recovered_damage(void *context, const char *file, uint64_t offset, const char *why)
+{
+    (void)context;
+    log_error(file, "damage at offset %llu: %s; the file is kept, the rest of the log is read on",
+        (unsigned long long)offset, why);
+}
+
+static void recovery_progress(void *context, uint64_t done, uint64_t all)
+{
+    const struct keeper *k = context;
+    log_info(k->spool_dir, "reading the log: %llu of %llu MiB", (unsigned long long)(done >> 20),
+        (unsigned long long)(all >> 20));
+}
+
+static int make_folder(const char *dir, struct error *error)
+{
+    if (mkdir(dir, 0750) != 0 && errno != EEXIST)
+        return error_set(error, "%s can't be made: %s", dir, strerror(errno));
+    return 0;
+}
+
+static int open_spool(struct keeper *k, struct error *error)
+{
+    struct spool_settings settings = {.dir = k->spool_dir,
+        .segment_size = k->settings->node.spool_segment,
+        .reserve = k->settings->node.spool_reserve};
+    struct spool_listener listener = {.context = k, .committed = on_disk, .failed = disk_failed};
+    struct spool_recovery recovery = {
+        .context = k, .record = recovered_record, .damaged = recovered_damage, .progress = recovery_progress};
+    k->spool = spool_open(&settings, &listener, &recovery, error);
+    return k->spool == NULL ? -1 : 0;
+}
+
+/* The core is made before the log is read, so it does not know its incarnation yet; the register needs the
+ * disk's id, which the spool knows only when it is open. */
+static int take_register(struct keeper *k, const struct kv *kv, struct error *error)
+{
+    char key[256];
+    struct spool_register reg;
+    snprintf(key, sizeof key, "/todoku/%s/spool/%s", k->settings->cluster.name, k->spool_name);
+    if (spool_register_resume(kv, key, k->member, spool_disk_id(k->spool), &reg, error) != 0)
+        return -1;
+    k->incarnation = reg.incarnation;
+    node_set_incarnation(k->node, reg.incarnation);
+    return 0;
+}
+
+static int open_events(struct keeper *k, struct error *error)
+{
+    struct event_log_settings settings = {
+        .dir = k->log_dir, .keep = k->settings->events.keep, .max_size = k->settings->events.max_size};
+    k->events = event_log_open(&settings, clock_now(), error);
+    if (k->events == NULL)
+        return -1;
+    node_set_told(k->node, event_log_last_seq(k->events));
+    return 0;
+}
+
+int keeper_open_data(struct keeper *k, const struct kv *kv, struct error *error)
+{
+    k->tls = tls_context_client(error);
+    if (k->tls == NULL || source_check(k->settings, error) != 0 || make_folder(k->log_dir, error) != 0 ||
+        open_events(k, error) != 0 || keeper_open_resolver(k, error) != 0 || open_spool(k, error) != 0 ||
+        take_register(k, kv, error) != 0)
+        return -1;
+    k->committed_told = spool_last_seq(k->spool);
+    atomic_store(&k->committed, k->committed_told);
+    node_log_ends(k->node, k->committed_told);
+    node_recovered(k->node, clock_now());
+    return 0;
+}
