@@ -116,6 +116,8 @@ static void drop_segments(struct member *member)
         disk->synced -= rest;
         disk->going = disk->going > 0 ? disk->going - rest : 0;
         disk->dropped += rest;
+        if (disk->synced < disk->count)
+            faults_segment_gone(member);
     }
 }
 

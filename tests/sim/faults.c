@@ -200,6 +200,20 @@ static void tidy_all(struct sim *sim, struct sim_event *event)
     sim_after(sim, sim_between(sim, USEC_SEC, 20 * USEC_SEC), tidy_all, NULL);
 }
 
+static void crash_now(struct sim *sim, struct sim_event *event)
+{
+    (void)sim;
+    member_crash(event->member, true);
+}
+
+/* Was anything in the segment that only frames that are not synced yet say again? */
+void faults_segment_gone(struct member *member)
+{
+    struct sim *sim = member->sim;
+    if (sim->phase == PHASE_LOAD && (sim->faults_on & 1u << FAULT_CRASH) != 0 && sim_chance(sim, 100))
+        sim_after(sim, 0, crash_now, member)->incarnation = member->incarnation;
+}
+
 static bool strike_node(struct sim *sim, enum fault_kind kind, struct member *member)
 {
     switch (kind) {

@@ -303,6 +303,8 @@ void coordinator_crash(struct member *member);
 /* faults.c */
 void faults_start(struct sim *sim);
 void faults_stop(struct sim *sim);
+/* A segment has been deleted while frames wait for their sync: a good moment to crash. */
+void faults_segment_gone(struct member *member);
 const char *fault_name(enum fault_kind kind);
 const char *doing_name(enum doing doing);
 
