@@ -36,7 +36,11 @@ static void add(struct custody *custody, const struct mail_id *id, uint64_t seq,
     tomb->id = *id;
     tomb->base_seq = seq;
     tomb->until = until;
-    list_push_back(&custody->tombs, &tomb->link);
+    /* Nearly always the last; a session that still held the message's body delays it past others. */
+    struct list *where = &custody->tombs;
+    while (where->prev != &custody->tombs && list_item(where->prev, struct tomb, link)->base_seq > seq)
+        where = where->prev;
+    list_insert_before(where, &tomb->link);
     map_set(&custody->tomb_ids, tomb->id.bytes, sizeof tomb->id.bytes, tomb);
 }
 

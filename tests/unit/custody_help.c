@@ -1,0 +1,229 @@
+/* custody_help - see custody_help.h */
+#include "custody_help.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/panic.h"
+
+#define BODY "Subject: x\r\n\r\nhello\r\n"
+
+static void on_append(
+    void *context, uint64_t seq, const struct spool_record *record, struct blob *body, bool base)
+{
+    struct bench *bench = context;
+    must(seq > bench->last_seq);
+    bench->last_seq = seq;
+    if (bench->keeps_no_frames)
+        return;
+    must(bench->frame_count < BENCH_FRAMES);
+    struct bench_frame *frame = &bench->frames[bench->frame_count++];
+    *frame = (struct bench_frame){.seq = seq, .base = base, .has_body = body != NULL};
+    record_encode(record, &frame->bytes);
+}
+
+static void on_release(void *context, uint64_t seq)
+{
+    struct bench *bench = context;
+    for (size_t i = 0; i < bench->frame_count; i++)
+        if (bench->frames[i].seq == seq) {
+            must(bench->frames[i].base && !bench->frames[i].released);
+            bench->frames[i].released = true;
+        }
+}
+
+static void on_send(void *context, struct bus_msg *msg)
+{
+    struct bench *bench = context;
+    if (bench->sent_count == BENCH_SENT)
+        bus_msg_free(&msg);
+    else
+        bench->sent[bench->sent_count++] = msg;
+}
+
+static void on_gained(void *context, struct delivery *delivery)
+{
+    must(delivery->state == CUSTODY_HELD && delivery->committed);
+    ((struct bench *)context)->gained++;
+}
+
+static void on_left(void *context, struct delivery *delivery)
+{
+    (void)delivery;
+    ((struct bench *)context)->left++;
+}
+
+static void on_returned(void *context, struct delivery *delivery, const char *spool)
+{
+    struct bench *bench = context;
+    must(delivery->state == CUSTODY_HELD);
+    snprintf(bench->refused_by, sizeof bench->refused_by, "%s", spool);
+    bench->returned++;
+}
+
+static void on_movable(void *context, struct delivery *delivery)
+{
+    must(delivery->settled);
+    ((struct bench *)context)->movable++;
+}
+
+static void on_forgotten(void *context, struct held *held)
+{
+    (void)held;
+    ((struct bench *)context)->forgotten++;
+}
+
+static void on_told(void *context, uint64_t seq, const struct mail *mail, const char *detail)
+{
+    struct bench *bench = context;
+    must(seq <= bench->committed && mail != NULL && detail != NULL);
+    bench->told++;
+}
+
+static void on_want_body(void *context, struct held *held)
+{
+    struct bench *bench = context;
+    must(bench->wanted == NULL);
+    bench->wanted = held;
+}
+
+void bench_open(struct bench *bench, const char *spool)
+{
+    *bench = (struct bench){.now = 1800000000 * USEC_SEC};
+    snprintf(bench->spool, sizeof bench->spool, "%s", spool);
+    struct custody_ports ports = {.context = bench,
+        .append = on_append,
+        .release = on_release,
+        .send = on_send,
+        .gained = on_gained,
+        .left = on_left,
+        .returned = on_returned,
+        .movable = on_movable,
+        .forgotten = on_forgotten,
+        .told = on_told,
+        .want_body = on_want_body};
+    bench->custody = custody_new(spool, spool, 7, &ports);
+}
+
+void bench_drop_sent(struct bench *bench)
+{
+    while (bench->sent_count > 0)
+        bus_msg_free(&bench->sent[--bench->sent_count]);
+}
+
+void bench_close(struct bench *bench)
+{
+    custody_free(&bench->custody);
+    bench_drop_sent(bench);
+    for (size_t i = 0; i < bench->frame_count; i++)
+        buffer_free(&bench->frames[i].bytes);
+}
+
+void bench_commit(struct bench *bench)
+{
+    /* What a commit brings about may log more. */
+    while (bench->committed < bench->last_seq) {
+        bench->committed = bench->last_seq;
+        custody_committed(bench->custody, bench->committed, bench->now);
+    }
+}
+
+static bool can_be_read(const struct bench *bench, uint64_t seq)
+{
+    for (size_t i = 0; i < bench->frame_count; i++)
+        if (bench->frames[i].seq == seq)
+            return bench->frames[i].has_body && !bench->frames[i].released && seq <= bench->committed;
+    return false;
+}
+
+void bench_read(struct bench *bench)
+{
+    struct held *held = bench->wanted;
+    must(held != NULL && can_be_read(bench, held->disk_seq));
+    bench->wanted = NULL;
+    struct blob *body = blob_copy(BODY, sizeof BODY - 1);
+    custody_body(bench->custody, held, body, bench->now);
+    blob_drop(&body);
+}
+
+void bench_restart(struct bench *fresh, const struct bench *old, uint64_t upto)
+{
+    bench_open(fresh, old->spool);
+    fresh->now = old->now;
+    for (size_t i = 0; i < old->frame_count && old->frames[i].seq <= upto; i++) {
+        const struct bench_frame *frame = &old->frames[i];
+        struct bench_frame *copy = &fresh->frames[fresh->frame_count++];
+        struct spool_record record;
+        struct error why;
+        *copy = (struct bench_frame){.seq = frame->seq, .base = frame->base, .has_body = frame->has_body};
+        buffer_add(&copy->bytes, buffer_bytes(&frame->bytes), buffer_len(&frame->bytes));
+        must(record_decode(buffer_bytes(&frame->bytes), buffer_len(&frame->bytes), &record, &why) == 0);
+        must(custody_replay(fresh->custody, frame->seq, &record, frame->base, &why) == 0);
+        record_clear(&record);
+        fresh->last_seq = fresh->committed = frame->seq;
+    }
+    custody_recovered(fresh->custody, fresh->now);
+}
+
+struct bus_msg *bench_take(struct bench *bench, enum bus_type type)
+{
+    for (size_t i = 0; i < bench->sent_count; i++) {
+        struct bus_msg *msg = bench->sent[i];
+        if (msg->type != type)
+            continue;
+        memmove(&bench->sent[i], &bench->sent[i + 1], (--bench->sent_count - i) * sizeof(struct bus_msg *));
+        return msg;
+    }
+    return NULL;
+}
+
+bool bench_pass(struct bench *from, struct bench *to, enum bus_type type, bool room)
+{
+    struct bus_msg *msg = bench_take(from, type);
+    if (msg == NULL)
+        return false;
+    custody_message(to->custody, msg, room, to->now);
+    bus_msg_free(&msg);
+    return true;
+}
+
+struct mail_id bench_id(unsigned number)
+{
+    struct mail_id id = {{0}};
+    memcpy(id.bytes, &number, sizeof number);
+    return id;
+}
+
+void bench_inject(struct bench *bench, unsigned number, unsigned digest, uint32_t recipients, bool room)
+{
+    struct bus_msg *msg = bus_msg_new(BUS_INJECT, "c1", bench->spool);
+    struct mail *mail = mail_new();
+    snprintf(msg->spool, sizeof msg->spool, "%s", bench->spool);
+    msg->to_incarnation = 7;
+    msg->id = mail->id = bench_id(number);
+    msg->ref = number;
+    mail->created = bench->now;
+    mail->expires = bench->now + USEC_DAY;
+    mail->body_len = sizeof BODY - 1;
+    memset(mail->digest, (int)digest, sizeof mail->digest);
+    for (uint32_t i = 0; i < recipients; i++) {
+        char address[40];
+        snprintf(address, sizeof address, "u%u@d%u.test", i, i);
+        mail_add_recipient(mail, address);
+    }
+    msg->mail = mail;
+    msg->body = blob_copy(BODY, sizeof BODY - 1);
+    custody_message(bench->custody, msg, room, bench->now);
+    bus_msg_free(&msg);
+}
+
+struct delivery *bench_delivery(const struct bench *bench, unsigned number, uint32_t index)
+{
+    struct mail_id id = bench_id(number);
+    const struct held *held = custody_find(bench->custody, &id);
+    for (uint32_t i = 0; held != NULL && i < held->count; i++)
+        if (held->deliveries[i]->index == index)
+            return held->deliveries[i];
+    return NULL;
+}

@@ -1,0 +1,188 @@
+/* Everybody who holds the same view places alike; shares follow weights, and a change of one node moves
+ * little else. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "cluster/placement.h"
+
+enum { NODES = 1000, DOMAINS = 200000, FEW_DOMAINS = 20000 };
+
+static const char *const pools[] = {"main"};
+
+static struct view_node *add(struct view *view, unsigned number, uint32_t weight, const char *pool)
+{
+    char id[32], spool[40];
+    snprintf(id, sizeof id, "n%u", number);
+    snprintf(spool, sizeof spool, "n%u.0", number);
+    struct view_node *node = view_add_node(view, id, spool, 1, weight);
+    view_add_source(node, "192.0.2.1", "mta.test", &pool, 1);
+    return node;
+}
+
+/* Nodes 0 .. count-1 of weight 100, without number `but`. */
+static struct view *nodes(unsigned count, unsigned but)
+{
+    struct view *view = view_new(1);
+    for (unsigned i = 0; i < count; i++)
+        if (i != but)
+            add(view, i, 100, pools[0]);
+    return view;
+}
+
+static unsigned owner_of(const struct view *view, unsigned domain)
+{
+    char name[40];
+    snprintf(name, sizeof name, "d%u.example", domain);
+    const struct view_node *owner = place_owner(view, "main", NULL, name);
+    assert_non_null(owner);
+    return (unsigned)strtoul(owner->id + 1, NULL, 10);
+}
+
+static void test_balance(void **state)
+{
+    (void)state;
+    struct view *view = nodes(NODES, NODES);
+    uint32_t *load = xcalloc(NODES, sizeof *load), most = 0, least = FEW_DOMAINS;
+    for (unsigned i = 0; i < FEW_DOMAINS; i++)
+        load[owner_of(view, i)]++;
+    double squares = 0, mean = (double)FEW_DOMAINS / NODES;
+    for (unsigned i = 0; i < NODES; i++) {
+        most = load[i] > most ? load[i] : most;
+        least = load[i] < least ? load[i] : least;
+        squares += (load[i] - mean) * (load[i] - mean);
+    }
+    /* As chance would have it, no worse: sigma = sqrt(mean), 20 +- 4.5. */
+    assert_true(squares / NODES < 1.2 * mean && squares / NODES > 0.8 * mean);
+    assert_true(most < mean + 26 && least > 0);
+    free(load);
+    view_drop(&view);
+}
+
+static void test_leaving_moves_its_share_only(void **state)
+{
+    (void)state;
+    struct view *all = nodes(100, 100), *less = nodes(100, 42);
+    unsigned moved = 0;
+    for (unsigned i = 0; i < FEW_DOMAINS; i++) {
+        unsigned before = owner_of(all, i), after = owner_of(less, i);
+        if (before == 42)
+            moved++;
+        else
+            assert_int_equal(after, before); /* so joining takes from all, and gives nothing else away */
+        assert_int_not_equal(after, 42);
+    }
+    assert_in_range(moved, FEW_DOMAINS / 100 * 7 / 10, FEW_DOMAINS / 100 * 13 / 10);
+    view_drop(&all);
+    view_drop(&less);
+}
+
+static void test_heavier_only_gains(void **state)
+{
+    (void)state;
+    struct view *before = nodes(20, 20), *after = nodes(20, 20);
+    after->nodes[3].weight = 200;
+    unsigned gained = 0;
+    for (unsigned i = 0; i < FEW_DOMAINS; i++) {
+        unsigned was = owner_of(before, i), is = owner_of(after, i);
+        assert_true(is == was || is == 3);
+        gained += is != was;
+    }
+    /* From 1/20 to 2/21 of all. */
+    unsigned want = FEW_DOMAINS * 2 / 21 - FEW_DOMAINS / 20;
+    assert_in_range(gained, want * 85 / 100, want * 115 / 100);
+    view_drop(&before);
+    view_drop(&after);
+}
+
+static void test_weights(void **state)
+{
+    (void)state;
+    static const uint32_t weights[] = {1, 10, 100, 1000};
+    unsigned load[4] = {0};
+    struct view *view = view_new(1);
+    for (unsigned i = 0; i < 4; i++)
+        add(view, i, weights[i], pools[0]);
+    for (unsigned i = 0; i < DOMAINS; i++)
+        load[owner_of(view, i)]++;
+    for (unsigned i = 1; i < 4; i++) {
+        unsigned want = (unsigned)((uint64_t)DOMAINS * weights[i] / 1111);
+        assert_in_range(load[i], want * 94 / 100, want * 106 / 100);
+    }
+    assert_in_range(load[0], 120, 250); /* 180 expected */
+    view_drop(&view);
+}
+
+static void test_who_is_no_candidate(void **state)
+{
+    (void)state;
+    struct view *view = view_new(1);
+    add(view, 0, 0, "main");
+    add(view, 1, 100, "main")->draining = true;
+    add(view, 2, 100, "other");
+    assert_null(place_owner(view, "main", NULL, "d.test"));
+    assert_string_equal(place_owner(view, "other", NULL, "d.test")->id, "n2");
+    add(view, 3, 1, "main");
+    assert_string_equal(place_owner(view, "main", NULL, "d.test")->id, "n3");
+    view_drop(&view);
+}
+
+/* Ranks are the owners as the best ones leave, in whatever order the view lists its nodes. */
+static void test_ranks(void **state)
+{
+    (void)state;
+    struct view *view = nodes(40, 40), *turned = view_new(1);
+    for (unsigned i = 40; i-- > 0;)
+        add(turned, i, 100, pools[0]);
+    for (unsigned d = 0; d < 200; d++) {
+        char name[40];
+        const struct view_node *ranked[16], *other[16];
+        snprintf(name, sizeof name, "d%u.example", d);
+        assert_int_equal(place(view, "main", NULL, name, ranked, 16), 16);
+        assert_int_equal(place(turned, "main", "google", name, other, 16), 16);
+        for (int i = 0; i < 16; i++) {
+            assert_string_equal(ranked[i]->id, other[i]->id);
+            for (int j = 0; j < i; j++)
+                assert_string_not_equal(ranked[i]->id, ranked[j]->id);
+        }
+        struct view_node *best = &view->nodes[ranked[0] - view->nodes];
+        best->draining = true;
+        assert_ptr_equal(place_owner(view, "main", NULL, name), ranked[1]);
+        best->draining = false;
+    }
+    view_drop(&view);
+    view_drop(&turned);
+}
+
+/* Pinned, since members of different builds must agree: a change here needs a plan for rolling upgrades. */
+static void test_pinned(void **state)
+{
+    (void)state;
+    struct view *view = nodes(10, 10);
+    char owners[11] = "";
+    for (unsigned i = 0; i < 10; i++)
+        owners[i] = (char)('0' + owner_of(view, i));
+    assert_string_equal(owners, "6064815198");
+    view_drop(&view);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_balance),
+        cmocka_unit_test(test_leaving_moves_its_share_only),
+        cmocka_unit_test(test_heavier_only_gains),
+        cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_who_is_no_candidate),
+        cmocka_unit_test(test_ranks),
+        cmocka_unit_test(test_pinned),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
