@@ -124,8 +124,9 @@ void custody_body(struct custody *custody, struct held *held, struct blob *body,
 void custody_tick(struct custody *custody, usec_t now);
 usec_t custody_deadline(const struct custody *custody);
 /* Restates the message whose newest base frame is `seq`, the oldest that lives, and some that follow it, so
- * that their old segment can go. Nothing happens while that is under way. */
-void custody_restate(struct custody *custody, uint64_t seq, usec_t now);
+ * that their old segment can go; `room` = false: only that one, since what is written must fit beside what
+ * goes later. Nothing happens while that is under way. */
+void custody_restate(struct custody *custody, uint64_t seq, bool room, usec_t now);
 
 /* The scheduler's words. Move: these deliveries of one message (HELD, no attempt in flight) go to another
  * spool; those not settled yet are passed over (`movable` tells when they may go). */
@@ -138,6 +139,8 @@ void custody_done(struct custody *custody, struct delivery *delivery, enum deliv
 /* Logs mail of our own (a DSN) as if injected here; gained follows. */
 void custody_own(struct custody *custody, struct mail *mail, struct blob *body, usec_t now);
 
+/* The newest frame that is on the disk. */
+uint64_t custody_on_disk(const struct custody *custody);
 /* Held, or ended not long ago (then only its id may be left). */
 bool custody_knows(const struct custody *custody, const struct mail_id *id);
 struct held *custody_find(const struct custody *custody, const struct mail_id *id);

@@ -130,10 +130,10 @@ void restate_with(struct custody *custody, struct held *held, struct blob *body,
     custody_pended(custody, pending, now);
 }
 
-void custody_restate(struct custody *custody, uint64_t seq, usec_t now)
+void custody_restate(struct custody *custody, uint64_t seq, bool room, usec_t now)
 {
     uint64_t newest = custody->committed_seq, bytes = 0;
-    uint32_t count = 0;
+    uint32_t count = 0, most = room ? RESTATE_MOST : 1;
     if (tomb_restate(custody, seq, now))
         return;
     /* By age, so what is next stands in the way next. What is restated goes to the end of the list. */
@@ -149,7 +149,7 @@ void custody_restate(struct custody *custody, uint64_t seq, usec_t now)
         else
             want_body(custody, held, NULL);
         bytes += held->mail->body_len;
-        if (++count == RESTATE_MOST || bytes >= RESTATE_BYTES)
+        if (++count == most || bytes >= RESTATE_BYTES)
             return;
     }
 }

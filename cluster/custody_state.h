@@ -11,7 +11,7 @@
 #define SETTLED_ASK_AGAIN (2 * USEC_SEC)
 /* Restated in one go at most. */
 #define RESTATE_MOST 256
-#define RESTATE_BYTES (4u << 20)
+#define RESTATE_BYTES (1u << 20)
 /* INJECTs refused by this incarnation that are remembered. */
 #define CUSTODY_MAX_REFUSED 65536
 

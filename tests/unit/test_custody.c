@@ -456,12 +456,12 @@ static void test_restates_in_one_go(void **state)
     bench_open(&a, "a");
     for (unsigned i = 0; i < 5; i++)
         inject_durably(&a, i, 1);
-    custody_restate(a.custody, 1, a.now);
+    custody_restate(a.custody, 1, true, a.now);
     assert_int_equal(a.frame_count, 10);
     const struct held *held = bench_delivery(&a, 0, 0)->held;
     assert_int_equal(held->base_seq, 6);
     assert_int_equal(held->disk_seq, 1); /* where the body is, until the new frame is on the disk */
-    custody_restate(a.custody, 1, a.now);
+    custody_restate(a.custody, 1, true, a.now);
     assert_int_equal(a.frame_count, 10); /* under way */
     for (int i = 0; i < 5; i++)
         assert_false(a.frames[i].released);
@@ -472,6 +472,24 @@ static void test_restates_in_one_go(void **state)
     bench_close(&a);
 }
 
+/* On a disk that is nearly full, what is written must not use up the rest. */
+static void test_restates_one_where_room_is_short(void **state)
+{
+    (void)state;
+    struct bench a;
+    bench_open(&a, "a");
+    for (unsigned i = 0; i < 5; i++)
+        inject_durably(&a, i, 1);
+    custody_restate(a.custody, 1, false, a.now);
+    custody_restate(a.custody, 1, false, a.now);
+    assert_int_equal(a.frame_count, 6);
+    bench_commit(&a);
+    assert_true(a.frames[0].released);
+    custody_restate(a.custody, 2, false, a.now);
+    assert_int_equal(a.frame_count, 7);
+    bench_close(&a);
+}
+
 static void test_restates_from_the_disk(void **state)
 {
     (void)state;
@@ -479,7 +497,7 @@ static void test_restates_from_the_disk(void **state)
     bench_open(&old, "a");
     inject_durably(&old, 1, 1);
     bench_restart(&a, &old, old.last_seq);
-    custody_restate(a.custody, 1, a.now);
+    custody_restate(a.custody, 1, true, a.now);
     assert_int_equal(a.frame_count, 1);
     bench_read(&a);
     assert_int_equal(a.frame_count, 2);
@@ -500,7 +518,7 @@ static void test_restates_ended_messages(void **state)
         custody_done(a.custody, bench_delivery(&a, i, 0), RESULT_DELIVERED, 250, "{}", a.now);
         bench_commit(&a);
     }
-    custody_restate(a.custody, 2, a.now);
+    custody_restate(a.custody, 2, true, a.now);
     assert_int_equal(a.frame_count, 9);
     assert_true(custody_deadline(a.custody) == USEC_NEVER); /* no spinning while that is under way */
     bench_commit(&a);
@@ -532,7 +550,7 @@ static void test_restates_ended_out_of_order(void **state)
     first->pins = 0;
     custody_final_check(a.custody, first, a.now);
     assert_int_equal(a.frame_count, 6);
-    custody_restate(a.custody, 4, a.now);
+    custody_restate(a.custody, 4, true, a.now);
     assert_int_equal(a.frame_count, 9);
     bench_commit(&a);
     for (int i = 0; i < 9; i++)
@@ -610,7 +628,7 @@ static size_t live(struct bench *a, struct bench *b, struct snapshot steps[STEPS
     look(a, &steps[count++]);
     bench_commit(a);
     bench_drop_sent(a);
-    custody_restate(a->custody, 1, a->now);
+    custody_restate(a->custody, 1, true, a->now);
     look(a, &steps[count++]);
     bench_commit(a);
     first->attempts = 2;
@@ -702,6 +720,7 @@ int main(void)
         cmocka_unit_test(test_moves_wait_for_credit),
         cmocka_unit_test(test_ended_messages_are_known_for_a_while),
         cmocka_unit_test(test_restates_in_one_go),
+        cmocka_unit_test(test_restates_one_where_room_is_short),
         cmocka_unit_test(test_restates_from_the_disk),
         cmocka_unit_test(test_restates_ended_messages),
         cmocka_unit_test(test_restates_ended_out_of_order),
