@@ -168,6 +168,11 @@ struct held *custody_find(const struct custody *custody, const struct mail_id *i
     return map_get(&custody->messages, id->bytes, sizeof id->bytes);
 }
 
+uint64_t custody_on_disk(const struct custody *custody)
+{
+    return custody->committed_seq;
+}
+
 bool custody_knows(const struct custody *custody, const struct mail_id *id)
 {
     return custody_find(custody, id) != NULL || tomb_knows(custody, id);

@@ -1,9 +1,14 @@
 /* batch - one message's way over a session: all its recipients of one queue in one transaction */
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/panic.h"
 #include "node/node_state.h"
 #include "proto/downgrade.h"
+
+/* How often a message whose body was read looks whether its lane has room. */
+#define FULL_LANE_WAIT (2 * USEC_MS)
 
 static void take(struct node *node, struct session *session, struct delivery *delivery)
 {
@@ -91,8 +96,9 @@ static void start(struct node *node, struct session *session, struct blob *body,
 
 void batch_begin(struct node *node, struct session *session, struct blob *body, usec_t now)
 {
-    usec_t when = lane_when(session_lane(session), now);
-    if (when > now) { /* another message started while this one's body was read */
+    const struct lane *lane = session_lane(session);
+    usec_t when = lane_full(lane) ? now + FULL_LANE_WAIT : lane_when(lane, now);
+    if (when > now) { /* others started while this one's body was read */
         if (session->body == NULL)
             session->body = blob_hold(body);
         session_set_state(session, SESSION_HOLDING);
@@ -153,6 +159,33 @@ void batch_result(
         outcome(node, delivery, session, report->stage, &report->reply, now);
 }
 
+static void settled(struct node *node, struct provider *provider, size_t source)
+{
+    provider->lanes[source].unsettled--;
+    provider_freed(node, provider);
+}
+
+static void settle_later(struct node *node, const struct session *session, uint64_t seq)
+{
+    struct settling *settling = xcalloc(1, sizeof *settling);
+    settling->seq = seq;
+    settling->provider = session->site->provider;
+    settling->source = session->source;
+    list_push_back(&node->settling, &settling->link);
+}
+
+void batches_settled(struct node *node, uint64_t seq)
+{
+    while (!list_empty(&node->settling)) {
+        struct settling *settling = list_item(node->settling.next, struct settling, link);
+        if (settling->seq > seq)
+            return;
+        list_remove(&settling->link);
+        settled(node, settling->provider, settling->source);
+        free(settling);
+    }
+}
+
 void batch_over(struct node *node, struct session *session)
 {
     must(session->batch_count > 0);
@@ -160,6 +193,10 @@ void batch_over(struct node *node, struct session *session)
     held->pins--;
     session->batch_count = 0;
     session->messages++;
+    if (held->last_seq > custody_on_disk(node->custody))
+        settle_later(node, session, held->last_seq);
+    else /* nothing was logged: it goes back to its queue */
+        settled(node, session->site->provider, session->source);
     if (held->pins == 0)
         body_rest(node, held);
 }

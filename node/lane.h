@@ -2,7 +2,8 @@
  *
  * Limits are exact because a lane lives on one node only (promise P6): at most `connections` open at once, at
  * most `messages_per_connection` on each, and message starts never closer than the rate allows (GCRA with a
- * burst of one: ITU-T I.371).
+ * burst of one: ITU-T I.371). A message counts as under way until its outcome is on the disk, and never more
+ * than `connections` are: that bounds what a crash can double.
  *
  * Time: `now` comes in. Memory: a plain value. Errors: none. */
 #ifndef NODE_LANE_H
@@ -21,14 +22,21 @@ struct lane_limits {
 
 struct lane {
     struct lane_limits limits;
-    uint32_t open; /* connections, from the start of connecting to the end */
-    usec_t next;   /* when the next message may start */
+    uint32_t open;      /* connections, from the start of connecting to the end */
+    uint32_t unsettled; /* messages started whose outcome is not on the disk yet */
+    usec_t next;        /* when the next message may start */
     uint64_t messages, delivered, deferred, bounced;
 };
 
 static inline bool lane_may_open(const struct lane *lane)
 {
     return lane->open < lane->limits.connections;
+}
+
+/* No message may start before an outcome gets to the disk. */
+static inline bool lane_full(const struct lane *lane)
+{
+    return lane->unsettled >= lane->limits.connections;
 }
 
 /* When a message may start: `now` or later. */
@@ -53,6 +61,7 @@ static inline void lane_start_later(struct lane *lane, usec_t since)
 static inline void lane_start(struct lane *lane, usec_t now)
 {
     lane->messages++;
+    lane->unsettled++;
     if (lane->limits.rate.count > 0)
         lane_start_later(lane, now);
 }

@@ -31,6 +31,7 @@ struct node *node_new(const char *id, const char *spool, uint64_t incarnation,
     node->ports = *ports;
     node->random.state = seed;
     node->room = true;
+    list_init(&node->settling);
     list_init(&node->crowd);
     list_init(&node->dirty);
     list_init(&node->moving);
@@ -97,6 +98,7 @@ void node_free(struct node **node)
     for (size_t i = 0; i < n->session_room; i++)
         if (n->sessions[i] != NULL)
             session_free(n, n->sessions[i]);
+    batches_settled(n, UINT64_MAX);
     custody_free(&n->custody);
     mx_answer_drop(&n->hint);
     free_rooms(n);
@@ -248,6 +250,7 @@ void node_bus(struct node *node, const struct bus_msg *msg, usec_t now)
 void node_committed(struct node *node, uint64_t seq, usec_t now)
 {
     custody_committed(node->custody, seq, now);
+    batches_settled(node, seq);
     node_settle(node, now);
 }
 

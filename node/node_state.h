@@ -125,6 +125,14 @@ struct shy {
     usec_t until, wait;
 };
 
+/* A message's outcomes are on their way to the disk: until then its lane counts it. */
+struct settling {
+    struct list link;
+    uint64_t seq;
+    struct provider *provider;
+    size_t source;
+};
+
 struct node {
     char id[MEMBER_ID_SIZE], spool[MEMBER_ID_SIZE];
     uint64_t incarnation, told_seq;
@@ -146,6 +154,7 @@ struct node {
     struct list crowd;         /* struct site, link `waiting`: for one of NODE_MAX_SESSIONS */
     struct list dirty;         /* struct site: to be pumped before the step ends */
     struct map shy;            /* spool -> struct shy */
+    struct list settling;      /* struct settling, by seq */
     struct list moving, stuck; /* struct delivery */
     struct list bodies;        /* struct held with a body kept for the first attempt */
     struct buffer scratch;
@@ -227,6 +236,8 @@ void batch_result(
     struct node *node, struct session *session, const struct smtp_client_report *report, usec_t now);
 /* Sends the batch, or waits until the lane's rate lets it start. */
 void batch_begin(struct node *node, struct session *session, struct blob *body, usec_t now);
+/* Frames up to `seq` are on the disk: lanes have room again. */
+void batches_settled(struct node *node, uint64_t seq);
 void batch_over(struct node *node, struct session *session);
 /* The session ends before it could send them: back into their queues. */
 void batch_return(struct node *node, struct session *session, usec_t now);

@@ -166,6 +166,12 @@ static struct queue *next_queue(struct node *node, struct site *site, size_t sou
     return NULL;
 }
 
+static void wait_for_provider(struct site *site)
+{
+    if (!list_linked(&site->waiting))
+        list_push_back(&site->provider->waiting, &site->waiting);
+}
+
 /* Gives idle sessions work, in turn over the queues. */
 static void feed(struct node *node, struct site *site, usec_t now)
 {
@@ -175,6 +181,10 @@ static void feed(struct node *node, struct site *site, usec_t now)
             continue;
         if (list_empty(&site->queues))
             return;
+        if (lane_full(session_lane(session))) {
+            wait_for_provider(site);
+            continue;
+        }
         usec_t when = lane_when(session_lane(session), now);
         if (when > now) {
             wake_at(node, site, when);
@@ -221,8 +231,7 @@ static int choose_source(struct node *node, struct site *site, const char *pool,
 /* An idle connection of a sister site may stand in the way of this one's first. */
 static void make_way(struct node *node, struct site *site, usec_t now)
 {
-    if (!list_linked(&site->waiting))
-        list_push_back(&site->provider->waiting, &site->waiting);
+    wait_for_provider(site);
     if (!list_empty(&site->provider->idle))
         session_end_idle(node, list_item(site->provider->idle.next, struct session, of_idle), now);
 }
@@ -360,7 +369,7 @@ void site_worked(struct site *site)
 static bool is_quiet(const struct node *node, const struct provider *provider, usec_t now)
 {
     for (size_t i = 0; i < node->source_count; i++)
-        if (provider->lanes[i].open > 0 || provider->lanes[i].next > now)
+        if (provider->lanes[i].open > 0 || provider->lanes[i].unsettled > 0 || provider->lanes[i].next > now)
             return false;
     return provider->sites == 0;
 }
