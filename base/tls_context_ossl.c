@@ -113,8 +113,8 @@ static int load_certificate(SSL_CTX *ssl, const char *cert_file, const char *key
     const char *files[] = {cert_file, key_file};
     for (size_t i = 0; i < 2; i++)
         if (access(files[i], R_OK) != 0)
-            return error_set(
-                error, "%s %s: can't be read: %s", i == 0 ? "tls_cert" : "tls_key", files[i], strerror(errno));
+            return error_set(error, "%s %s: can't be read: %s", i == 0 ? "tls_cert" : "tls_key", files[i],
+                strerror(errno));
     if (SSL_CTX_use_certificate_chain_file(ssl, cert_file) != 1) {
         tls_reason(error, "no certificate chain in PEM form could be read");
         return error_prefix(error, "tls_cert %s", cert_file);

@@ -347,6 +347,13 @@ static void end(struct up *up)
 int cli_up(int argc, char **argv)
 {
     struct up up = {.file = "/etc/todoku/todoku.yaml"};
+    if (argc > 1 && strcmp(argv[1], "--help") == 0) {
+        printf(
+            "usage: todoku up [-c FILE] [-d DIR]\n\nRuns coordinator and node in one process. FILE: "
+            "/etc/todoku/todoku.yaml; DIR: node.data_dir.\n"
+            "SIGTERM stops in order, SIGHUP reads FILE, keys and certificates again. See todoku.yaml(5).\n");
+        return 0;
+    }
     for (int option; (option = getopt(argc, argv, "c:d:")) != -1;) {
         if (option == 'c')
             up.file = optarg;

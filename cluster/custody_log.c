@@ -133,6 +133,8 @@ static void gain(struct custody *custody, struct held *held, uint64_t seq)
 
 static void happen(struct custody *custody, struct pending *pending, usec_t now)
 {
+    /* Only a tomb's restatement is about no message. */
+    must(pending->held != NULL || pending->kind == PENDING_RESTATED);
     switch (pending->kind) {
     case PENDING_TAKEN:
         release(custody, pending->old_seq);

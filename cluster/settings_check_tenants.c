@@ -25,6 +25,11 @@ static void check_tenants(struct settings_check *check)
         check_dkim(check, tenant->dkim, tenant->dkim_count);
         if (tenant->id == NULL)
             continue;
+        if (tenant->sandbox && settings->delivery.sink == NULL)
+            check_fault(check, &tenant->id,
+                "the tenant `%s` is in the sandbox, but delivery.sink is not set: his mail would really be "
+                "sent",
+                tenant->id);
         const struct setting_tenant *first = map_get_text(&check->block->tenants, tenant->id);
         if (first != NULL)
             check_fault(check, &tenant->id, "the tenant `%s` is given twice; first in line %u", tenant->id,

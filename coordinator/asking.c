@@ -139,11 +139,11 @@ void asking_ask(struct asking *asking, struct view *view, const char *what, cons
     buffer_free(&text);
 }
 
-/* A 200 outweighs a 400 (its text is the sentence), that a 404. */
+/* A node that is not ready (503) outweighs all, a 200 a 400 (its text is the sentence), that a 404. */
 static void gather(struct question *question, const struct bus_msg *msg)
 {
-    static const int order[] = {200, 400, 404};
-    for (size_t i = 0; i < 3; i++) {
+    static const int order[] = {503, 200, 400, 404};
+    for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {
         if (question->code == order[i] && msg->code != order[i])
             return;
         if (msg->code == order[i])

@@ -116,7 +116,7 @@ static int answer_lanes(struct asked *asked)
     struct map_entry *at = NULL;
     for (const struct provider *provider; (provider = map_next(&node->providers, &at)) != NULL;)
         for (size_t i = 0; i < node->source_count && asked->rows < asked->limit; i++)
-            if (provider->lanes[i].messages + provider->lanes[i].open > 0 &&
+            if (provider->lanes[i].messages + provider->lanes[i].open + provider->sites > 0 &&
                 answer_selected(asked, "provider", provider->name) &&
                 answer_selected(asked, "source", node->sources[i].setting->address))
                 lane_row(asked, provider, i);
@@ -235,7 +235,7 @@ static int answer_ready(struct asked *asked)
     if (why[0] != '\0')
         json_text(asked->out, "reason", why);
     answer_end_row(asked);
-    return 200;
+    return why[0] == '\0' ? 200 : 503;
 }
 
 static int answer_alerts(struct asked *asked)

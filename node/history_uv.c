@@ -94,6 +94,8 @@ static void done(uv_work_t *request, int status)
     if (search->kind == PAST_OF_MESSAGE) {
         if (search->code == 200 && buffer_len(&search->out) == 0 && buffer_len(&search->now) == 0)
             search->code = 404;
+        if (search->code == 404)
+            buffer_add_text(&search->out, "no message with this id is known here");
         buffer_add(&search->out, buffer_bytes(&search->now), buffer_len(&search->now));
     }
     if (search->code == 500) {

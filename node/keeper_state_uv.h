@@ -54,7 +54,7 @@ struct keeper {
     struct list explaining; /* explain_uv.c */
     size_t explaining_count;
     size_t working; /* requests in libuv's pool */
-    bool stopping, told_room;
+    bool stopping, told_room, disk_dead;
     usec_t stop_by;
 
     _Atomic uint64_t committed;

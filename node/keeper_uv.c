@@ -86,6 +86,13 @@ static void watch_room(struct keeper *k)
                  : "no new mail is taken until there is room on the disk");
     k->told_room = room;
     node_set_room(k->node, room);
+    /* Nothing that is sent from now on could be remembered: it would be sent again after a restart. */
+    if (spool_room(k->spool) == SPOOL_FAILED && !k->disk_dead) {
+        k->disk_dead = true;
+        log_error(
+            "spool", "nothing more is sent: outcomes could not be kept; replace the disk, then start again");
+        node_quiesce(k->node, clock_now());
+    }
 }
 
 /* Twenty times a second: events to their file, room on the disk, the log's tidiness. */

@@ -283,6 +283,7 @@ acl_smtp_data = accept_all
 host_lookup =
 rfc1413_query_timeout = 0s
 smtp_accept_max = 100
+smtp_accept_queue_per_connection = 0
 message_size_limit = 50M
 begin acl
 accept_ours:

@@ -179,6 +179,7 @@ static void numbers_never_start_anew(void **state)
     for (uint64_t seq = 1; seq <= 10; seq++)
         spool_release(help->spool, seq);
     help_append(help, 11);
+    assert_true(help_wait(help, 11));
     assert_true(files_become(help, ".seg", 1));
     help_close(help);
     char path[512];
