@@ -55,7 +55,7 @@ struct keeper {
     size_t explaining_count;
     size_t working; /* requests in libuv's pool */
     bool stopping, told_room, disk_dead;
-    usec_t stop_by;
+    usec_t stop_by, tidy_at;
 
     _Atomic uint64_t committed;
     uint64_t committed_told;

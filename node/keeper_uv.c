@@ -53,30 +53,6 @@ static void take_commits(struct keeper *k, usec_t now)
     node_committed(k->node, committed, now);
 }
 
-static void on_wake(uv_async_t *handle)
-{
-    struct keeper *k = handle->data;
-    usec_t now = clock_now();
-    take_orders(k, now);
-    take_commits(k, now);
-    take_messages(k, now);
-    links_flush(k);
-}
-
-static void wake(void *context)
-{
-    struct keeper *k = context;
-    uv_async_send(&k->wake);
-}
-
-static void on_timer(uv_timer_t *handle)
-{
-    struct keeper *k = handle->data;
-    k->armed = USEC_NEVER;
-    node_tick(k->node, clock_now());
-    links_flush(k);
-}
-
 static void watch_room(struct keeper *k)
 {
     bool room = spool_room(k->spool) == SPOOL_OK;
@@ -95,6 +71,43 @@ static void watch_room(struct keeper *k)
     }
 }
 
+static void on_wake(uv_async_t *handle)
+{
+    struct keeper *k = handle->data;
+    usec_t now = clock_now();
+    take_orders(k, now);
+    take_commits(k, now);
+    watch_room(k);
+    take_messages(k, now);
+    links_flush(k);
+}
+
+static void wake(void *context)
+{
+    struct keeper *k = context;
+    uv_async_send(&k->wake);
+}
+
+static void on_timer(uv_timer_t *handle)
+{
+    struct keeper *k = handle->data;
+    k->armed = USEC_NEVER;
+    node_tick(k->node, clock_now());
+    links_flush(k);
+}
+
+/* Restating takes room before it gives any: on a full disk it goes slowly, and leaves the reserve to the
+ * outcomes. */
+static void tidy(struct keeper *k, usec_t now)
+{
+    if (now < k->tidy_at)
+        return;
+    k->tidy_at = k->told_room ? now : now + USEC_SEC;
+    uint64_t untidy = spool_untidy(k->spool);
+    if (untidy != 0)
+        node_restate(k->node, untidy, now);
+}
+
 /* Twenty times a second: events to their file, room on the disk, the log's tidiness. */
 static void on_pulse(uv_timer_t *handle)
 {
@@ -102,9 +115,7 @@ static void on_pulse(uv_timer_t *handle)
     usec_t now = clock_now();
     event_log_flush(k->events, now);
     watch_room(k);
-    uint64_t untidy = spool_untidy(k->spool);
-    if (untidy != 0)
-        node_restate(k->node, untidy, now);
+    tidy(k, now);
     links_flush(k);
 }
 
