@@ -36,22 +36,36 @@ static bool decode(const char *at, size_t len, char *out, size_t size)
     return true;
 }
 
-bool query_get(const char *selectors, const char *name, char *out, size_t size)
+/* The raw value of the first `name`, or null. */
+static const char *find(const char *selectors, const char *name, size_t *len_r)
 {
     size_t name_len = strlen(name);
-    out[0] = '\0';
     for (const char *at = selectors; *at != '\0';) {
         size_t len = strcspn(at, "&");
         if (len > name_len && strncmp(at, name, name_len) == 0 && at[name_len] == '=') {
-            bool good = decode(at + name_len + 1, len - name_len - 1, out, size);
-            if (!good)
-                out[0] = '\0';
-            return good;
+            *len_r = len - name_len - 1;
+            return at + name_len + 1;
         }
         at += len;
         at += *at == '&';
     }
-    return false;
+    return NULL;
+}
+
+bool query_has(const char *selectors, const char *name)
+{
+    size_t len;
+    return find(selectors, name, &len) != NULL;
+}
+
+bool query_get(const char *selectors, const char *name, char *out, size_t size)
+{
+    size_t len = 0;
+    const char *value = find(selectors, name, &len);
+    bool good = value != NULL && decode(value, len, out, size);
+    if (!good)
+        out[0] = '\0';
+    return good;
 }
 
 int64_t query_number(const char *selectors, const char *name, int64_t low, int64_t high, int64_t fallback)

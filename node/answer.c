@@ -15,7 +15,10 @@
 bool answer_selected(const struct asked *asked, const char *name, const char *value)
 {
     char wanted[330];
-    return !query_get(asked->selectors, name, wanted, sizeof wanted) || strcmp(wanted, value) == 0;
+    if (!query_has(asked->selectors, name))
+        return true;
+    /* One that can't be read selects nothing: it may be the tenant's, and must not open what is not his. */
+    return query_get(asked->selectors, name, wanted, sizeof wanted) && strcmp(wanted, value) == 0;
 }
 
 void answer_end_row(struct asked *asked)

@@ -62,6 +62,7 @@ static void batch_fails(
     session->batch[0]->held->pins--;
     session->batch_count = 0;
     session_set_state(session, SESSION_IDLE);
+    session_drain_client(node, session, now); /* sets the timer of an idle one */
     site_dirty(node, session->site);
 }
 

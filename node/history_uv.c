@@ -16,6 +16,8 @@
 
 #define DEFAULT_LIMIT 1000
 #define MAX_LIMIT 100000
+/* The pool has four threads, and bodies are read there too. */
+#define SEARCHES_AT_ONCE 2
 #define MAX_SCAN ((uint64_t)1 << 32)
 
 enum kind { PAST_OF_MESSAGE, MESSAGES, EVENTS };
@@ -106,6 +108,7 @@ static void done(uv_work_t *request, int status)
     search->answer->complete = true;
     bus_msg_set_text(search->answer, buffer_text(&search->out), buffer_len(&search->out));
     search->keeper->working -= search->in_pool;
+    search->keeper->searching -= search->in_pool;
     search->keeper->bus_face.send(search->keeper->bus_face.context, search->answer);
     buffer_free(&search->out);
     buffer_free(&search->now);
@@ -127,11 +130,21 @@ static int read_selectors(struct search *search, const char *selectors, usec_t n
 {
     char since[64];
     search->limit = (size_t)query_number(selectors, "limit", 1, MAX_LIMIT, DEFAULT_LIMIT);
-    query_get(selectors, "cursor", search->cursor, sizeof search->cursor);
-    query_get(selectors, "id", search->id, sizeof search->id);
-    query_get(selectors, "to", search->to, sizeof search->to);
-    query_get(selectors, "tenant", search->tenant, sizeof search->tenant);
-    query_get(selectors, "event", search->event, sizeof search->event);
+    const struct {
+        const char *name;
+        char *out;
+        size_t size;
+    } texts[] = {
+        {"cursor", search->cursor, sizeof search->cursor},
+        {"id", search->id, sizeof search->id},
+        {"to", search->to, sizeof search->to},
+        {"tenant", search->tenant, sizeof search->tenant},
+        {"event", search->event, sizeof search->event},
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        if (query_has(selectors, texts[i].name) &&
+            !query_get(selectors, texts[i].name, texts[i].out, texts[i].size))
+            return error_set(&search->error, "the selector %s is too long or badly encoded", texts[i].name);
     if (!query_get(selectors, "since", since, sizeof since))
         return 0;
     return read_since(since, now, &search->since, &search->error);
@@ -179,13 +192,19 @@ bool history_asked(struct keeper *keeper, const struct bus_msg *msg)
         search->code = 400;
         buffer_add_text(&search->out, search->error.text);
     }
+    if (good && keeper->searching >= SEARCHES_AT_ONCE) {
+        good = false;
+        search->code = 503;
+        buffer_add_text(&search->out, "other searches are under way; ask again in a moment");
+    }
     if (good && kind == PAST_OF_MESSAGE)
         good = add_present(search, selectors, now);
     event_log_flush(keeper->events, now);
     search->in_pool = good && uv_queue_work(&keeper->loop, &search->work, work, done) == 0;
-    if (search->in_pool)
+    if (search->in_pool) {
         keeper->working++;
-    else
+        keeper->searching++;
+    } else
         done(&search->work, 0);
     return true;
 }

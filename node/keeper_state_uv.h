@@ -53,7 +53,8 @@ struct keeper {
     struct list answered;   /* struct resolved: DNS answers to hand to the core */
     struct list explaining; /* explain_uv.c */
     size_t explaining_count;
-    size_t working; /* requests in libuv's pool */
+    size_t searching; /* of those, in the event log */
+    size_t working;   /* requests in libuv's pool */
     bool stopping, told_room, disk_dead;
     usec_t stop_by, tidy_at;
 
