@@ -34,6 +34,7 @@ struct held *held_new(struct custody *custody, struct mail *mail)
 {
     struct held *held = xcalloc(1, sizeof *held);
     held->mail = mail_hold(mail);
+    held->figures = &custody->figures;
     list_init(&held->moves);
     map_set(&custody->messages, mail->id.bytes, sizeof mail->id.bytes, held);
     return held;
@@ -77,11 +78,34 @@ static bool is_open(enum custody_state state)
     return state == CUSTODY_HELD || state == CUSTODY_LEAVING;
 }
 
+static uint64_t *figure_of(struct custody_figures *figures, enum custody_state state)
+{
+    switch (state) {
+    case CUSTODY_NONE:
+        return NULL;
+    case CUSTODY_HELD:
+        return &figures->held;
+    case CUSTODY_LEAVING:
+        return &figures->leaving;
+    default:
+        return &figures->final;
+    }
+}
+
+static void count(struct held *held, enum custody_state state, int by)
+{
+    uint64_t *figure = figure_of(held->figures, state);
+    if (figure != NULL)
+        *figure += (uint64_t)(int64_t)by;
+}
+
 void delivery_set_state(struct delivery *delivery, enum custody_state state)
 {
     struct held *held = delivery->held;
     if (is_open((enum custody_state)delivery->state))
         held->open--;
+    count(held, (enum custody_state)delivery->state, -1);
+    count(held, state, 1);
     delivery->state = (uint8_t)state;
     if (is_open(state))
         held->open++;
@@ -101,8 +125,10 @@ struct peer *custody_peer(struct custody *custody, const char *spool)
 
 static void held_free(struct held *held)
 {
-    for (uint32_t i = 0; i < held->count; i++)
+    for (uint32_t i = 0; i < held->count; i++) {
+        count(held, (enum custody_state)held->deliveries[i]->state, -1);
         free(held->deliveries[i]);
+    }
     free(held->deliveries);
     blob_drop(&held->body);
     mail_drop(&held->mail);
@@ -297,16 +323,7 @@ void custody_message(struct custody *custody, const struct bus_msg *msg, bool ro
 
 struct custody_figures custody_figures(const struct custody *custody)
 {
-    struct custody_figures figures = {0};
-    struct map_entry *at = NULL;
-    for (const struct held *held; (held = map_next(&custody->messages, &at)) != NULL; figures.messages++) {
-        for (uint32_t i = 0; i < held->count; i++) {
-            enum custody_state state = (enum custody_state)held->deliveries[i]->state;
-            figures.held += state == CUSTODY_HELD;
-            figures.leaving += state == CUSTODY_LEAVING;
-            figures.final += !is_open(state);
-        }
-    }
-    figures.late_moves = custody->late_moves;
+    struct custody_figures figures = custody->figures;
+    figures.messages = map_count(&custody->messages);
     return figures;
 }

@@ -56,13 +56,20 @@ struct delivery {
     struct heap_node timer;
 };
 
+/* How much is in which state; kept as it changes, so that asking is cheap whatever the queue's depth. */
+struct custody_figures {
+    uint64_t messages, held, leaving, final;
+    uint64_t late_moves; /* not answered: too long under way, or a clock is wrong by minutes */
+};
+
 /* One message in this spool. */
 struct held {
     struct mail *mail;
-    struct blob *body; /* null = only on the disk: read frame disk_seq */
-    uint64_t base_seq; /* newest base frame */
-    uint64_t disk_seq; /* newest base frame that is on the disk: where the body can be read */
-    uint64_t last_seq; /* newest frame about it */
+    struct custody_figures *figures; /* custody's */
+    struct blob *body;               /* null = only on the disk: read frame disk_seq */
+    uint64_t base_seq;               /* newest base frame */
+    uint64_t disk_seq;               /* newest base frame that is on the disk: where the body can be read */
+    uint64_t last_seq;               /* newest frame about it */
     uint32_t count;
     uint32_t open;                /* deliveries that are HELD or LEAVING */
     uint32_t pended;              /* custody's: frames about it that are under way to the disk */
@@ -147,10 +154,6 @@ struct held *custody_find(const struct custody *custody, const struct mail_id *i
 /* Walks all messages: *at starts as null. */
 struct held *custody_next(const struct custody *custody, struct map_entry **at);
 
-struct custody_figures {
-    uint64_t messages, held, leaving, final;
-    uint64_t late_moves; /* not answered: too long under way, or a clock is wrong by minutes */
-};
 struct custody_figures custody_figures(const struct custody *custody);
 
 #endif

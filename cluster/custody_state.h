@@ -70,8 +70,9 @@ struct refusal {
 
 struct custody {
     char member[MEMBER_ID_SIZE], spool[MEMBER_ID_SIZE];
-    uint64_t incarnation, last_seq, committed_seq, late_moves;
+    uint64_t incarnation, last_seq, committed_seq;
     struct custody_ports ports;
+    struct custody_figures figures;
     struct map messages; /* id -> struct held */
     struct map peers;    /* spool -> struct peer */
     struct map refused;  /* id -> struct refusal */

@@ -212,7 +212,7 @@ static void log_taken(struct custody *custody, struct held *held, const struct b
 static bool move_is_sound(struct custody *custody, const struct bus_msg *msg, usec_t now)
 {
     if (msg->at + CUSTODY_KEEP / 2 < now) {
-        custody->late_moves++;
+        custody->figures.late_moves++;
         return false;
     }
     if (msg->mail == NULL || msg->body == NULL || msg->from_spool[0] == '\0' ||

@@ -62,6 +62,20 @@ static size_t insert(struct candidate *best, size_t count, size_t max, const str
     return kept + 1;
 }
 
+static bool is_candidate(const struct view_node *node, const char *pool)
+{
+    return node->weight > 0 && !node->draining && view_node_has_pool(node, pool);
+}
+
+/* Where all weigh the same the hashes alone decide, and decide the same: no logarithm is needed. */
+static bool weights_differ(const struct view *view)
+{
+    for (size_t i = 1; i < view->node_count; i++)
+        if (view->nodes[i].weight != view->nodes[0].weight)
+            return true;
+    return false;
+}
+
 size_t place(const struct view *view, const char *pool, const char *provider, const char *domain,
     const struct view_node **ranked, size_t max)
 {
@@ -70,13 +84,14 @@ size_t place(const struct view *view, const char *pool, const char *provider, co
     size_t count = 0;
     if (max > sizeof best / sizeof best[0])
         max = sizeof best / sizeof best[0];
+    bool weighted = weights_differ(view);
     uint64_t key = hash64(PLACEMENT_KEY, domain, strlen(domain));
     for (size_t i = 0; i < view->node_count && max > 0; i++) {
         const struct view_node *node = &view->nodes[i];
-        if (node->weight == 0 || node->draining || !view_node_has_pool(node, pool))
+        if (!is_candidate(node, pool))
             continue;
         struct candidate candidate = {.node = node, .hash = hash64(key, node->id, strlen(node->id))};
-        candidate.cost = cost(candidate.hash, node->weight);
+        candidate.cost = weighted ? cost(candidate.hash, node->weight) : 0;
         count = insert(best, count, max, &candidate);
     }
     for (size_t i = 0; i < count; i++)
