@@ -84,9 +84,22 @@ static void test_retry(void **state)
     }
 }
 
+static void no_more_messages_are_under_way_than_connections(void **state)
+{
+    (void)state;
+    struct lane lane = {.limits = {.connections = 2}};
+    lane_start(&lane, 0);
+    assert_false(lane_full(&lane));
+    lane_start(&lane, 0);
+    assert_true(lane_full(&lane)); /* sent or not: until an outcome is on the disk */
+    lane.unsettled--;
+    assert_false(lane_full(&lane));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_more_messages_are_under_way_than_connections),
         cmocka_unit_test(test_connections),
         cmocka_unit_test(test_pace),
         cmocka_unit_test(test_no_saving_up),
