@@ -205,3 +205,32 @@ void custody_committed(struct custody *custody, uint64_t seq, usec_t now)
         finish(custody, pending, now);
     }
 }
+
+void custody_retry(
+    struct custody *custody, struct delivery *delivery, usec_t due, const char *detail, usec_t now)
+{
+    must(delivery->state == CUSTODY_HELD);
+    delivery->due = due;
+    uint64_t old;
+    uint64_t seq = log_fact(custody, RECORD_RETRY, delivery->held, &delivery, 1, detail, now, &old);
+    struct pending *pending = custody_pend(custody, PENDING_TOLD, seq, delivery->held);
+    pending->old_seq = old;
+    pending->detail = xstrdup(detail);
+    custody_pended(custody, pending, now);
+}
+
+void custody_done(struct custody *custody, struct delivery *delivery, enum delivery_result result,
+    unsigned code, const char *detail, usec_t now)
+{
+    must(delivery->state == CUSTODY_HELD);
+    delivery->result = (uint8_t)result;
+    delivery->code = (uint16_t)code;
+    delivery->due = now;
+    delivery_set_state(delivery, CUSTODY_DONE);
+    uint64_t old;
+    uint64_t seq = log_fact(custody, RECORD_DONE, delivery->held, &delivery, 1, detail, now, &old);
+    struct pending *pending = custody_pend(custody, PENDING_TOLD, seq, delivery->held);
+    pending->old_seq = old;
+    pending->detail = xstrdup(detail);
+    custody_pended(custody, pending, now);
+}

@@ -1,10 +1,7 @@
-/* custody_replay - reading the log back, restating what stands in the way of tidying it, bodies from the disk
- */
+/* custody_replay - reading the log back: every item says all there is to know of its delivery */
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/alloc.h"
-#include "base/panic.h"
 #include "cluster/custody_state.h"
 
 /* Every item says all there is to know of its delivery: the last word counts. */
@@ -119,104 +116,4 @@ void custody_recovered(struct custody *custody, usec_t now)
     struct map_entry *at = NULL;
     for (struct held *held; (held = map_next(&custody->messages, &at)) != NULL;)
         recover(custody, held, now);
-}
-
-void restate_with(struct custody *custody, struct held *held, struct blob *body, usec_t now)
-{
-    uint64_t old = held->base_seq;
-    uint64_t seq = log_hold(custody, held, body, now);
-    struct pending *pending = custody_pend(custody, PENDING_RESTATED, seq, held);
-    pending->old_seq = old;
-    custody_pended(custody, pending, now);
-}
-
-void custody_restate(struct custody *custody, uint64_t seq, bool room, usec_t now)
-{
-    uint64_t newest = custody->committed_seq, bytes = 0;
-    uint32_t count = 0, most = room ? RESTATE_MOST : 1;
-    if (tomb_restate(custody, seq, now))
-        return;
-    /* By age, so what is next stands in the way next. What is restated goes to the end of the list. */
-    list_each_safe (link, &custody->age) {
-        struct held *held = list_item(link, struct held, age);
-        if (held->base_seq < seq)
-            continue;
-        bool under_way = count == 0 && held->base_seq > seq;
-        if (under_way || held->base_seq > newest || held->reading)
-            return;
-        if (held->bodiless || held->body != NULL)
-            restate_with(custody, held, held->body, now);
-        else
-            want_body(custody, held, NULL);
-        bytes += held->mail->body_len;
-        if (++count == most || bytes >= RESTATE_BYTES)
-            return;
-    }
-}
-
-void want_body(struct custody *custody, struct held *held, struct move *move)
-{
-    struct body_wait *wait = xcalloc(1, sizeof *wait);
-    wait->held = held;
-    wait->move = move;
-    list_push_back(&custody->body_waiters, &wait->link);
-    if (held->reading)
-        return;
-    held->reading = true;
-    custody->ports.want_body(custody->ports.context, held);
-}
-
-static void take_waiters(struct custody *custody, const struct held *held, struct list *served)
-{
-    list_init(served);
-    list_each_safe (link, &custody->body_waiters) {
-        if (list_item(link, struct body_wait, link)->held == held) {
-            list_remove(link);
-            list_push_back(served, link);
-        }
-    }
-}
-
-void custody_body(struct custody *custody, struct held *held, struct blob *body, usec_t now)
-{
-    held->reading = false;
-    struct list served;
-    take_waiters(custody, held, &served);
-    for (struct list *link; (link = list_pop(&served)) != NULL;) {
-        struct body_wait *wait = list_item(link, struct body_wait, link);
-        if (wait->move != NULL)
-            move_body(custody, wait->move, body, now);
-        else if (body != NULL)
-            restate_with(custody, held, body, now);
-        free(wait);
-    }
-}
-
-void custody_retry(
-    struct custody *custody, struct delivery *delivery, usec_t due, const char *detail, usec_t now)
-{
-    must(delivery->state == CUSTODY_HELD);
-    delivery->due = due;
-    uint64_t old;
-    uint64_t seq = log_fact(custody, RECORD_RETRY, delivery->held, &delivery, 1, detail, now, &old);
-    struct pending *pending = custody_pend(custody, PENDING_TOLD, seq, delivery->held);
-    pending->old_seq = old;
-    pending->detail = xstrdup(detail);
-    custody_pended(custody, pending, now);
-}
-
-void custody_done(struct custody *custody, struct delivery *delivery, enum delivery_result result,
-    unsigned code, const char *detail, usec_t now)
-{
-    must(delivery->state == CUSTODY_HELD);
-    delivery->result = (uint8_t)result;
-    delivery->code = (uint16_t)code;
-    delivery->due = now;
-    delivery_set_state(delivery, CUSTODY_DONE);
-    uint64_t old;
-    uint64_t seq = log_fact(custody, RECORD_DONE, delivery->held, &delivery, 1, detail, now, &old);
-    struct pending *pending = custody_pend(custody, PENDING_TOLD, seq, delivery->held);
-    pending->old_seq = old;
-    pending->detail = xstrdup(detail);
-    custody_pended(custody, pending, now);
 }

@@ -137,6 +137,8 @@ void move_free(struct custody *custody, struct move *move);
 
 /* custody_replay.c */
 void custody_release_later(struct custody *custody, uint64_t seq);
+
+/* custody_restate.c */
 void restate_with(struct custody *custody, struct held *held, struct blob *body, usec_t now);
 /* Asks for the body, for this move or (null) a restatement. */
 void want_body(struct custody *custody, struct held *held, struct move *move);

@@ -1,0 +1,79 @@
+/* custody_restate - messages said anew at the end of the log, so that old segments can go; bodies from the
+ * disk
+ *
+ * A body is asked for once, however many wait for it: moves to other spools and restatements. */
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "cluster/custody_state.h"
+
+void restate_with(struct custody *custody, struct held *held, struct blob *body, usec_t now)
+{
+    uint64_t old = held->base_seq;
+    uint64_t seq = log_hold(custody, held, body, now);
+    struct pending *pending = custody_pend(custody, PENDING_RESTATED, seq, held);
+    pending->old_seq = old;
+    custody_pended(custody, pending, now);
+}
+
+void custody_restate(struct custody *custody, uint64_t seq, bool room, usec_t now)
+{
+    uint64_t newest = custody->committed_seq, bytes = 0;
+    uint32_t count = 0, most = room ? RESTATE_MOST : 1;
+    if (tomb_restate(custody, seq, now))
+        return;
+    /* By age, so what is next stands in the way next. What is restated goes to the end of the list. */
+    list_each_safe (link, &custody->age) {
+        struct held *held = list_item(link, struct held, age);
+        if (held->base_seq < seq)
+            continue;
+        bool under_way = count == 0 && held->base_seq > seq;
+        if (under_way || held->base_seq > newest || held->reading)
+            return;
+        if (held->bodiless || held->body != NULL)
+            restate_with(custody, held, held->body, now);
+        else
+            want_body(custody, held, NULL);
+        bytes += held->mail->body_len;
+        if (++count == most || bytes >= RESTATE_BYTES)
+            return;
+    }
+}
+
+void want_body(struct custody *custody, struct held *held, struct move *move)
+{
+    struct body_wait *wait = xcalloc(1, sizeof *wait);
+    wait->held = held;
+    wait->move = move;
+    list_push_back(&custody->body_waiters, &wait->link);
+    if (held->reading)
+        return;
+    held->reading = true;
+    custody->ports.want_body(custody->ports.context, held);
+}
+
+static void take_waiters(struct custody *custody, const struct held *held, struct list *served)
+{
+    list_init(served);
+    list_each_safe (link, &custody->body_waiters) {
+        if (list_item(link, struct body_wait, link)->held == held) {
+            list_remove(link);
+            list_push_back(served, link);
+        }
+    }
+}
+
+void custody_body(struct custody *custody, struct held *held, struct blob *body, usec_t now)
+{
+    held->reading = false;
+    struct list served;
+    take_waiters(custody, held, &served);
+    for (struct list *link; (link = list_pop(&served)) != NULL;) {
+        struct body_wait *wait = list_item(link, struct body_wait, link);
+        if (wait->move != NULL)
+            move_body(custody, wait->move, body, now);
+        else if (body != NULL)
+            restate_with(custody, held, body, now);
+        free(wait);
+    }
+}
