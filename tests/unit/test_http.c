@@ -23,7 +23,7 @@
 #include "tests/unit/certificate_ossl.h"
 
 #define MAX_CALLS 64
-#define KIB 1024u
+#define KIB ((size_t)1024)
 
 static const char config[] =
     "coordinator: { default_tenant: acme, intake: { max_size: 300KiB } }\n"
@@ -389,7 +389,7 @@ static void big_bodies(void **state)
     int head = sprintf(
         json, "{\"from\":\"a@acme.example\",\"to\":[\"b@c.test\"],\"raw\":\"From: a@acme.example\\n\\n");
     memset(json + head, 'x', 290 * KIB);
-    strcpy(json + head + 290 * KIB, "\"}");
+    memcpy(json + head + 290 * KIB, "\"}", 3);
     assert_int_equal(request("POST /v1/messages", JSON, json, strlen(json), &answer), 202);
     assert_int_equal(front.last_body, 290 * KIB + strlen("From: a@acme.example\r\n\r\n"));
     free(answer);
