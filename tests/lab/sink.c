@@ -114,8 +114,7 @@ static int session_read(struct session *s)
 static void text_of(const struct sockaddr_storage *address, char *name_r, char *ip_r)
 {
     char ip[64] = "";
-    int v6 = address->ss_family ==
-             AF_INET6; /* NOLINT(clang-analyzer-core.UndefinedBinaryOperatorResult): set by the kernel */
+    int v6 = address->ss_family == AF_INET6;
     const void *raw = v6 ? (const void *)&((const struct sockaddr_in6 *)address)->sin6_addr
                          : (const void *)&((const struct sockaddr_in *)address)->sin_addr;
     inet_ntop(address->ss_family, raw, ip, sizeof ip);
@@ -130,7 +129,7 @@ static void text_of(const struct sockaddr_storage *address, char *name_r, char *
 static void accept_all(int listener)
 {
     for (int i = 0; i < BATCH; i++) {
-        struct sockaddr_storage peer, local;
+        struct sockaddr_storage peer = {0}, local = {0};
         socklen_t peer_len = sizeof peer, local_len = sizeof local;
         int fd = accept4(listener, (struct sockaddr *)&peer, &peer_len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0)
