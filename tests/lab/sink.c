@@ -39,6 +39,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -113,15 +114,11 @@ static int session_read(struct session *s)
 
 static void text_of(const struct sockaddr_storage *address, char *name_r, char *ip_r)
 {
-    char ip[64] = "";
-    int v6 = address->ss_family == AF_INET6;
-    const void *raw = v6 ? (const void *)&((const struct sockaddr_in6 *)address)->sin6_addr
-                         : (const void *)&((const struct sockaddr_in *)address)->sin_addr;
-    inet_ntop(address->ss_family, raw, ip, sizeof ip);
-    int port = ntohs(v6 ? ((const struct sockaddr_in6 *)address)->sin6_port
-                        : ((const struct sockaddr_in *)address)->sin_port);
+    char ip[64] = "", port[16] = "";
+    getnameinfo((const struct sockaddr *)address, sizeof *address, ip, sizeof ip, port, sizeof port,
+        NI_NUMERICHOST | NI_NUMERICSERV);
     if (name_r)
-        snprintf(name_r, 64, v6 ? "[%.46s]:%d" : "%.46s:%d", ip, port);
+        snprintf(name_r, 64, strchr(ip, ':') != NULL ? "[%.46s]:%s" : "%.46s:%s", ip, port);
     if (ip_r)
         snprintf(ip_r, 64, "%.46s", ip);
 }
