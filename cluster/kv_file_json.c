@@ -71,20 +71,6 @@ void kv_file_close(struct kv_file **store)
     free(s);
 }
 
-static uint64_t kv_file_get(void *context, const char *key, struct buffer *value_r)
-{
-    struct kv_file *store = context;
-    pthread_mutex_lock(&store->lock);
-    const json_t *entry = json_object_get(store->keys, key);
-    uint64_t revision = entry == NULL ? 0 : number(entry, "revision");
-    if (entry != NULL) {
-        const json_t *value = json_object_get(entry, "value");
-        buffer_add(value_r, json_string_value(value), json_string_length(value));
-    }
-    pthread_mutex_unlock(&store->lock);
-    return revision;
-}
-
 static int sync_folder(const char *file)
 {
     char path[PATH_MAX];
@@ -131,27 +117,56 @@ static int change(struct kv_file *store, const char *key, const void *value, siz
     return json_object_set_new(store->root, "revision", json_integer(revision));
 }
 
-static enum kv_outcome kv_file_swap(
-    void *context, const char *key, uint64_t expected, const void *value, size_t len, struct error *error)
+static enum kv_outcome swap(struct kv_file *store, const struct kv_compare *compare,
+    const struct kv_change *wanted, struct error *error)
+{
+    const json_t *entry = json_object_get(store->keys, wanted->key);
+    uint64_t revision = entry == NULL ? 0 : number(entry, "revision");
+    if (revision != compare->revision) {
+        error_set(error, "somebody else changed %s", wanted->key);
+        return KV_LOST;
+    }
+    if (wanted->len > KV_MAX_VALUE || (entry == NULL && json_object_size(store->keys) >= KV_FILE_MAX_KEYS))
+        error_set(error, "the store %s is full", store->file);
+    else if (change(store, wanted->key, wanted->value, wanted->len) != 0)
+        error_set(error, "the value for %s is not UTF-8 text", wanted->key);
+    else
+        return save(store, error) == 0 ? KV_DONE : KV_UNKNOWN;
+    return KV_REFUSED;
+}
+
+static void look_up(
+    const struct kv_file *store, const char *key, struct kv_pair *pair, struct kv_result *result)
+{
+    const json_t *entry = json_object_get(store->keys, key);
+    result->outcome = KV_DONE;
+    if (entry == NULL)
+        return;
+    const json_t *value = json_object_get(entry, "value");
+    *pair = (struct kv_pair){.key = key,
+        .value = json_string_value(value),
+        .len = json_string_length(value),
+        .revision = number(entry, "revision")};
+    result->pairs = pair;
+    result->pair_count = 1;
+}
+
+static void kv_file_request(void *context, const struct kv_request *request, kv_done *done, void *arg)
 {
     struct kv_file *store = context;
-    enum kv_outcome outcome = KV_LOST;
+    struct error error = {.text = "the embedded store can't do that"};
+    struct kv_result result = {.outcome = KV_REFUSED, .why = error.text};
+    struct kv_pair pair;
     pthread_mutex_lock(&store->lock);
-    const json_t *entry = json_object_get(store->keys, key);
-    uint64_t revision = entry == NULL ? 0 : number(entry, "revision");
-    if (revision != expected)
-        error_set(error, "somebody else changed %s", key);
-    else if (len > KV_MAX_VALUE || (entry == NULL && json_object_size(store->keys) >= KV_FILE_MAX_KEYS))
-        error_set(error, "the store %s is full", store->file);
-    else if (change(store, key, value, len) != 0)
-        error_set(error, "the value for %s is not UTF-8 text", key);
-    else
-        outcome = save(store, error) == 0 ? KV_DONE : KV_UNKNOWN;
+    if (request->verb == KV_RANGE && !request->prefix)
+        look_up(store, request->key, &pair, &result);
+    else if (request->verb == KV_TXN && request->compare_count == 1 && request->change_count == 1)
+        result.outcome = swap(store, &request->compares[0], &request->changes[0], &error);
+    done(arg, &result);
     pthread_mutex_unlock(&store->lock);
-    return outcome;
 }
 
 struct kv kv_file_face(struct kv_file *store)
 {
-    return (struct kv){.context = store, .get = kv_file_get, .swap = kv_file_swap};
+    return (struct kv){.context = store, .request = kv_file_request};
 }

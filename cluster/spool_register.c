@@ -33,7 +33,12 @@ int spool_register_resume(const struct kv *kv, const char *key, const char *node
     int status = 0;
     for (int tries = 0; tries < 10 && status == 0 && outcome != KV_DONE; tries++) {
         buffer_clear(&value);
-        uint64_t revision = kv->get(kv->context, key, &value);
+        uint64_t revision;
+        outcome = kv_get(kv, key, &value, &revision, error);
+        if (outcome == KV_UNKNOWN)
+            continue;
+        if (outcome == KV_REFUSED)
+            break;
         if (revision == 0)
             status = first(reg_r, node, disk);
         else {
@@ -45,7 +50,7 @@ int spool_register_resume(const struct kv *kv, const char *key, const char *node
             break;
         buffer_clear(&value);
         spool_register_write(reg_r, &value);
-        outcome = kv->swap(kv->context, key, revision, buffer_bytes(&value), buffer_len(&value), error);
+        outcome = kv_swap(kv, key, revision, buffer_bytes(&value), buffer_len(&value), error);
     }
     buffer_free(&value);
     if (status != 0 || outcome == KV_DONE)
