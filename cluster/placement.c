@@ -64,7 +64,7 @@ static size_t insert(struct candidate *best, size_t count, size_t max, const str
 
 static bool is_candidate(const struct view_node *node, const char *pool)
 {
-    return node->weight > 0 && !node->draining && view_node_has_pool(node, pool);
+    return node->weight > 0 && !node->draining && !node->down && view_node_has_pool(node, pool);
 }
 
 /* Where all weigh the same the hashes alone decide, and decide the same: no logarithm is needed. */

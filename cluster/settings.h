@@ -183,6 +183,12 @@ struct fault { /* one line: "todoku.yaml:12:5: unknown key `raet`; did you mean 
 struct settings *settings_load(const char *file, struct fault **faults_r, size_t *fault_count_r);
 struct settings *settings_parse(
     const char *text, size_t len, const char *origin, struct fault **faults_r, size_t *fault_count_r);
+/* The file again, but for what is cluster-wide (pools, tenants, providers, limits, routes, delivery,
+ * operator_dkim, rules_file): that comes from `text`, version `number` of config/ (its faults are told as
+ * "config N:line:column"). What `text` says of cluster, coordinator, node, user, resolver and events is
+ * passed over. */
+struct settings *settings_load_over(const char *file, uint64_t number, const char *text, size_t len,
+    struct fault **faults_r, size_t *fault_count_r);
 void settings_free(struct settings **settings);
 
 const struct setting_tenant *settings_tenant(const struct settings *settings, const char *id);

@@ -28,6 +28,7 @@ static void source_clear(struct view_source *source)
         free(source->pools[i]);
     free(source->pools);
     free(source->address);
+    free(source->public_address);
     free(source->helo);
 }
 
@@ -37,7 +38,12 @@ static void view_free(struct view *view)
         for (size_t j = 0; j < view->nodes[i].source_count; j++)
             source_clear(&view->nodes[i].sources[j]);
         free(view->nodes[i].sources);
+        free(view->nodes[i].endpoint);
+        free(view->nodes[i].rack);
     }
+    for (size_t i = 0; i < view->coordinator_count; i++)
+        free(view->coordinators[i].endpoint);
+    free(view->coordinators);
     free(view->nodes);
     free(view);
 }
@@ -102,4 +108,23 @@ bool view_node_has_pool(const struct view_node *node, const char *pool)
             if (strcmp(node->sources[i].pools[j], pool) == 0)
                 return true;
     return false;
+}
+
+struct view_coordinator *view_add_coordinator(
+    struct view *view, const char *id, uint64_t process, const char *endpoint)
+{
+    must(view->coordinator_count < VIEW_MAX_NODES);
+    size_t count = view->coordinator_count++;
+    view->coordinators = xrealloc(view->coordinators, (count + 1) * sizeof *view->coordinators);
+    struct view_coordinator *added = &view->coordinators[count];
+    *added = (struct view_coordinator){.process = process};
+    snprintf(added->id, sizeof added->id, "%s", id);
+    added->endpoint = endpoint == NULL ? NULL : xstrdup(endpoint);
+    return added;
+}
+
+void view_set_endpoint(struct view_node *node, const char *endpoint)
+{
+    free(node->endpoint);
+    node->endpoint = endpoint == NULL ? NULL : xstrdup(endpoint);
 }

@@ -17,7 +17,7 @@
 #define VIEW_MAX_NODES 10000
 
 struct view_source {
-    char *address, *helo;
+    char *address, *public_address, *helo; /* public: null = address */
     char **pools;
     size_t pool_count;
 };
@@ -28,15 +28,29 @@ struct view_node {
     uint64_t incarnation; /* of the process that serves it; mail addressed to another one is not taken */
     uint32_t weight;      /* 0 = gets no new mail */
     bool draining;
+    bool down;        /* declared dead: gets no new mail; what it holds waits for it */
+    uint64_t process; /* this start of it, as the bus knows it */
+    char *endpoint;   /* of its bus, or null (one process) */
+    char *rack;       /* or null */
     struct view_source *sources;
     size_t source_count;
+};
+
+struct view_coordinator {
+    char id[MEMBER_ID_SIZE];
+    uint64_t process;
+    char *endpoint;
+    bool down;
 };
 
 struct view {
     atomic_uint holders;
     uint64_t epoch;
+    char leader[MEMBER_ID_SIZE]; /* who published it; "" = nobody (one process) */
     struct view_node *nodes;
     size_t node_count;
+    struct view_coordinator *coordinators;
+    size_t coordinator_count;
 };
 
 /* An empty view, held once; fill it before anybody else sees it. */
@@ -48,6 +62,11 @@ struct view_node *view_add_node(
     struct view *view, const char *id, const char *spool, uint64_t incarnation, uint32_t weight);
 void view_add_source(struct view_node *node, const char *address, const char *helo, const char *const *pools,
     size_t pool_count);
+/* Copies the texts; valid until the next one is added. */
+struct view_coordinator *view_add_coordinator(
+    struct view *view, const char *id, uint64_t process, const char *endpoint);
+/* Copies; null = none. */
+void view_set_endpoint(struct view_node *node, const char *endpoint);
 const struct view_node *view_node(const struct view *view, const char *id);
 /* Who serves that home spool, or null. */
 const struct view_node *view_spool(const struct view *view, const char *spool);

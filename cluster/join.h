@@ -1,0 +1,56 @@
+/* join - how a process becomes a member, and stays one
+ *
+ * The core behind every member's start:
+ *     look in spec/ (am I let in, with this key, in this role?)  ->  take a lease  ->  claim live/<me>  ->
+ * claim source/<address> for each of mine  ->  nodes: swap my incarnation into spool/<home> (guard 1: each
+ * change compares the epoch it was decided on; guard 2: only the disk that holds the spool)  ->  say in
+ * live/<me> that I am ready  ->  keep the lease. A name or an address that another process holds: waited for
+ * as long as a lease may outlive a dead process (a restart after a crash gets its own back at once: same
+ * disk), then refused with the holder's name. Unknown outcomes are read again. Once a member, nothing that
+ * etcd does ends it: a lost lease (etcd away, a lease revoked early) is taken again with the same claims;
+ * only another process that holds the name by then, or an operator who takes the member out of spec/, ends it
+ * (`ended`).
+ *
+ * Time: `now` in every call. Randomness: none (`process` comes in). Ports must not call back in. */
+#ifndef CLUSTER_JOIN_H
+#define CLUSTER_JOIN_H
+
+#include "cluster/member_record.h"
+#include "cluster/store_port.h"
+
+#define JOIN_LEASE (5 * USEC_SEC)
+
+struct join_ports {
+    void *context;
+    struct store_port store;
+    /* Once: all is claimed; `incarnation` is the home spool's (a coordinator's: its process). */
+    void (*joined)(void *context, uint64_t incarnation);
+    /* Once, and nothing follows: not let in, or no longer. The sentence says what to do. */
+    void (*ended)(void *context, const char *why);
+    /* What is being waited for; told when it changes and every 5 s while not joined. */
+    void (*waiting)(void *context, const char *what);
+};
+
+struct join;
+/* `live` is copied; incarnation 0. `cluster` names the path. */
+struct join *join_new(const char *cluster, const struct member_live *live, const struct join_ports *ports);
+void join_free(struct join **join);
+void join_start(struct join *join, usec_t now);
+/* A node: its incarnation is announced only when it is told here that its log has been read (after `joined`).
+ */
+void join_ready(struct join *join, usec_t now);
+/* Another set of sources, weight, or config version: claimed and announced. */
+void join_set_live(struct join *join, const struct member_live *live, usec_t now);
+/* Takes the lease back: the name and the addresses are free at once. `ended` does not follow. */
+void join_leave(struct join *join, usec_t now);
+bool join_gone(const struct join *join); /* the leaving has been answered */
+
+void join_result(struct join *join, uint64_t ref, const struct kv_result *result, usec_t now);
+/* News of the watch on spec/<me> (its owner opens it, prefix = the exact key). */
+void join_spec_news(struct join *join, const struct kv_news *news, usec_t now);
+void join_tick(struct join *join, usec_t now);
+usec_t join_deadline(const struct join *join);
+bool join_is_member(const struct join *join);
+uint64_t join_lease(const struct join *join); /* 0 = none just now */
+
+#endif

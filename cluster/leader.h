@@ -1,0 +1,45 @@
+/* leader - which coordinator is the head, and the view that the head publishes
+ *
+ * The core behind every coordinator. Election: whoever makes the key `leader` under its own lease is the
+ * head, for as long as that key lives. The head alone writes view/current, in transactions that compare the
+ * creation of its key and the revision of the view it knows, so a deposed head changes nothing, and there is
+ * one view an epoch.
+ *
+ * The view it publishes: every member of spec/ that has ever been ready, with its record of live/; a node
+ * whose live/ is gone stands in it as `down`. At most one view a second. A node is declared down only after
+ * one lease time since the head was elected or the store came back, and never more than max(1, 10 % of the
+ * nodes) within 10 s; one that is taken out of spec/ goes at once. Members of another wire version are left
+ * out, and told.
+ *
+ * Time: `now` in every call. Ports must not call back in. */
+#ifndef CLUSTER_LEADER_H
+#define CLUSTER_LEADER_H
+
+#include "cluster/member_record.h"
+#include "cluster/store_port.h"
+
+struct leader_ports {
+    void *context;
+    struct store_port store;
+    void (*elected)(void *context, bool head);       /* whenever it changes */
+    void (*notice)(void *context, const char *what); /* for the log: who went down, who can't be taken in */
+};
+
+struct leader;
+struct leader *leader_new(const char *cluster, const char *member, const struct leader_ports *ports);
+void leader_free(struct leader **leader);
+/* The member's lease, when it changes; 0 = none: no election is tried, and a head is one no longer. */
+void leader_set_lease(struct leader *leader, uint64_t lease, usec_t now);
+/* Gives the key back (a stop in order). */
+void leader_resign(struct leader *leader, usec_t now);
+
+enum leader_topic { LEADER_SPEC, LEADER_LIVE, LEADER_KEY, LEADER_VIEW, LEADER_TOPICS };
+/* The prefix that its owner watches for a topic. */
+void leader_watch(const struct leader *leader, enum leader_topic topic, char path_r[MEMBER_PATH_SIZE]);
+void leader_news(struct leader *leader, enum leader_topic topic, const struct kv_news *news, usec_t now);
+void leader_result(struct leader *leader, uint64_t ref, const struct kv_result *result, usec_t now);
+void leader_tick(struct leader *leader, usec_t now);
+usec_t leader_deadline(const struct leader *leader);
+bool leader_is_head(const struct leader *leader);
+
+#endif
