@@ -77,8 +77,7 @@ void view_add_source(struct view_node *node, const char *address, const char *he
 {
     node->sources = xrealloc(node->sources, (node->source_count + 1) * sizeof *node->sources);
     struct view_source *source = &node->sources[node->source_count++];
-    source->address = xstrdup(address);
-    source->helo = xstrdup(helo);
+    *source = (struct view_source){.address = xstrdup(address), .helo = xstrdup(helo)};
     source->pools = xcalloc(pool_count, sizeof *source->pools);
     source->pool_count = pool_count;
     for (size_t i = 0; i < pool_count; i++)
