@@ -7,26 +7,47 @@
 #include <stdlib.h>
 
 #include "cli/commands.h"
-#include "cluster/settings.h"
+#include "cluster/settings_member.h"
 
-static const char USAGE[] = "usage: todoku check -c FILE\n"
-                            "Reads the configuration file and says every fault with file:line:column.\n"
-                            "  -c, --config FILE   the file to read\n"
-                            "  -h, --help          this text\n"
-                            "Exit: 0 no fault, 2 faults or wrong usage.\n";
+static const char USAGE[] =
+    "usage: todoku check -c FILE\n"
+    "Reads the configuration file and says every fault with file:line:column. In a cluster\n"
+    "also what the roles lack whose `bus` is set.\n"
+    "  -c, --config FILE   the file to read\n"
+    "  -h, --help          this text\n"
+    "Exit: 0 no fault, 2 faults or wrong usage.\n";
+
+static int faults_print(struct fault *faults, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        fprintf(stderr, "%s\n", faults[i].text);
+    fprintf(stderr, "%zu fault%s\n", count, count == 1 ? "" : "s");
+    free(faults);
+    return 2;
+}
+
+static const char *roles_of(const struct settings *settings)
+{
+    bool coordinator = settings->coordinator.bus != NULL, node = settings->node.bus != NULL;
+    return coordinator && node ? "coordinator and node"
+           : coordinator       ? "coordinator"
+           : node              ? "node"
+                               : "tools of a cluster (neither coordinator.bus nor node.bus is set)";
+}
 
 static int file_check(const char *file)
 {
     struct fault *faults;
     size_t count;
     struct settings *settings = settings_load(file, &faults, &count);
-    for (size_t i = 0; i < count; i++)
-        fprintf(stderr, "%s\n", faults[i].text);
-    free(faults);
-    if (settings == NULL) {
-        fprintf(stderr, "%zu fault%s\n", count, count == 1 ? "" : "s");
-        return 2;
+    if (settings == NULL)
+        return faults_print(faults, count);
+    if (settings_check_member(settings, MEMBER_ANY, &faults, &count) != 0) {
+        settings_free(&settings);
+        return faults_print(faults, count);
     }
+    if (settings->cluster.has_etcd)
+        printf("%s: cluster %s, for %s\n", file, settings->cluster.name, roles_of(settings));
     printf("%s: no fault: %zu sources, %zu pools, %zu tenants, %zu limits, %zu providers\n", file,
         settings->node.source_count, settings->pool_count, settings->tenant_count, settings->limit_count,
         settings->provider_count);

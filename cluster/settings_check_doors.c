@@ -44,7 +44,7 @@ static void check_auth(struct settings_check *check, const struct setting_listen
     if (listener->tls_cert == NULL && !is_loopback(listener->listen))
         check_fault(check, &listener->auth_required,
             "`auth: required` needs TLS: set `tls_cert` and `tls_key`, or listen on 127.0.0.1");
-    if (settings->coordinator.keys_file == NULL && !settings->cluster.has_etcd)
+    if (settings->coordinator.keys_file == NULL)
         check_fault(check, &listener->auth_required,
             "`auth: required` needs `keys_file` under `coordinator`; make a key: todoku key add --tenant T "
             "--keys-file /etc/todoku/keys");
@@ -81,7 +81,7 @@ static void check_http(struct settings_check *check)
                 "the HTTP listener `%s` and the SMTP listener `%s` clash; use another port", http->listen,
                 smtp->listen);
     }
-    if (!is_loopback(http->listen) && settings->coordinator.keys_file == NULL && !settings->cluster.has_etcd)
+    if (!is_loopback(http->listen) && settings->coordinator.keys_file == NULL)
         check_fault(check, &http->listen,
             "the API asks for no key without `keys_file`, so it may listen on loopback only; make a key: "
             "todoku "
@@ -109,15 +109,26 @@ static void check_trusted(struct settings_check *check)
     }
 }
 
-static void check_cluster(struct settings_check *check)
+static bool is_https(const char *endpoint)
+{
+    return strncmp(endpoint, "https://", 8) == 0;
+}
+
+static void check_etcd(struct settings_check *check)
 {
     const struct settings *settings = &check->block->settings;
-    if (settings->cluster.copies > 1 && !settings->cluster.has_etcd)
-        check_fault(check, &settings->cluster.copies,
-            "%u copies need more than one machine: set `etcd`, or `copies: 1`", settings->cluster.copies);
-    if (settings->cluster.min_copies > settings->cluster.copies)
-        check_fault(check, &settings->cluster.min_copies, "`min_copies` is above `copies`, which is %u",
-            settings->cluster.copies);
+    char **endpoints = settings->cluster.etcd_endpoints;
+    size_t count = settings->cluster.etcd_endpoint_count;
+    for (size_t i = 1; i < count; i++)
+        if (endpoints[0] != NULL && endpoints[i] != NULL && is_https(endpoints[i]) != is_https(endpoints[0]))
+            check_fault(check, &endpoints[i],
+                "etcd's endpoints are all http or all https; the first one is `%s`", endpoints[0]);
+    bool plain = count > 0 && endpoints[0] != NULL && !is_https(endpoints[0]);
+    if (plain && settings->cluster.etcd_ca != NULL)
+        check_fault(check, &settings->cluster.etcd_ca, "`ca` is for https, and etcd's endpoints are http");
+    if (plain && settings->cluster.etcd_cert != NULL)
+        check_fault(
+            check, &settings->cluster.etcd_cert, "`cert` is for https, and etcd's endpoints are http");
     if ((settings->cluster.etcd_cert == NULL) != (settings->cluster.etcd_key == NULL))
         check_fault(check,
             settings->cluster.etcd_cert == NULL ? &settings->cluster.etcd_key : &settings->cluster.etcd_cert,
@@ -127,6 +138,31 @@ static void check_cluster(struct settings_check *check)
             settings->cluster.etcd_user == NULL ? &settings->cluster.etcd_password
                                                 : &settings->cluster.etcd_user,
             "etcd's `user` and `password` go together; give both or none");
+}
+
+/* Names that stand in the keys of the store; a node's spool is called by its name and two characters more. */
+static void check_ids(struct settings_check *check)
+{
+    const struct settings *settings = &check->block->settings;
+    const struct {
+        char *const *name;
+        size_t most;
+    } names[] = {{&settings->cluster.name, 62}, {&settings->coordinator.id, 62}, {&settings->node.id, 61}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (*names[i].name != NULL && strlen(*names[i].name) > names[i].most)
+            check_fault(check, names[i].name, "`%s` is too long; this name may have %zu characters",
+                *names[i].name, names[i].most);
+}
+
+static void check_cluster(struct settings_check *check)
+{
+    const struct settings *settings = &check->block->settings;
+    if (settings->cluster.copies > 1 && !settings->cluster.has_etcd)
+        check_fault(check, &settings->cluster.copies,
+            "%u copies need more than one machine: set `etcd`, or `copies: 1`", settings->cluster.copies);
+    if (settings->cluster.min_copies > settings->cluster.copies)
+        check_fault(check, &settings->cluster.min_copies, "`min_copies` is above `copies`, which is %u",
+            settings->cluster.copies);
     if (settings->coordinator.bus != NULL && settings->node.bus != NULL &&
         strcmp(settings->coordinator.bus, settings->node.bus) == 0)
         check_fault(check, &settings->node.bus, "`%s` is the coordinator's bus too; use another port",
@@ -138,5 +174,7 @@ void settings_check_doors(struct settings_check *check)
     check_smtp(check);
     check_http(check);
     check_trusted(check);
+    check_etcd(check);
+    check_ids(check);
     check_cluster(check);
 }
