@@ -102,6 +102,7 @@ struct setting_limit {
 
 struct settings {
     char *file;
+    uint64_t config_version; /* of config/, whose cluster-wide part this is; 0 = the file's own */
     struct {
         char *name; /* default "todoku" */
         bool has_etcd;

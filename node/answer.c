@@ -212,6 +212,7 @@ static int answer_status(struct asked *asked)
     json_text(asked->out, "state", node->quiescing ? "stopping" : node->room ? "running" : "full");
     json_text(asked->out, "spool", node->spool);
     json_number(asked->out, "view_epoch", node->view == NULL ? 0 : (int64_t)node->view->epoch);
+    json_number(asked->out, "config", (int64_t)node->settings->config_version);
     json_number(asked->out, "queued", (int64_t)(custody.held + custody.leaving));
     json_number(asked->out, "ready", (int64_t)figures.ready);
     json_number(asked->out, "sending", (int64_t)figures.in_flight);

@@ -7,6 +7,8 @@
 #include "node/answer.h"
 #include "proto/address.h"
 
+#define MAX_RANK 4 /* places told; who comes later hardly matters */
+
 static const char *where(const struct delivery *delivery)
 {
     static const char *const mood[] = {"held", "ready", "waiting", "sending", "moving", "stuck"};
@@ -124,6 +126,21 @@ static const struct mx_answer *answer_for(
     return node->hint != NULL && strcmp(node->hint_domain, name) == 0 ? node->hint : NULL;
 }
 
+/* Who answers, whose it is, and who would come next. */
+static void explain_owner(struct asked *asked, const char *pool, const char *domain)
+{
+    const struct view *view = asked->node->view;
+    const struct view_node *ranked[MAX_RANK];
+    size_t count = view == NULL ? 0 : place(view, pool, NULL, domain, ranked, MAX_RANK);
+    json_text(asked->out, "owner", count == 0 ? "nobody: no node has a source of this pool" : ranked[0]->id);
+    json_begin_named(asked->out, "rank", '[');
+    for (size_t i = 0; i < count; i++)
+        json_text(asked->out, NULL, ranked[i]->id);
+    json_end(asked->out, ']');
+    json_text(asked->out, "node", asked->node->id);
+    json_number(asked->out, "view_epoch", view == NULL ? 0 : (int64_t)view->epoch);
+}
+
 int answer_explain(struct asked *asked)
 {
     struct node *node = asked->node;
@@ -144,15 +161,13 @@ int answer_explain(struct asked *asked)
         setting = settings_tenant(node->settings, node->settings->coordinator.default_tenant);
     if (!query_get(asked->selectors, "pool", pool, sizeof pool))
         snprintf(pool, sizeof pool, "%s", setting == NULL ? "" : setting->pools[0]);
-    const struct view_node *owner =
-        node->view == NULL ? NULL : place_owner(node->view, pool, NULL, mail_domain(address));
     const struct domain *domain = map_get_text(&node->domains, mail_domain(address));
     json_begin(asked->out, '{');
     json_text(asked->out, "address", address);
     json_text(asked->out, "domain", mail_domain(address));
     json_text(asked->out, "tenant", setting == NULL ? "" : setting->id);
     json_text(asked->out, "pool", pool);
-    json_text(asked->out, "owner", owner == NULL ? "nobody: no node has a source of this pool" : owner->id);
+    explain_owner(asked, pool, mail_domain(address));
     json_text(asked->out, "mirror", "none (copies: 1)");
     const struct mx_answer *answer = answer_for(node, domain, mail_domain(address));
     explain_dns(asked, answer);

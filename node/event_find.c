@@ -12,27 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "node/event_files.h"
-
-/* A file's last change is read from the wall clock, which may be adjusted. */
-#define SLACK USEC_HOUR
-
-struct search {
-    const char *dir;
-    const struct event_filter *filter;
-    char since[32];
-    struct needle {
-        const char *bytes;
-        size_t len;
-    } needles[4];
-    size_t needle_count;
-    size_t limit;
-    struct buffer *out;
-    size_t out_at_start;
-    uint64_t scanned;
-    char *next_cursor;
-    struct event_page *page;
-};
+#include "node/event_find_inside.h"
 
 /* The longest part of the value that JSON writes as it is, whoever writes it. */
 static struct needle plain_part(const char *value)
@@ -49,7 +29,7 @@ static struct needle plain_part(const char *value)
     return best;
 }
 
-static void search_begin(struct search *search)
+void event_search_begin(struct event_search *search)
 {
     const struct event_filter *f = search->filter;
     const char *const values[] = {f->message_id, f->to, f->tenant, f->event};
@@ -63,7 +43,7 @@ static void search_begin(struct search *search)
 }
 
 /* "time" stands near the front in all our lines; where it doesn't, the parser decides. */
-static bool surely_older(const struct search *search, const char *line, size_t len)
+static bool surely_older(const struct event_search *search, const char *line, size_t len)
 {
     static const char member[] = "\"time\":\"";
     size_t since_len = strlen(search->since);
@@ -74,7 +54,7 @@ static bool surely_older(const struct search *search, const char *line, size_t l
     return (size_t)(line + len - at) >= since_len && memcmp(at, search->since, since_len) < 0;
 }
 
-static bool search_fits(const struct search *search, const char *line, size_t len)
+bool event_search_fits(const struct event_search *search, const char *line, size_t len)
 {
     for (size_t i = 0; i < search->needle_count; i++)
         if (memmem(line, len, search->needles[i].bytes, search->needles[i].len) == NULL)
@@ -88,13 +68,14 @@ static bool search_fits(const struct search *search, const char *line, size_t le
 }
 
 /* Takes the line in; false when a bound is reached. */
-static bool search_line(struct search *search, uint64_t number, uint64_t offset, const char *line, size_t len)
+static bool search_line(
+    struct event_search *search, uint64_t number, uint64_t offset, const char *line, size_t len)
 {
     search->scanned += len + 1;
     if (!event_head_read(line, len, number, offset, NULL))
         return true;
     snprintf(search->next_cursor, EVENT_CURSOR_SIZE, "%" PRIu64 ":%" PRIu64, number, offset);
-    if (search_fits(search, line, len)) {
+    if (event_search_fits(search, line, len)) {
         buffer_add(search->out, line, len);
         buffer_add(search->out, "\n", 1);
         search->page->count++;
@@ -103,7 +84,7 @@ static bool search_line(struct search *search, uint64_t number, uint64_t offset,
            buffer_len(search->out) - search->out_at_start < EVENT_READ_OUT;
 }
 
-static int open_file(const char *dir, uint64_t number)
+int event_search_open(const char *dir, uint64_t number)
 {
     char path[EVENT_PATH_SIZE];
     return event_file_path(dir, number, path) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
@@ -111,9 +92,9 @@ static int open_file(const char *dir, uint64_t number)
 
 /* Reads a file's lines from `offset` on, without the one that stands there if `behind`. False when a bound is
  * reached. */
-static bool search_file(struct search *search, uint64_t number, uint64_t offset, bool behind)
+static bool search_file(struct event_search *search, uint64_t number, uint64_t offset, bool behind)
 {
-    struct event_lines lines = {.fd = open_file(search->dir, number), .next = offset};
+    struct event_lines lines = {.fd = event_search_open(search->dir, number), .next = offset};
     const char *line;
     size_t len;
     bool on = true;
@@ -137,7 +118,7 @@ static bool find_cursor(const char *dir, const char *cursor, uint64_t *number_r,
         sscanf(cursor, "%18" SCNu64 ":%18" SCNu64 "%n", number_r, offset_r, &used) != 2 ||
         cursor[used] != '\0')
         return false;
-    int fd = open_file(dir, *number_r);
+    int fd = event_search_open(dir, *number_r);
     if (fd < 0)
         return false;
     size_t len = event_head(head, *number_r, *offset_r);
@@ -147,14 +128,14 @@ static bool find_cursor(const char *dir, const char *cursor, uint64_t *number_r,
 }
 
 static void search_files(
-    struct search *search, const struct event_files *files, uint64_t number, uint64_t offset)
+    struct event_search *search, const struct event_files *files, uint64_t number, uint64_t offset)
 {
     bool behind = number > 0;
     for (size_t i = 0; i < files->count; i++) {
         const struct event_file *file = &files->items[i];
         bool first = behind && file->number == number;
         if (file->number < number ||
-            (search->filter->since > 0 && file->written < search->filter->since - SLACK))
+            (search->filter->since > 0 && file->written < search->filter->since - EVENT_SLACK))
             continue;
         if (!search_file(search, file->number, first ? offset : 0, first)) {
             search->page->more = true;
@@ -180,14 +161,14 @@ int event_read(const char *dir, const char *cursor, size_t limit, const struct e
         from[0] = '\0';
     }
     snprintf(next_cursor, EVENT_CURSOR_SIZE, "%s", from);
-    struct search search = {.dir = dir,
+    struct event_search search = {.dir = dir,
         .filter = filter == NULL ? &everything : filter,
         .limit = limit,
         .out = out,
         .out_at_start = buffer_len(out),
         .next_cursor = next_cursor,
         .page = page_r};
-    search_begin(&search);
+    event_search_begin(&search);
     if (limit > 0)
         search_files(&search, &files, number, offset);
     event_files_free(&files);
@@ -198,7 +179,7 @@ int event_read(const char *dir, const char *cursor, size_t limit, const struct e
 static bool last_line(const char *dir, const struct event_file *file, char cursor_r[EVENT_CURSOR_SIZE])
 {
     enum { TAIL = 2 * EVENT_MAX_LINE };
-    struct event_lines lines = {.fd = open_file(dir, file->number)};
+    struct event_lines lines = {.fd = event_search_open(dir, file->number)};
     const char *line;
     size_t len;
     uint64_t offset;

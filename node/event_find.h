@@ -19,6 +19,7 @@
 
 #define EVENT_READ_SCAN ((uint64_t)64 << 20)
 #define EVENT_READ_OUT ((size_t)4 << 20)
+#define EVENT_NEWEST_SCAN ((uint64_t)4 << 30)
 
 /* All that are set must hold; null or 0 = any. */
 struct event_filter {
@@ -40,6 +41,11 @@ struct event_page {
  * `filter` may be null. 0, or -1 with the reason. */
 int event_read(const char *dir, const char *cursor, size_t limit, const struct event_filter *filter,
     struct buffer *out, char next_cursor[EVENT_CURSOR_SIZE], struct event_page *page_r, struct error *error);
+/* The newest `limit` lines that fit, oldest of them first, and in `next_cursor` the newest line of the log
+ * ("" when there is none). The log is read backwards until there are enough, EVENT_NEWEST_SCAN bytes have
+ * been read, or EVENT_READ_OUT bytes are found: fewer lines then. 0, or -1 with the reason. */
+int event_read_newest(const char *dir, size_t limit, const struct event_filter *filter, struct buffer *out,
+    char next_cursor[EVENT_CURSOR_SIZE], struct error *error);
 /* The newest line's cursor ("" when there is none), to follow the log from now on. */
 int event_last_cursor(const char *dir, char cursor_r[EVENT_CURSOR_SIZE], struct error *error);
 

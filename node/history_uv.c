@@ -1,7 +1,9 @@
 /* history_uv - questions that the event log answers: messages, events, and a message's past
  *
  * The files are read in libuv's pool, so that a long search never holds the node up. A message's answer is
- * its events, then how its deliveries stand now. */
+ * its events, then how its deliveries stand now. Events and messages are the newest there are, or, with a
+ * cursor, the next ones behind it ("": from the oldest on; "end": none, only where the log ends; "t" and
+ * milliseconds: from that time on). An answer is some MiB at most. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +29,7 @@ struct search {
     struct keeper *keeper;
     struct bus_msg *answer;
     enum kind kind;
+    bool newest; /* the last ones there are; else on from the cursor */
     bool in_pool;
     size_t limit;
     char cursor[EVENT_CURSOR_SIZE], next[EVENT_CURSOR_SIZE];
@@ -43,14 +46,27 @@ static const char *set_or_null(const char *text)
     return text[0] == '\0' ? NULL : text;
 }
 
-/* Reads page by page until enough is found or the log's end is reached. */
-static void read_pages(struct search *search)
+static struct event_filter filter_of(const struct search *search)
 {
-    struct event_filter filter = {.message_id = set_or_null(search->id),
+    return (struct event_filter){.message_id = set_or_null(search->id),
         .to = set_or_null(search->to),
         .tenant = set_or_null(search->tenant),
         .event = set_or_null(search->event),
         .since = search->since};
+}
+
+static void read_newest(struct search *search)
+{
+    struct event_filter filter = filter_of(search);
+    int rc = event_read_newest(
+        search->keeper->log_dir, search->limit, &filter, &search->out, search->next, &search->error);
+    search->code = rc == 0 ? 200 : 500;
+}
+
+/* Reads page by page until enough is found or the log's end is reached. */
+static void read_pages(struct search *search)
+{
+    struct event_filter filter = filter_of(search);
     struct event_page page = {0};
     uint64_t scanned = 0;
     size_t found = 0;
@@ -63,7 +79,8 @@ static void read_pages(struct search *search)
         }
         found += page.count;
         scanned += EVENT_READ_SCAN;
-    } while (page.more && found < search->limit && scanned < MAX_SCAN);
+    } while (page.more && found < search->limit && scanned < MAX_SCAN &&
+             buffer_len(&search->out) < EVENT_READ_OUT);
     search->code = 200;
 }
 
@@ -79,6 +96,8 @@ static void work(uv_work_t *request)
     struct search *search = request->data;
     if (search->kind == EVENTS && strcmp(search->cursor, "end") == 0)
         follow_from_end(search);
+    else if (search->newest)
+        read_newest(search);
     else
         read_pages(search);
     if (search->code == 200 && search->kind == EVENTS) { /* where to go on */
@@ -126,6 +145,18 @@ static int read_since(const char *text, usec_t now, usec_t *since_r, struct erro
     return message_time(text, since_r, error);
 }
 
+/* "t1795323852000" is the place before the first event of that time, in milliseconds. */
+static void read_time_cursor(struct search *search)
+{
+    const char *digits = search->cursor + 1;
+    if (search->cursor[0] != 't' || strlen(digits) > 15 || strspn(digits, "0123456789") != strlen(digits))
+        return;
+    usec_t from = strtoll(digits, NULL, 10) * USEC_MS;
+    if (from > search->since)
+        search->since = from;
+    search->cursor[0] = '\0';
+}
+
 static int read_selectors(struct search *search, const char *selectors, usec_t now)
 {
     char since[64];
@@ -145,9 +176,12 @@ static int read_selectors(struct search *search, const char *selectors, usec_t n
         if (query_has(selectors, texts[i].name) &&
             !query_get(selectors, texts[i].name, texts[i].out, texts[i].size))
             return error_set(&search->error, "the selector %s is too long or badly encoded", texts[i].name);
-    if (!query_get(selectors, "since", since, sizeof since))
-        return 0;
-    return read_since(since, now, &search->since, &search->error);
+    if (query_get(selectors, "since", since, sizeof since) &&
+        read_since(since, now, &search->since, &search->error) != 0)
+        return -1;
+    search->newest = search->kind != PAST_OF_MESSAGE && !query_has(selectors, "cursor");
+    read_time_cursor(search);
+    return 0;
 }
 
 static bool kind_of(const char *what, enum kind *kind_r)

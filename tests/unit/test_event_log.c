@@ -528,11 +528,45 @@ static void a_reader_may_follow_the_writer(void **state)
     assert_null(failure);
 }
 
+/* The newest lines: over windows and files, with a filter, and with nothing there. */
+static void the_newest_come_first_to_hand(void **state)
+{
+    (void)state;
+    struct error error = {""};
+    char last[EVENT_CURSOR_SIZE], json[400];
+    open_log(3 << 20, 0, 0);
+    assert_int_equal(event_read_newest(dir, 5, NULL, &out, next, &error), 0);
+    assert_int_equal(buffer_len(&out), 0);
+    assert_string_equal(next, "");
+    for (int i = 0; i < 30000; i++) { /* about 9 MiB: three files, each more than one window */
+        snprintf(json, sizeof json, "{\"tenant\":\"%s\",\"reply\":\"%0200d\",\"n\":%d}",
+            i % 10000 == 0 ? "rare" : "acme", 0, i);
+        append((uint64_t)i + 1, json, last);
+    }
+    event_log_flush(event_log, clock_now());
+    assert_true(size_of(3) > 0);
+    buffer_clear(&out);
+    assert_int_equal(event_read_newest(dir, 12000, NULL, &out, next, &error), 0);
+    page.count = 12000;
+    expect_numbers(18000, 12000);
+    assert_string_equal(next, last);
+    const struct event_filter rare = {.tenant = "rare"};
+    buffer_clear(&out);
+    assert_int_equal(event_read_newest(dir, 2, &rare, &out, next, &error), 0);
+    assert_non_null(strstr(buffer_text(&out), "\"n\":10000}"));
+    assert_non_null(strstr(buffer_text(&out), "\"n\":20000}"));
+    assert_null(strstr(buffer_text(&out), "\"n\":0}"));
+    assert_string_equal(next, last);
+    read_from(next, 10, NULL); /* and it goes on behind it */
+    assert_int_equal(page.count, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(the_newest_come_first_to_hand),
         TEST(lines_carry_their_place_and_frame),
         TEST(a_reader_comes_back_with_its_cursor),
         TEST(full_files_are_followed_by_the_next),
