@@ -11,8 +11,10 @@ import contextlib
 import os
 import shutil
 
+from cluster import Cluster
 from daemon import BUILD, LabError, free_port
 from dns import BadDns, Nsd
+from etcd import Etcd
 from load import Load, Smtp, check_arrivals
 from peers import Peers
 from sink import Sink
@@ -74,6 +76,17 @@ class Lab:
         t = Todoku(self.work, port=self.port, **options)
         self._stack.callback(lambda: t.daemon and t.daemon.end())
         return t.start() if start else t
+
+    def etcd(self, **options):
+        """A real etcd (size=3: three)."""
+        return self.keep(Etcd(self.work, **options))
+
+    def cluster(self, etcd=None, start=True, **options):
+        """Two coordinators and three nodes as processes; with start=False only their folders and files."""
+        options.setdefault("dns", self.dns)
+        options.setdefault("port", self.port)
+        c = self.keep(Cluster(self.work, etcd or self.etcd(), **options))
+        return c.start() if start else c
 
     def send(self, t, *rcpts, sender=SENDER, subject="hello", message=None, **options):
         """Hand one message to Todoku over SMTP; its reply after the dot (or the first refusal)."""

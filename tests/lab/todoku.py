@@ -47,6 +47,8 @@ def yaml(config):
 
 
 class Todoku:
+    command = "up"
+
     def __init__(self, work, dns=None, port=25, sources=(("127.0.1.1", "mx1.sender.test", ["a"]),), more=None, name="todoku", wrap=()):
         self.dir = Path(work).resolve() / name
         self.dir.mkdir(parents=True, exist_ok=True)
@@ -80,7 +82,7 @@ class Todoku:
     # ---- its life ----
 
     def start(self, ready=True, seconds=20):
-        self.daemon = Daemon([*self.wrap, program(), "up", "-c", self.file], log=self.dir / "log", name=self.name, before=self.before)
+        self.daemon = Daemon([*self.wrap, program(), self.command, "-c", self.file], log=self.dir / "log", name=self.name, before=self.before)
         if ready:
             until(f"/readyz on port {self.http[1]}", lambda: self.get("/readyz")[0] == 200, seconds, alive=self.daemon)
         return self

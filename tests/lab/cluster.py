@@ -1,0 +1,388 @@
+"""cluster - a whole cluster on one machine: coordinators and nodes as processes, members of a real etcd
+
+    with Etcd(work) as etcd:
+        c = Cluster(work, etcd, dns=nsd, port=2600)      # c1, c2; n1, n2, n3 with two sources each
+        c.start()                                        # keys made, members added, all started, view complete
+        stream = c.stream(load); ...; stream.finish()    # mail through both front doors
+        c.owner("d001.test")                             # "n2", as `todoku explain` says
+        c["n2"].kill(); c.wait_nodes("n1", "n3"); c["n2"].start()
+        c.end()
+
+| address | whose |
+|---|---|
+| 127.0.6.1, .2 | buses of c1 and c2 (their SMTP and HTTP doors are on 127.0.0.1) |
+| 127.0.7.N | bus of node N |
+| 127.0.10+N.1, .2 | sources of node N: 127.0.11.1, 127.0.11.2, 127.0.12.1, ... |
+
+Errors: LabError with the tail of the member's log, or with what the command said.
+"""
+import collections
+import json
+import os
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+from daemon import Daemon, LabError, free_port, until
+from load import Smtp
+from todoku import Todoku, merge, program, yaml
+
+DELIVERY = {"tls": "opportunistic", "retry": ["1s", "2s", "3s"], "dsn": "none",
+            "timeouts": {"connect": "5s", "greeting": "5s", "command": "5s", "data": "5s", "dot": "10s"}}
+
+
+def sources_of(number):
+    """A node's two sources."""
+    return [(f"127.0.{10 + number}.{i}", f"mx{i}.n{number}.sender.test", ["a"]) for i in (1, 2)]
+
+
+def run(*args, seconds=30, input=None, api=None):
+    """`todoku ARGS`: a CompletedProcess with text."""
+    env = dict(os.environ, NO_COLOR="1", **({"TODOKU_API": api} if api else {}))
+    argv = [str(program()), *map(str, args)]
+    try:
+        return subprocess.run(argv, capture_output=True, text=True, timeout=seconds, env=env, input=input or "")
+    except subprocess.TimeoutExpired:
+        raise LabError(f"todoku {' '.join(map(str, args))} still ran after {seconds} s") from None
+
+
+def run_well(*args, **options):
+    """The same, LabError unless it ended with 0; what it printed."""
+    done = run(*args, **options)
+    if done.returncode:
+        raise LabError(f"todoku {' '.join(map(str, args))} ended with {done.returncode}: {(done.stderr or done.stdout).strip()[:500]}")
+    return done.stdout
+
+
+class Member(Todoku):
+    """One process of a cluster. A coordinator has `smtp` and `http` and all that Todoku has; a node has `sources`."""
+
+    def __init__(self, folder, id_, role, config, more=None):
+        self.dir = Path(folder).resolve() / id_
+        self.dir.mkdir(parents=True, exist_ok=True)
+        self.id = self.name = id_
+        self.role = self.command = role
+        self.data, self.secret, self.file = self.dir / "data", self.dir / "key", self.dir / "todoku.yaml"
+        self.wrap, self.daemon, self.before, self.public = [], None, None, None
+        self.smtp = self.http = ("127.0.0.1", 0)
+        number = int("".join(c for c in id_ if c.isdigit()) or 0)
+        config = merge(config, {"cluster": {"curve_secret_file": str(self.secret)}})
+        if role == "coordinator":
+            self.smtp, self.http = ("127.0.0.1", free_port()), ("127.0.0.1", free_port())
+            self.bus = self._bus(f"127.0.6.{number}")
+            config["coordinator"] = {"id": id_, "bus": self.bus, "smtp": ["%s:%d" % self.smtp], "http": "%s:%d" % self.http,
+                                     "trusted": ["127.0.0.0/8"], "default_tenant": "acme"}
+        else:
+            self.bus = self._bus(f"127.0.7.{number}")
+            config["node"] = {"id": id_, "bus": self.bus, "data_dir": str(self.data),
+                              "sources": [{"address": a, "helo": h, "pools": p} for a, h, p in sources_of(number)]}
+        self.config = merge(config, more)
+        self.write_config()
+
+    @staticmethod
+    def _bus(host):
+        return f"tcp://{host}:{free_port(host)}"
+
+    @property
+    def api(self):
+        return "http://%s:%d" % self.http
+
+    @property
+    def sources(self):
+        return {s["address"] for s in self.config["node"]["sources"]}
+
+    def keygen(self):
+        """Make the key pair; the public key."""
+        words = run_well("keygen", self.secret).split()
+        keys = [w.strip("\"'") for w in words if len(w.strip("\"'")) == 40]
+        if len(keys) != 1:
+            raise LabError(f"todoku keygen printed no public key of 40 characters but: {' '.join(words)}")
+        self.public = keys[0]
+        return self.public
+
+    def launch(self):
+        """Start without waiting."""
+        self.daemon = Daemon([*self.wrap, program(), self.command, "-c", self.file], log=self.dir / "log", name=self.name, before=self.before)
+        return self
+
+    def start(self, ready=True, seconds=30):
+        """A coordinator is waited for until /readyz; whether a node is in the view, Cluster.wait_nodes tells."""
+        self.launch()
+        if ready and self.role == "coordinator":
+            until(f"/readyz of {self.id}", self.ready, seconds, alive=self.daemon)
+        return self
+
+    def ready(self):
+        return self.get("/readyz")[0] == 200
+
+    def running(self):
+        return self.daemon is not None and self.daemon.exit_status() is None
+
+
+class Cluster:
+    def __init__(self, work, etcd, dns=None, port=25, nodes=3, coordinators=2, more=None, name="lab", folder="cluster", first=1):
+        self.work, self.etcd, self.name = Path(work).resolve() / folder, etcd, name
+        server = dns.server if hasattr(dns, "server") else dns
+        self.base = merge({
+            "cluster": {"name": name, "etcd": etcd.settings(), "copies": 1, "min_copies": 1},
+            "resolver": {"servers": [server], "timeout": "1s"} if server else {"timeout": "5s"},
+            "delivery": {"port": port, **DELIVERY},
+            "pools": {"a": {"overflow": "none"}},
+            "tenants": [{"id": "acme", "pools": ["a"], "domains": ["sender.test"]}],
+            "providers": [{"name": "default", "connections": 10, "messages_per_connection": 100, "rate": "none"}],
+        }, more)
+        self.members = {}
+        for i in range(1, coordinators + 1):
+            self.make(f"c{i}", "coordinator")
+        for i in range(first, first + nodes):
+            self.make(f"n{i}", "node")
+
+    def make(self, id_, role, more=None):
+        """Another member: its folder and file only."""
+        self.members[id_] = Member(self.work, id_, role, self.base, more)
+        return self.members[id_]
+
+    def __getitem__(self, id_):
+        return self.members[id_]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+
+    def end(self):
+        for m in self.members.values():
+            if m.daemon:
+                m.daemon.end()
+
+    def of(self, role):
+        return [m for m in self.members.values() if m.role == role]
+
+    @property
+    def coordinators(self):
+        return self.of("coordinator")
+
+    @property
+    def nodes(self):
+        return self.of("node")
+
+    # ---- members ----
+
+    def admin(self, *args, **options):
+        """`todoku members ARGS` against this cluster's etcd; a CompletedProcess."""
+        return run("members", *args, "-c", next(iter(self.members.values())).file, **options)
+
+    def add(self, member, *options):
+        """Make its key and let it in."""
+        done = self.admin("add", member.id, member.public or member.keygen(), "--role", member.role, *options)
+        if done.returncode:
+            raise LabError(f"todoku members add {member.id} ended with {done.returncode}: {(done.stderr or done.stdout).strip()[:500]}")
+        return member
+
+    def start(self, seconds=40):
+        for m in self.members.values():
+            self.add(m)
+        for m in self.members.values():
+            m.launch()
+        for m in self.coordinators:
+            until(f"/readyz of {m.id}", m.ready, seconds, alive=m.daemon)
+        return self.wait_nodes(*(m.id for m in self.nodes), seconds=seconds)
+
+    def join(self, id_, role="node", seconds=30):
+        """One more member, added and started; waits until it is in the view."""
+        member = self.add(self.make(id_, role))
+        member.start()
+        if role == "node":
+            self.wait_nodes(*(m.id for m in self.nodes if m.running()), seconds=seconds)
+        return member
+
+    def stop(self, seconds=30):
+        """SIGTERM to all, nodes last; LabError unless each ends with 0."""
+        for m in [*self.coordinators, *self.nodes]:
+            if m.running():
+                m.stop(seconds)
+
+    # ---- the view ----
+
+    @staticmethod
+    def up_nodes(coordinator):
+        """Ids of the nodes that are up in its view, None when it can't say."""
+        done = run("nodes", "--json", api=coordinator.api)
+        if done.returncode:
+            return None
+        return {row["node"] for row in rows(done.stdout) if row.get("role", "node") == "node" and row.get("state") == "up"}
+
+    def wait_nodes(self, *ids, seconds=30):
+        """Until exactly these nodes are up in the view of every coordinator that runs."""
+        for c in self.coordinators:
+            if not c.running():
+                continue
+            seen = []
+
+            def agreed():
+                seen[:] = [self.up_nodes(c)]
+                return seen[0] == set(ids)
+
+            try:
+                until(f"{c.id} to see {', '.join(sorted(ids))} up", agreed, seconds, every=0.2, alive=c.daemon)
+            except LabError as error:
+                logs = "".join(m.daemon.tail(6) for m in self.nodes if m.daemon)
+                raise LabError(f"{error}; it sees {sorted(seen[0] or []) if seen else None}\n{logs}") from None
+        return self
+
+    def head(self):
+        """The coordinator that etcd says is the leader, None while there is none."""
+        record = self.etcd.get(f"/todoku/{self.name}/leader")
+        text = (record or b"").decode("utf-8", "replace")
+        found = [m for m in self.coordinators if f'"{m.id}"' in text or text == m.id]
+        return found[0] if found else None
+
+    def explain(self, address, at=None):
+        """The rows of `todoku explain` at a coordinator (the first that runs)."""
+        at = at or next(c for c in self.coordinators if c.running())
+        return rows(run_well("explain", address, "--tenant", "acme", "--pool", "a", "--json", api=at.api))
+
+    def owner(self, domain, at=None):
+        """The node that a domain's mail goes to."""
+        owners = {row["owner"] for row in self.explain(f"x@{domain}", at) if "owner" in row}
+        if len(owners) != 1:
+            raise LabError(f"explain names {sorted(owners) or 'nobody'} as the owner of {domain}")
+        return owners.pop()
+
+    def node_of(self, address):
+        """Whose source an address is."""
+        return next((m.id for m in self.nodes if address in m.sources), None)
+
+    def stream(self, load, doors=None, **options):
+        return Stream(load, doors or self.coordinators, **options).start()
+
+
+def rows(text):
+    """The objects of JSON lines."""
+    return [json.loads(line) for line in text.splitlines() if line.strip()]
+
+
+def senders(cluster, arrivals):
+    """{domain: Counter of nodes} of what arrived."""
+    out = collections.defaultdict(collections.Counter)
+    for a in arrivals:
+        out[a.rcpt.rpartition("@")[2]][cluster.node_of(a.peer)] += 1
+    return out
+
+
+class Stream:
+    """A load sent in the background through several front doors, as a client does it who must not lose anything: what gets no answer,
+    or a 4xx, is sent again by whoever is free, at the next door.
+
+    pace: messages a second, None as fast as it goes. After finish(): load.accepted as always;
+    again    ids without an answer at least once: these may arrive twice
+    later    [(seconds since the start, id, reply)] of 4xx;  refused ones stand in load.refused
+    gap      the longest time in which nothing was accepted;  doors_used: Counter of coordinators' ids, who took how many
+    """
+
+    def __init__(self, load, doors, connections=4, pace=None, patience=90):
+        self.load, self.doors, self.pace, self.patience = load, list(doors), pace, patience
+        self.again, self.later, self.times, self.doors_used = set(), [], [], collections.Counter()
+        self._todo, self._lock, self._stop = collections.deque(load.messages), threading.Lock(), threading.Event()
+        self._open, self._start, self._next = len(load.messages), time.monotonic(), 0.0
+        self._threads = [threading.Thread(target=self._client, args=(i,), daemon=True) for i in range(connections)]
+
+    def start(self):
+        self._start = time.monotonic()
+        for t in self._threads:
+            t.start()
+        return self
+
+    def stop(self):
+        """Nothing new any more; what is open is still brought to its end."""
+        with self._lock:
+            tried = self.again | {id_ for _, id_, _ in self.later}
+            kept = [m for m in self._todo if m.id in tried]
+            self._open -= len(self._todo) - len(kept)
+            self._todo = collections.deque(kept)
+        return self.finish()
+
+    def finish(self, seconds=None):
+        """Wait for the end; LabError when messages are left without an outcome."""
+        deadline = time.monotonic() + (seconds or self.patience)
+        for t in self._threads:
+            t.join(max(0.1, deadline - time.monotonic()))
+        self._stop.set()
+        with self._lock:
+            if self._open:
+                raise LabError(f"{self._open} messages have found no door; {len(self.load.accepted)} are accepted, the last replies were {self.later[-2:]}")
+        return self
+
+    def accepted(self):
+        return len(self.load.accepted)
+
+    def wait_accepted(self, n, seconds=60):
+        until(f"{n} messages to be accepted", lambda: len(self.load.accepted) >= n, seconds)
+
+    @property
+    def gap(self):
+        times = sorted(self.times)
+        return max((b - a for a, b in zip(times, times[1:])), default=0.0)
+
+    def since(self, start, end):
+        """How many were accepted between two moments of time.monotonic()."""
+        return sum(start - self._start <= t < end - self._start for t in self.times)
+
+    def _take(self):
+        with self._lock:
+            return self._todo.popleft() if self._todo else None
+
+    def _wait_turn(self):
+        if self.pace:
+            with self._lock:
+                now = time.monotonic()
+                self._next = max(self._next, now - 0.5) + 1 / self.pace
+                wait = self._next - now
+            if wait > 0:
+                self._stop.wait(wait)
+
+    def _client(self, number):
+        door = number
+        while self._open and not self._stop.is_set():
+            message = None
+            try:
+                at = self.doors[door % len(self.doors)]
+                with Smtp(*at.smtp, seconds=self.patience) as smtp:
+                    smtp.hello()
+                    while self._open and not self._stop.is_set():
+                        message = self._take()
+                        if message is None:
+                            self._stop.wait(0.05)
+                            continue
+                        self._wait_turn()
+                        reply, refused = smtp.send(message.sender, message.rcpts, message.header + message.body)
+                        self._note(at, message, reply, refused)
+                        message = None
+            except (OSError, LabError):
+                with self._lock:
+                    if message is not None:
+                        self.again.add(message.id)
+                        self._todo.append(message)
+            door += 1
+            self._stop.wait(0.1)
+
+    def _note(self, at, message, reply, refused):
+        now = time.monotonic() - self._start
+        with self._lock:
+            if reply.startswith("4"):
+                self.later.append((now, message.id, reply))
+                self._todo.append(message)
+                return
+            self._open -= 1
+            if reply.startswith("2"):
+                self.load.accepted[message.id] = message
+                self.load.rcpt_refused.update({(message.id, rcpt): text for rcpt, text in refused})
+                self.times.append(now)
+                self.doors_used[at.id] += 1
+            else:
+                self.load.refused[message.id] = reply
+
+
+__all__ = ["Cluster", "Member", "Stream", "rows", "run", "run_well", "senders", "yaml"]
