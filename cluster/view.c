@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/panic.h"
+#include "cluster/view_index.h"
 
 struct view *view_new(uint64_t epoch)
 {
@@ -45,6 +46,7 @@ static void view_free(struct view *view)
         free(view->coordinators[i].endpoint);
     free(view->coordinators);
     free(view->nodes);
+    view_index_free(&view->index);
     free(view);
 }
 
@@ -63,7 +65,7 @@ void view_drop(struct view **view)
 struct view_node *view_add_node(
     struct view *view, const char *id, const char *spool, uint64_t incarnation, uint32_t weight)
 {
-    must(view->node_count < VIEW_MAX_NODES);
+    must(view->node_count < VIEW_MAX_NODES && view->index == NULL);
     view->nodes = xrealloc(view->nodes, (view->node_count + 1) * sizeof *view->nodes);
     struct view_node *node = &view->nodes[view->node_count++];
     *node = (struct view_node){.incarnation = incarnation, .weight = weight};
@@ -84,8 +86,17 @@ void view_add_source(struct view_node *node, const char *address, const char *he
         source->pools[i] = xstrdup(pools[i]);
 }
 
+int view_seal(struct view *view, struct error *error)
+{
+    must(view->index == NULL);
+    view->index = view_index_new(view, error);
+    return view->index == NULL ? -1 : 0;
+}
+
 const struct view_node *view_node(const struct view *view, const char *id)
 {
+    if (view->index != NULL)
+        return view_index_node(view, id);
     for (size_t i = 0; i < view->node_count; i++)
         if (strcmp(view->nodes[i].id, id) == 0)
             return &view->nodes[i];
@@ -94,6 +105,8 @@ const struct view_node *view_node(const struct view *view, const char *id)
 
 const struct view_node *view_spool(const struct view *view, const char *spool)
 {
+    if (view->index != NULL)
+        return view_index_spool(view, spool);
     for (size_t i = 0; i < view->node_count; i++)
         if (strcmp(view->nodes[i].spool, spool) == 0)
             return &view->nodes[i];
@@ -112,7 +125,7 @@ bool view_node_has_pool(const struct view_node *node, const char *pool)
 struct view_coordinator *view_add_coordinator(
     struct view *view, const char *id, uint64_t process, const char *endpoint)
 {
-    must(view->coordinator_count < VIEW_MAX_NODES);
+    must(view->coordinator_count < VIEW_MAX_NODES && view->index == NULL);
     size_t count = view->coordinator_count++;
     view->coordinators = xrealloc(view->coordinators, (count + 1) * sizeof *view->coordinators);
     struct view_coordinator *added = &view->coordinators[count];

@@ -4,6 +4,9 @@
  * holds the same value, so everybody gets the same answer. Constant once published; held by count, shared by
  * threads.
  *
+ * Life: view_new -> fill it -> view_seal, which makes its names quick to find -> shared. One that was never
+ * sealed works too, each look-up of a name then walks all of it.
+ *
  * Memory: about 200 bytes a source. */
 #ifndef CLUSTER_VIEW_H
 #define CLUSTER_VIEW_H
@@ -12,6 +15,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "base/error.h"
 
 #define MEMBER_ID_SIZE 64 /* members and spools, with the zero */
 #define VIEW_MAX_NODES 10000
@@ -43,6 +48,7 @@ struct view_coordinator {
     bool down;
 };
 
+struct view_index;
 struct view {
     atomic_uint holders;
     uint64_t epoch;
@@ -51,6 +57,7 @@ struct view {
     size_t node_count;
     struct view_coordinator *coordinators;
     size_t coordinator_count;
+    struct view_index *index; /* null until it is sealed */
 };
 
 /* An empty view, held once; fill it before anybody else sees it. */
@@ -67,6 +74,9 @@ struct view_coordinator *view_add_coordinator(
     struct view *view, const char *id, uint64_t process, const char *endpoint);
 /* Copies; null = none. */
 void view_set_endpoint(struct view_node *node, const char *endpoint);
+/* Ends the filling, before anybody else sees it: nothing may be added or changed from now on. -1: a member or
+ * a spool is named twice, with the sentence; the view is then as it was. */
+int view_seal(struct view *view, struct error *error);
 const struct view_node *view_node(const struct view *view, const char *id);
 /* Who serves that home spool, or null. */
 const struct view_node *view_spool(const struct view *view, const char *spool);

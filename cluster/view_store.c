@@ -1,0 +1,150 @@
+/* view_store - see view_store.h */
+#include "cluster/view_store.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "proto/view_wire.h"
+
+_Static_assert(VIEW_WIRE_NAME == MEMBER_ID_SIZE && VIEW_WIRE_MAX_MEMBERS == VIEW_MAX_NODES,
+    "what the wire lets in fits into a view");
+
+/* Writing */
+
+static void write_node(struct view_wire_writer *writer, const struct view_node *node)
+{
+    struct view_wire_node to = {
+        .id = node->id,
+        .spool = node->spool,
+        .incarnation = node->incarnation,
+        .process = node->process,
+        .weight = node->weight,
+        .draining = node->draining,
+        .down = node->down,
+        .endpoint = node->endpoint,
+        .rack = node->rack,
+        .source_count = node->source_count,
+    };
+    struct view_wire_source *sources = xcalloc(node->source_count, sizeof *sources);
+    for (size_t i = 0; i < node->source_count; i++) {
+        const struct view_source *source = &node->sources[i];
+        sources[i] = (struct view_wire_source){
+            .address = source->address,
+            .public_address = source->public_address,
+            .helo = source->helo,
+            .pools = (const char *const *)source->pools,
+            .pool_count = source->pool_count,
+        };
+    }
+    view_wire_node(writer, &to, sources);
+    free(sources);
+}
+
+void view_store_write(const struct view *view, struct buffer *out)
+{
+    struct view_wire_writer writer = {.out = out};
+    struct view_wire_head head = {.epoch = view->epoch, .leader = view->leader};
+    view_wire_begin(&writer, &head);
+    for (size_t i = 0; i < view->node_count; i++)
+        write_node(&writer, &view->nodes[i]);
+    for (size_t i = 0; i < view->coordinator_count; i++) {
+        const struct view_coordinator *from = &view->coordinators[i];
+        struct view_wire_coordinator to = {from->id, from->process, from->endpoint, from->down};
+        view_wire_coordinator(&writer, &to);
+    }
+    view_wire_end(&writer);
+}
+
+/* Reading */
+
+static void on_head(void *context, const struct view_wire_head *head)
+{
+    struct view *view = context;
+    view->epoch = head->epoch;
+    memcpy(view->leader, head->leader, strlen(head->leader) + 1);
+}
+
+static void on_node(void *context, const struct view_wire_node *from)
+{
+    struct view_node *node = view_add_node(context, from->id, from->spool, from->incarnation, from->weight);
+    node->process = from->process;
+    node->draining = from->draining;
+    node->down = from->down;
+    view_set_endpoint(node, from->endpoint);
+    node->rack = from->rack == NULL ? NULL : xstrdup(from->rack);
+}
+
+static void on_source(void *context, const struct view_wire_source *from)
+{
+    struct view *view = context;
+    struct view_node *node = &view->nodes[view->node_count - 1];
+    view_add_source(node, from->address, from->helo, from->pools, from->pool_count);
+    if (from->public_address != NULL)
+        node->sources[node->source_count - 1].public_address = xstrdup(from->public_address);
+}
+
+static void on_coordinator(void *context, const struct view_wire_coordinator *from)
+{
+    view_add_coordinator(context, from->id, from->process, from->endpoint)->down = from->down;
+}
+
+struct view *view_store_read(const void *bytes, size_t len, struct error *error)
+{
+    struct view *view = view_new(0);
+    struct view_wire_visitor visitor = {view, on_head, on_node, on_source, on_coordinator};
+    if (view_wire_read(bytes, len, &visitor, error) != 0 || view_seal(view, error) != 0)
+        view_drop(&view);
+    return view;
+}
+
+/* Comparing */
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static bool same_source(const struct view_source *a, const struct view_source *b)
+{
+    if (!same_text(a->address, b->address) || !same_text(a->public_address, b->public_address) ||
+        !same_text(a->helo, b->helo) || a->pool_count != b->pool_count)
+        return false;
+    for (size_t i = 0; i < a->pool_count; i++)
+        if (strcmp(a->pools[i], b->pools[i]) != 0)
+            return false;
+    return true;
+}
+
+static bool same_node(const struct view_node *a, const struct view_node *b)
+{
+    if (strcmp(a->id, b->id) != 0 || strcmp(a->spool, b->spool) != 0 || a->incarnation != b->incarnation ||
+        a->weight != b->weight || a->draining != b->draining || a->down != b->down ||
+        a->process != b->process || !same_text(a->endpoint, b->endpoint) || !same_text(a->rack, b->rack) ||
+        a->source_count != b->source_count)
+        return false;
+    for (size_t i = 0; i < a->source_count; i++)
+        if (!same_source(&a->sources[i], &b->sources[i]))
+            return false;
+    return true;
+}
+
+static bool same_coordinator(const struct view_coordinator *a, const struct view_coordinator *b)
+{
+    return strcmp(a->id, b->id) == 0 && a->process == b->process && same_text(a->endpoint, b->endpoint) &&
+           a->down == b->down;
+}
+
+bool view_store_same(const struct view *a, const struct view *b)
+{
+    if (strcmp(a->leader, b->leader) != 0 || a->node_count != b->node_count ||
+        a->coordinator_count != b->coordinator_count)
+        return false;
+    for (size_t i = 0; i < a->node_count; i++)
+        if (!same_node(&a->nodes[i], &b->nodes[i]))
+            return false;
+    for (size_t i = 0; i < a->coordinator_count; i++)
+        if (!same_coordinator(&a->coordinators[i], &b->coordinators[i]))
+            return false;
+    return true;
+}
