@@ -3,6 +3,7 @@
 
     tests/bench/run.py                        both, three alternating rounds of 10,000 messages each
     tests/bench/run.py --only todoku --count 50000
+    tests/bench/run.py --cluster              `todoku up` and the same as two processes: coordinator and node, members of an etcd
 
 Same generator (gen.c), same receiver (sink.c, --quiet), same disk, same domains, no TLS; each accepts a message only when it is
 synced to disk. Both servers get a fresh spool for every round and 500 messages to warm up that are not counted. A round ends
@@ -17,7 +18,10 @@ Postfix is set up for relay as its TUNING_README and QSHAPE/STRESS_README advise
 long-lived processes, high destination concurrency, connection reuse without a count limit, no client limits, no header checks or rewriting of clients' mail.
 Its syncing stays on.
 
-Bounded: a round that is not done after --seconds fails. The last lines are the medians and the ratio Todoku / Postfix.
+With --cluster the two processes speak over TCP with CURVE, as between machines, on the same cores as all the rest; etcd's own processor
+time is not counted. What is asked of it: at least half of `todoku up`'s messages a second.
+
+Bounded: a round that is not done after --seconds fails. The last lines are the medians and the ratio of the two.
 """
 import argparse
 import os
@@ -31,7 +35,9 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lab"))
 
+from cluster import Cluster  # noqa: E402
 from daemon import BUILD, LabError, Skip, compile_c, free_port, until  # noqa: E402
+from etcd import Etcd  # noqa: E402
 from load import Smtp  # noqa: E402
 from peers import Peers  # noqa: E402
 from sink import Sink  # noqa: E402
@@ -75,12 +81,12 @@ class Cpu:
         if self.group:
             (self.group / "cgroup.procs").write_text("0")
 
-    def seconds(self, pid):
+    def seconds(self, pids):
         if self.group and (self.group / "cpuacct.usage").exists():
             return int((self.group / "cpuacct.usage").read_text()) / 1e9
         if self.group:
             return int((self.group / "cpu.stat").read_text().split()[1]) / 1e6
-        return tree_seconds(pid)
+        return sum(map(tree_seconds, pids))
 
     def close(self):
         if self.group:
@@ -111,13 +117,55 @@ def tree_seconds(pid):
     return total / os.sysconf("SC_CLK_TCK")
 
 
+def sending(sink_port, args):
+    """What the file says of sources and limits, in both of Todoku's shapes."""
+    sources = [(f"127.0.1.{i}", f"mx{i}.sender.test", ["a"]) for i in (1, 2)]
+    return sources, {"delivery": {"sink": f"{SINK}:{sink_port}", "tls": "none", "timeouts": None},
+                     "providers": [{"name": "default", "connections": args.out, "messages_per_connection": 0, "rate": "none"}]}
+
+
 def start_todoku(work, sink_port, cpu, args):
-    t = Todoku(work, dns=None, port=sink_port, sources=[("127.0.1.1", "mx1.sender.test", ["a"]), ("127.0.1.2", "mx2.sender.test", ["a"])],
-               more={"delivery": {"sink": f"{SINK}:{sink_port}", "tls": "none", "timeouts": None},
-                     "providers": [{"name": "default", "connections": args.out, "messages_per_connection": 0, "rate": "none"}]})
+    sources, more = sending(sink_port, args)
+    t = Todoku(work, dns=None, port=sink_port, sources=sources, more=more)
     t.before = cpu.join
     t.start()
     return t.daemon, t.smtp
+
+
+class Pair:
+    """A coordinator and a node, treated like one daemon."""
+
+    def __init__(self, work, sink_port, cpu, args):
+        sources, more = sending(sink_port, args)
+        self.name, self.etcd = "pair", Etcd(work)
+        self.cluster = Cluster(work, self.etcd, port=sink_port, nodes=0, coordinators=1, more=more)
+        self.cluster.make("n1", "node", more={"node": {"sources": [{"address": a, "helo": h, "pools": p} for a, h, p in sources]}})
+        for m in self.cluster.members.values():
+            m.before = cpu.join
+        self.cluster.start()
+
+    @property
+    def daemons(self):
+        return [m.daemon for m in self.cluster.members.values() if m.daemon]
+
+    @property
+    def pids(self):
+        return [d.pid for d in self.daemons]
+
+    def exit_status(self):
+        return next((d.exit_status() for d in self.daemons if d.exit_status() is not None), None)
+
+    def tail(self):
+        return "".join(d.tail() for d in self.daemons)
+
+    def end(self):
+        self.cluster.end()
+        self.etcd.__exit__()
+
+
+def start_pair(work, sink_port, cpu, args):
+    pair = Pair(work, sink_port, cpu, args)
+    return pair, pair.cluster["c1"].smtp
 
 
 def start_postfix(work, sink_port, cpu, args):
@@ -126,7 +174,7 @@ def start_postfix(work, sink_port, cpu, args):
     return postfix, ("127.0.5.9", port)
 
 
-STARTERS = {"todoku": start_todoku, "postfix": start_postfix}
+STARTERS = {"todoku": start_todoku, "postfix": start_postfix, "pair": start_pair}
 
 
 def generate(server, count, prefix, args, accepted=None):
@@ -159,11 +207,12 @@ def measure(name, round_, args):
             sink.wait_count(WARM, args.seconds, alive=daemon)
             os.sync()
             time.sleep(1)
-            before, sink_before, start = cpu.seconds(daemon.pid), tree_seconds(sink.pid), time.monotonic()
+            pids = getattr(daemon, "pids", None) or [daemon.pid]
+            before, sink_before, start = cpu.seconds(pids), tree_seconds(sink.pid), time.monotonic()
             accepted, seconds, gen_cpu, text = generate(server, args.count, "g", args, work / "accepted")
             until_arrived(sink, WARM + accepted, start + args.seconds, daemon)
             end = time.monotonic()
-            used, sink_used = cpu.seconds(daemon.pid) - before, tree_seconds(sink.pid) - sink_before
+            used, sink_used = cpu.seconds(pids) - before, tree_seconds(sink.pid) - sink_before
             time.sleep(1)  # late copies
             arrived = [a.id for a in sink.arrivals() if a.id.startswith("g")]
             wanted = set((work / "accepted").read_text().split())
@@ -186,20 +235,22 @@ def until_arrived(sink, n, deadline, daemon):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Measure durable relaying: Todoku against a tuned Postfix, alternating rounds.")
+    parser = argparse.ArgumentParser(description="Measure durable relaying: Todoku against a tuned Postfix, or against itself as two processes, in alternating rounds.")
     parser.add_argument("--count", type=int, default=10000, help="messages a round (10000)")
     parser.add_argument("--size", type=int, default=10240, help="bytes a message (10240)")
     parser.add_argument("--connections", type=int, default=40, help="connections into the server (40)")
     parser.add_argument("--out", type=int, default=50, help="Todoku's connections a source; it has two (50)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=120, help="give up a round after this long (120)")
-    parser.add_argument("--only", choices=sorted(STARTERS))
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--only", choices=sorted(STARTERS))
+    which.add_argument("--cluster", action="store_true", help="`todoku up` against coordinator and node as two processes (pair)")
     parser.add_argument("--todoku", metavar="PATH", help="the program (default build/release/todoku)")
     parser.add_argument("--keep", action="store_true", help="keep spools and logs under build/bench")
     args = parser.parse_args()
     if args.todoku:
         os.environ["TODOKU"] = str(Path(args.todoku).resolve())
-    names = [args.only] if args.only else ["todoku", "postfix"]
+    names = [args.only] if args.only else ["todoku", "pair"] if args.cluster else ["todoku", "postfix"]
     rounds = []
     print(f"{args.count} messages of {args.size} bytes, {args.connections} connections, {os.cpu_count()} cores; medians of {args.rounds} rounds")
     print(f"{'':9} {'messages/s':>10} {'intake/s':>9} {'CPU s/1000':>10} {'cores':>6} {'lab cores':>9} {'accepted':>8} {'lost':>5} {'doubled':>7}")
@@ -213,8 +264,9 @@ def main():
     for n in names:
         print(f"median {n}: {middle[n]['rate']:.0f} messages/s, {middle[n]['intake']:.0f} intake/s, {middle[n]['cpu']:.3f} CPU s per 1,000 messages")
     if len(names) == 2:
-        t, p = middle["todoku"], middle["postfix"]
-        print(f"ratio Todoku / Postfix: {t['rate'] / p['rate']:.2f} x messages/s, {t['cpu'] / p['cpu']:.2f} x CPU per message")
+        one, other = ("pair", "todoku") if args.cluster else ("todoku", "postfix")
+        rate, cpu = (middle[one][k] / middle[other][k] for k in ("rate", "cpu"))
+        print(f"ratio {one} / {other}: {rate:.2f} x messages/s, {cpu:.2f} x CPU per message" + (" (at least 0.5 is asked)" if args.cluster else ""))
     bad = [r for r in rounds if r["lost"] or r["doubled"] or r["accepted"] < args.count]
     return 1 if bad else 0
 

@@ -58,7 +58,7 @@ def run_well(*args, **options):
 class Member(Todoku):
     """One process of a cluster. A coordinator has `smtp` and `http` and all that Todoku has; a node has `sources`."""
 
-    def __init__(self, folder, id_, role, config, more=None):
+    def __init__(self, folder, id_, role, config, more=None, doors=None):
         self.dir = Path(folder).resolve() / id_
         self.dir.mkdir(parents=True, exist_ok=True)
         self.id = self.name = id_
@@ -69,7 +69,7 @@ class Member(Todoku):
         number = int("".join(c for c in id_ if c.isdigit()) or 0)
         config = merge(config, {"cluster": {"curve_secret_file": str(self.secret)}})
         if role == "coordinator":
-            self.smtp, self.http = ("127.0.0.1", free_port()), ("127.0.0.1", free_port())
+            self.smtp, self.http = (("127.0.0.1", p) for p in doors or (free_port(), free_port()))
             self.bus = self._bus(f"127.0.6.{number}")
             config["coordinator"] = {"id": id_, "bus": self.bus, "smtp": ["%s:%d" % self.smtp], "http": "%s:%d" % self.http,
                                      "trusted": ["127.0.0.0/8"], "default_tenant": "acme"}
@@ -121,7 +121,8 @@ class Member(Todoku):
 
 
 class Cluster:
-    def __init__(self, work, etcd, dns=None, port=25, nodes=3, coordinators=2, more=None, name="lab", folder="cluster", first=1):
+    def __init__(self, work, etcd, dns=None, port=25, nodes=3, coordinators=2, more=None, name="lab", folder="cluster", first=1, doors=None):
+        """`first`: number of the first node; `doors`: {"c1": (SMTP port, HTTP port)}, else any that are free."""
         self.work, self.etcd, self.name = Path(work).resolve() / folder, etcd, name
         server = dns.server if hasattr(dns, "server") else dns
         self.base = merge({
@@ -134,13 +135,13 @@ class Cluster:
         }, more)
         self.members = {}
         for i in range(1, coordinators + 1):
-            self.make(f"c{i}", "coordinator")
+            self.make(f"c{i}", "coordinator", doors=(doors or {}).get(f"c{i}"))
         for i in range(first, first + nodes):
             self.make(f"n{i}", "node")
 
-    def make(self, id_, role, more=None):
+    def make(self, id_, role, more=None, doors=None):
         """Another member: its folder and file only."""
-        self.members[id_] = Member(self.work, id_, role, self.base, more)
+        self.members[id_] = Member(self.work, id_, role, self.base, more, doors)
         return self.members[id_]
 
     def __getitem__(self, id_):
@@ -279,7 +280,7 @@ class Stream:
     pace: messages a second, None as fast as it goes. After finish(): load.accepted as always;
     again    ids without an answer at least once: these may arrive twice
     later    [(seconds since the start, id, reply)] of 4xx;  refused ones stand in load.refused
-    gap      the longest time in which nothing was accepted;  doors_used: Counter of coordinators' ids, who took how many
+    gap      the longest time in which nothing was accepted;  doors_used: Counter of names, who took how many
     """
 
     def __init__(self, load, doors, connections=4, pace=None, patience=90):
@@ -380,7 +381,7 @@ class Stream:
                 self.load.accepted[message.id] = message
                 self.load.rcpt_refused.update({(message.id, rcpt): text for rcpt, text in refused})
                 self.times.append(now)
-                self.doors_used[at.id] += 1
+                self.doors_used[at.name] += 1
             else:
                 self.load.refused[message.id] = reply
 
