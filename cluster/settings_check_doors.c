@@ -140,14 +140,14 @@ static void check_etcd(struct settings_check *check)
             "etcd's `user` and `password` go together; give both or none");
 }
 
-/* Names that stand in the keys of the store; a node's spool is called by its name and two characters more. */
+/* Names that stand in the keys of the store; a node's spool is called by its name and ".0". */
 static void check_ids(struct settings_check *check)
 {
     const struct settings *settings = &check->block->settings;
     const struct {
         char *const *name;
         size_t most;
-    } names[] = {{&settings->cluster.name, 62}, {&settings->coordinator.id, 62}, {&settings->node.id, 61}};
+    } names[] = {{&settings->cluster.name, 62}, {&settings->coordinator.id, 62}, {&settings->node.id, 60}};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (*names[i].name != NULL && strlen(*names[i].name) > names[i].most)
             check_fault(check, names[i].name, "`%s` is too long; this name may have %zu characters",
