@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "cluster/placement_inside.h"
 
 /* The cluster's own key for rendezvous hashing: a constant, since all must agree; flooding one node needs
  * many domains, and costs their owner money. */
@@ -34,12 +35,15 @@ static uint64_t cost(uint64_t hash, uint32_t weight)
     return (minus_log << 20) / weight;
 }
 
-struct candidate {
-    const struct view_node *node;
-    uint64_t cost, hash;
-};
+/* cost() is not below this, which takes no logarithm: -ln(1 - d) >= d, and log2_fixed rounds down. */
+static uint64_t least_cost(uint64_t hash, uint32_t weight)
+{
+    uint64_t gap = (0 - (hash | 1)) >> 40;         /* d, in 1/2^24 */
+    uint64_t minus_log = (gap * 1477 >> 10) << 20; /* 1477 / 1024 < 1 / ln 2 */
+    return minus_log / weight;
+}
 
-static bool better(const struct candidate *a, const struct candidate *b)
+static bool better(const struct ranked *a, const struct ranked *b)
 {
     if (a->cost != b->cost)
         return a->cost < b->cost;
@@ -48,26 +52,55 @@ static bool better(const struct candidate *a, const struct candidate *b)
     return strcmp(a->node->id, b->node->id) < 0;
 }
 
-/* Keeps the best `max` sorted; `count` are there. */
-static size_t insert(struct candidate *best, size_t count, size_t max, const struct candidate *candidate)
+static void insert(struct ranking *ranking, const struct ranked *candidate)
 {
-    size_t at = count;
+    struct ranked *best = ranking->best;
+    size_t at = ranking->count;
     while (at > 0 && better(candidate, &best[at - 1]))
         at--;
-    if (at == max)
-        return count;
-    size_t kept = count < max ? count : max - 1;
+    if (at == ranking->max)
+        return;
+    size_t kept = ranking->count < ranking->max ? ranking->count : ranking->max - 1;
     memmove(&best[at + 1], &best[at], (kept - at) * sizeof *best);
     best[at] = *candidate;
-    return kept + 1;
+    ranking->count = kept + 1;
 }
 
-static bool is_candidate(const struct view_node *node, const char *pool)
+void ranking_start(struct ranking *ranking, const char *domain, bool weighted, size_t max)
+{
+    ranking->key = hash64(PLACEMENT_KEY, domain, strlen(domain));
+    ranking->weighted = weighted;
+    ranking->count = 0;
+    ranking->max = max < PLACEMENT_MAX_RANKS ? max : PLACEMENT_MAX_RANKS;
+}
+
+void ranking_offer(struct ranking *ranking, const struct view_node *node, size_t id_len)
+{
+    struct ranked candidate = {.node = node, .hash = hash64(ranking->key, node->id, id_len)};
+    bool full = ranking->count == ranking->max;
+    const struct ranked *last = &ranking->best[ranking->max - 1];
+    if (ranking->weighted) {
+        if (full && least_cost(candidate.hash, node->weight) > last->cost)
+            return;
+        candidate.cost = cost(candidate.hash, node->weight);
+    } else if (full && candidate.hash < last->hash) {
+        return;
+    }
+    insert(ranking, &candidate);
+}
+
+size_t ranking_end(const struct ranking *ranking, const struct view_node **ranked)
+{
+    for (size_t i = 0; i < ranking->count; i++)
+        ranked[i] = ranking->best[i].node;
+    return ranking->count;
+}
+
+bool placement_candidate(const struct view_node *node, const char *pool)
 {
     return node->weight > 0 && !node->draining && !node->down && view_node_has_pool(node, pool);
 }
 
-/* Where all weigh the same the hashes alone decide, and decide the same: no logarithm is needed. */
 static bool weights_differ(const struct view *view)
 {
     for (size_t i = 1; i < view->node_count; i++)
@@ -80,23 +113,14 @@ size_t place(const struct view *view, const char *pool, const char *provider, co
     const struct view_node **ranked, size_t max)
 {
     (void)provider; /* lasting blocks of (source, provider) will be in the view */
-    struct candidate best[16];
-    size_t count = 0;
-    if (max > sizeof best / sizeof best[0])
-        max = sizeof best / sizeof best[0];
-    bool weighted = weights_differ(view);
-    uint64_t key = hash64(PLACEMENT_KEY, domain, strlen(domain));
-    for (size_t i = 0; i < view->node_count && max > 0; i++) {
-        const struct view_node *node = &view->nodes[i];
-        if (!is_candidate(node, pool))
-            continue;
-        struct candidate candidate = {.node = node, .hash = hash64(key, node->id, strlen(node->id))};
-        candidate.cost = weighted ? cost(candidate.hash, node->weight) : 0;
-        count = insert(best, count, max, &candidate);
-    }
-    for (size_t i = 0; i < count; i++)
-        ranked[i] = best[i].node;
-    return count;
+    if (max == 0)
+        return 0;
+    struct ranking ranking;
+    ranking_start(&ranking, domain, weights_differ(view), max);
+    for (size_t i = 0; i < view->node_count; i++)
+        if (placement_candidate(&view->nodes[i], pool))
+            ranking_offer(&ranking, &view->nodes[i], strlen(view->nodes[i].id));
+    return ranking_end(&ranking, ranked);
 }
 
 const struct view_node *place_owner(

@@ -22,6 +22,8 @@ struct call {
     char *what, *selectors, *tenant;
     front_answered *answered;
     void *arg;
+    char *member; /* else it is this one that is silent, or no more */
+    bool silent;
 };
 
 static void route_send(void *context, struct bus_msg *msg)
@@ -60,6 +62,7 @@ static void call_free(struct call *call)
     free(call->what);
     free(call->selectors);
     free(call->tenant);
+    free(call->member);
     free(call);
 }
 
@@ -141,6 +144,8 @@ static void take_calls(struct coordinator *c, usec_t now)
         struct call *call = list_item(link, struct call, link);
         if (call->mail != NULL)
             take_submission(c, call, now);
+        else if (call->member != NULL)
+            route_set_silent(c->route, call->member, call->silent);
         else
             asking_ask(c->asking, c->view, call->what, call->selectors, call->tenant, call->answered,
                 call->arg, now);
@@ -278,7 +283,7 @@ static void answer_late_calls(struct coordinator *c)
         struct front_outcome outcome = {.verdict = FRONT_LATER, .text = text};
         if (call->mail != NULL)
             call->submitted(call->arg, &outcome);
-        else
+        else if (call->answered != NULL)
             call->answered(call->arg, 503, text, sizeof text - 1);
         call_free(call);
     }
@@ -346,6 +351,14 @@ void coordinator_set_view(struct coordinator *coordinator, struct view *view)
     coordinator->new_view = view_hold(view);
     pthread_mutex_unlock(&coordinator->lock);
     uv_async_send(&coordinator->wake);
+}
+
+void coordinator_set_silent(struct coordinator *coordinator, const char *member, bool silent)
+{
+    struct call *call = xcalloc(1, sizeof *call);
+    call->member = xstrdup(member);
+    call->silent = silent;
+    leave_call(coordinator, call);
 }
 
 void coordinator_set_settings(struct coordinator *coordinator, const struct settings *settings)

@@ -28,6 +28,8 @@ void coordinator_run(struct coordinator *coordinator);
 /* From any thread. */
 void coordinator_stop(struct coordinator *coordinator);
 void coordinator_set_view(struct coordinator *coordinator, struct view *view);
+/* A node that does not answer just now, or does again: new mail avoids it (route.h). */
+void coordinator_set_silent(struct coordinator *coordinator, const char *member, bool silent);
 void coordinator_set_settings(struct coordinator *coordinator, const struct settings *settings);
 
 #endif

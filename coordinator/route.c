@@ -13,7 +13,8 @@
 
 #define ASK_AGAIN USEC_SEC
 #define GIVE_UP USEC_MIN
-#define MAX_RANK 16
+#define WITHOUT_VIEW (5 * USEC_SEC)
+#define MAX_RANK PLACEMENT_MAX_RANKS
 
 struct submission {
     uint64_t token;
@@ -21,17 +22,22 @@ struct submission {
     struct blob *body;
     usec_t since;
     struct heap_node timer;
-    char spool[MEMBER_ID_SIZE]; /* the only one asked, until it refuses */
+    char spool[MEMBER_ID_SIZE]; /* the only one asked, until it refuses; "" = there was no view yet */
     uint64_t incarnation;       /* the newest of it that was asked */
     char refused[MAX_RANK][MEMBER_ID_SIZE];
     size_t refused_count;
     enum bus_verdict why; /* of the last refusal */
+#ifdef TODOKU_WITHOUT_ONE_SPOOL
+    unsigned asked; /* times, of this spool */
+#endif
 };
 
 struct route {
     char member[BUS_NAME_SIZE];
     struct route_ports ports;
     struct view *view;
+    struct placement *placement;
+    struct map silent;  /* member -> something: gets nothing new just now */
     struct map waiting; /* token -> struct submission */
     struct heap timers;
 };
@@ -41,6 +47,7 @@ struct route *route_new(const char *member, const struct route_ports *ports)
     struct route *route = xcalloc(1, sizeof *route);
     snprintf(route->member, sizeof route->member, "%s", member);
     route->ports = *ports;
+    route->placement = placement_new();
     return route;
 }
 
@@ -62,16 +69,42 @@ void route_free(struct route **route)
         submission_free(submission);
     map_free(&r->waiting);
     heap_free(&r->timers);
+    map_free(&r->silent);
+    placement_free(&r->placement);
     view_drop(&r->view);
     free(r);
+}
+
+/* What came before there was any view is looked at by the next turn of the clock, which is due at once. */
+static void wake_all(struct route *route)
+{
+    struct map_entry *at = NULL;
+    for (struct submission *submission; (submission = map_next(&route->waiting, &at)) != NULL;)
+        heap_put(&route->timers, &submission->timer, submission->since);
 }
 
 void route_set_view(struct route *route, struct view *view)
 {
     if (route->view != NULL && view->epoch <= route->view->epoch)
         return;
+    if (route->view == NULL)
+        wake_all(route);
     view_drop(&route->view);
     route->view = view_hold(view);
+    placement_set_view(route->placement, view);
+}
+
+void route_set_silent(struct route *route, const char *member, bool silent)
+{
+    if (!silent)
+        map_remove_text(&route->silent, member);
+    else if (map_count(&route->silent) < VIEW_MAX_NODES)
+        map_set_text(&route->silent, member, route);
+}
+
+static bool is_silent(const struct route *route, const struct view_node *node)
+{
+    return map_count(&route->silent) > 0 && map_get_text(&route->silent, node->id) != NULL;
 }
 
 static void settle(
@@ -92,20 +125,38 @@ static bool has_refused(const struct submission *submission, const char *spool)
     return false;
 }
 
-/* The best spool that has not refused; false if there is none. */
-static bool choose(struct route *route, struct submission *submission)
+/* The best that has not refused and is not silent; if all are silent, the best of them; null if there is
+ * none. */
+static const struct view_node *best_left(struct route *route, const struct submission *submission)
 {
-    const struct view_node *ranked[MAX_RANK];
-    const char *domain = mail_domain(submission->mail->recipients[0]);
-    size_t count =
-        route->view == NULL ? 0 : place(route->view, submission->mail->pool, NULL, domain, ranked, MAX_RANK);
+    const struct view_node *ranked[MAX_RANK], *silent = NULL;
+    const char *pool = submission->mail->pool, *domain = mail_domain(submission->mail->recipients[0]);
+    size_t count = placement_rank(route->placement, pool, NULL, domain, ranked, MAX_RANK);
     for (size_t i = 0; i < count; i++) {
         if (has_refused(submission, ranked[i]->spool))
             continue;
-        memcpy(submission->spool, ranked[i]->spool, sizeof submission->spool);
-        return true;
+        if (!is_silent(route, ranked[i]))
+            return ranked[i];
+        if (silent == NULL)
+            silent = ranked[i];
     }
-    return false;
+    return silent;
+}
+
+/* The spool that is asked from now on; false if there is none. Whoever calls it again for a submission that
+ * was sent must know that the spool it was sent to will never take it. */
+static bool choose(struct route *route, struct submission *submission)
+{
+    const char *pool = submission->mail->pool, *domain = mail_domain(submission->mail->recipients[0]);
+    const struct view_node *node = NULL;
+    if (submission->refused_count == 0)
+        node = placement_owner(route->placement, pool, NULL, domain);
+    if (node == NULL || is_silent(route, node))
+        node = best_left(route, submission);
+    if (node == NULL)
+        return false;
+    memcpy(submission->spool, node->spool, sizeof submission->spool);
+    return true;
 }
 
 /* Asks whoever serves the spool now. */
@@ -115,6 +166,9 @@ static void ask(struct route *route, struct submission *submission, usec_t now)
     heap_put(&route->timers, &submission->timer, now + ASK_AGAIN);
     if (primary == NULL)
         return;
+#ifdef TODOKU_WITHOUT_ONE_SPOOL
+    submission->asked++;
+#endif
     struct bus_msg *msg = bus_msg_new(BUS_INJECT, route->member, primary->id);
     submission->incarnation = msg->to_incarnation = primary->incarnation;
     msg->ref = submission->token;
@@ -123,6 +177,15 @@ static void ask(struct route *route, struct submission *submission, usec_t now)
     msg->mail = mail_hold(submission->mail);
     msg->body = blob_hold(submission->body);
     route->ports.send(route->ports.context, msg);
+}
+
+static void begin(struct route *route, struct submission *submission, usec_t now)
+{
+    if (choose(route, submission))
+        ask(route, submission, now);
+    else
+        settle(route, submission, FRONT_LATER,
+            "no node has a source of this message's pool; the operator has been told");
 }
 
 void route_submit(struct route *route, uint64_t token, struct mail *mail, struct blob *body, usec_t now)
@@ -137,11 +200,10 @@ void route_submit(struct route *route, uint64_t token, struct mail *mail, struct
     must(map_set(&route->waiting, &submission->token, sizeof submission->token, submission) == NULL);
     if (full)
         settle(route, submission, FRONT_LATER, "too many messages wait to be taken; try again soon");
-    else if (!choose(route, submission))
-        settle(route, submission, FRONT_LATER,
-            "no node has a source of this message's pool; the operator has been told");
+    else if (route->view == NULL)
+        heap_put(&route->timers, &submission->timer, now + WITHOUT_VIEW);
     else
-        ask(route, submission, now);
+        begin(route, submission, now);
 }
 
 static void refused(struct route *route, struct submission *submission, const struct bus_msg *msg, usec_t now)
@@ -182,6 +244,19 @@ void route_message(struct route *route, const struct bus_msg *msg, usec_t now)
     }
 }
 
+/* One spool a message: what was sent is asked of the spool it was sent to, whatever becomes of that one. */
+static void ask_again(struct route *route, struct submission *submission, usec_t now)
+{
+#ifdef TODOKU_WITHOUT_ONE_SPOOL
+    if (submission->asked >= 3 && submission->refused_count < MAX_RANK) {
+        submission->asked = 0;
+        memcpy(submission->refused[submission->refused_count++], submission->spool, MEMBER_ID_SIZE);
+        choose(route, submission);
+    }
+#endif
+    ask(route, submission, now);
+}
+
 void route_tick(struct route *route, usec_t now)
 {
     for (struct heap_node *timer; (timer = heap_pop(&route->timers, now)) != NULL;) {
@@ -189,8 +264,13 @@ void route_tick(struct route *route, usec_t now)
         if (now - submission->since >= GIVE_UP)
             settle(route, submission, FRONT_LATER,
                 "the node that this message belongs to did not answer in time; try again later");
+        else if (route->view == NULL)
+            settle(route, submission, FRONT_LATER,
+                "this coordinator has not learned yet which nodes there are; try again soon");
+        else if (submission->spool[0] == '\0')
+            begin(route, submission, now);
         else
-            ask(route, submission, now);
+            ask_again(route, submission, now);
     }
 }
 

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
+#include "base/hash.h"
 #include "cluster/placement.h"
 
 enum { NODES = 1000, DOMAINS = 200000, FEW_DOMAINS = 20000 };
@@ -173,6 +174,129 @@ static void test_pinned(void **state)
     view_drop(&view);
 }
 
+/* Weights, pools, nodes that get nothing, in an order of no meaning. */
+static struct view *motley(unsigned count)
+{
+    static const uint32_t weights[] = {100, 1, 250, 100, 0, 40, 1000, 100, 4000000000u, 7};
+    static const char *const names[] = {"main", "main", "bulk", "main", "main", "bulk", "other"};
+    struct view *view = view_new(1);
+    for (unsigned i = 0; i < count; i++) {
+        struct view_node *node = add(view, i * 7919 % count, weights[i % 10], names[i % 7]);
+        if (i % 3 == 0)
+            view_add_source(node, "192.0.2.2", "mta.test", pools, 1);
+        node->draining = i % 17 == 5;
+        node->down = i % 13 == 4;
+    }
+    return view;
+}
+
+static uint64_t digest_of_ranks(const struct view *view, unsigned domains)
+{
+    static const char *const names[] = {"main", "bulk", "other", "none"};
+    uint64_t digest = 1;
+    for (unsigned i = 0; i < domains; i++) {
+        char domain[40];
+        const struct view_node *ranked[16];
+        snprintf(domain, sizeof domain, "d%u.example", i);
+        size_t count = place(view, names[i % 4], NULL, domain, ranked, 16);
+        for (size_t j = 0; j < count; j++)
+            digest = hash64(digest, ranked[j]->id, strlen(ranked[j]->id));
+        digest = hash64(digest, &(unsigned char){(unsigned char)count}, 1);
+    }
+    return digest;
+}
+
+/* All ranks of many domains, pinned as above. */
+static void test_pinned_ranks(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned nodes, domains;
+        bool motley;
+        uint64_t digest;
+    } rows[] = {{1000, 2000, true, 0x86e80192bd0c3ffd}, {5, 400, true, 0xdb541153d5b0c7ea},
+        {1000, 2000, false, 0x9896892d72ebf751}, {1, 8, false, 0xc7060e31c431c54b}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct view *view = rows[i].motley ? motley(rows[i].nodes) : nodes(rows[i].nodes, rows[i].nodes);
+        uint64_t digest = digest_of_ranks(view, rows[i].domains);
+        if (digest != rows[i].digest)
+            print_error("row %zu: 0x%016llx\n", i, (unsigned long long)digest);
+        assert_true(digest == rows[i].digest);
+        view_drop(&view);
+    }
+}
+
+/* With a memory it says what place() says: at first, again, and under the next view. */
+static void test_memory(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"main", "bulk", "other", "none"};
+    struct placement *placement = placement_new();
+    assert_null(placement_owner(placement, "main", NULL, "d.test"));
+    for (unsigned round = 0; round < 6; round++) {
+        struct view *view = motley(round % 2 == 0 ? 100 : 99);
+        view->epoch = round;
+        placement_set_view(placement, view);
+        for (unsigned i = 0; i < 3000; i++) {
+            char domain[260];
+            const struct view_node *ranked[16], *other[16];
+            snprintf(domain, sizeof domain, "%0*u.example", (int)(i % 240), i % 1000);
+            const char *pool = names[i % 4];
+            size_t count = place(view, pool, NULL, domain, ranked, 16);
+            assert_ptr_equal(placement_owner(placement, pool, NULL, domain), count == 0 ? NULL : ranked[0]);
+            assert_int_equal(placement_rank(placement, pool, NULL, domain, other, 16), count);
+            assert_memory_equal(ranked, other, count * sizeof ranked[0]);
+        }
+        view_drop(&view);
+    }
+    placement_free(&placement);
+}
+
+/* More pools and more domains than it remembers. */
+static void test_memory_is_bounded(void **state)
+{
+    (void)state;
+    struct placement *placement = placement_new();
+    struct view *view = nodes(3, 3);
+    placement_set_view(placement, view);
+    for (unsigned i = 0; i < DOMAINS; i++) {
+        char name[40];
+        snprintf(name, sizeof name, "d%u.example", i);
+        assert_ptr_equal(
+            placement_owner(placement, "main", NULL, name), place_owner(view, "main", NULL, name));
+        if (i < 10000)
+            assert_null(placement_owner(placement, name, NULL, name));
+    }
+    view_drop(&view);
+    placement_free(&placement);
+}
+
+/* One node more takes its share, from all alike, and nothing else moves (P8). */
+static void test_joining(void **state)
+{
+    (void)state;
+    static const unsigned sizes[] = {1, 3, 10, 100};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        unsigned n = sizes[i], moved = 0, most = 0;
+        uint32_t load[101] = {0};
+        struct view *before = nodes(n, n), *after = nodes(n + 1, n + 1);
+        for (unsigned domain = 0; domain < DOMAINS; domain++) {
+            unsigned was = owner_of(before, domain), is = owner_of(after, domain);
+            assert_true(is == was || is == n);
+            moved += is != was;
+            load[is]++;
+        }
+        for (unsigned j = 0; j <= n; j++)
+            most = load[j] > most ? load[j] : most;
+        print_message("%u nodes and one: %.4f of the keys moved (1/n = %.4f), most/mean = %.3f\n", n,
+            (double)moved / DOMAINS, 1.0 / n, (double)most * (n + 1) / DOMAINS);
+        assert_true(moved <= DOMAINS * 1.1 / n && moved >= DOMAINS * 0.9 / (n + 1));
+        assert_true(most <= DOMAINS * 1.1 / (n + 1));
+        view_drop(&before);
+        view_drop(&after);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -183,6 +307,10 @@ int main(void)
         cmocka_unit_test(test_who_is_no_candidate),
         cmocka_unit_test(test_ranks),
         cmocka_unit_test(test_pinned),
+        cmocka_unit_test(test_pinned_ranks),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_memory_is_bounded),
+        cmocka_unit_test(test_joining),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

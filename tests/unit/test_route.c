@@ -59,11 +59,16 @@ static void set_view(struct desk *desk, uint64_t epoch, unsigned nodes, uint64_t
     view_drop(&view);
 }
 
-static void open_desk(struct desk *desk, unsigned nodes)
+static void open_empty_desk(struct desk *desk)
 {
     *desk = (struct desk){.now = 1000 * USEC_SEC};
     struct route_ports ports = {.context = desk, .send = on_send, .submitted = on_submitted};
     desk->route = route_new("c1", &ports);
+}
+
+static void open_desk(struct desk *desk, unsigned nodes)
+{
+    open_empty_desk(desk);
     set_view(desk, 1, nodes, 1);
 }
 
@@ -221,6 +226,126 @@ static void test_keys(void **state)
     }
 }
 
+/* The nodes for d.test, best first. */
+static void rank(struct view *view, const struct view_node **ranked)
+{
+    assert_int_equal(place(view, "main", NULL, "d.test", ranked, 3), 3);
+}
+
+static void test_new_mail_avoids_the_silent(void **state)
+{
+    (void)state;
+    struct view *view = view_of(1, 3, 1);
+    const struct view_node *ranked[3];
+    rank(view, ranked);
+    for (int silent = 0; silent < 8; silent++) { /* which of the three, as bits */
+        struct desk desk;
+        open_desk(&desk, 3);
+        for (int i = 0; i < 3; i++)
+            route_set_silent(desk.route, ranked[i]->id, true);
+        for (int i = 0; i < 3; i++)
+            route_set_silent(desk.route, ranked[i]->id, silent >> i & 1);
+        submit(&desk, "main", false);
+        int expected = silent == 7 ? 0 : !(silent & 1) ? 0 : !(silent & 2) ? 1 : 2;
+        assert_string_equal(desk.sent[0]->to, ranked[expected]->id);
+        /* a refusal goes on to the best that is left and speaks; if none speaks, to the best that is left */
+        answer(&desk, 0, BUS_FULL);
+        int left = 7 & ~(1 << expected), next = (left & ~silent) != 0 ? left & ~silent : left;
+        assert_string_equal(desk.sent[1]->to, ranked[__builtin_ctz((unsigned)next)]->id);
+        close_desk(&desk);
+    }
+    view_drop(&view);
+}
+
+static void test_what_was_sent_stays(void **state)
+{
+    (void)state;
+    struct desk desk;
+    struct view *view = view_of(1, 3, 1);
+    const struct view_node *ranked[3];
+    rank(view, ranked);
+    open_desk(&desk, 3);
+    submit(&desk, "main", false);
+    route_set_silent(desk.route, ranked[0]->id, true);
+    tick(&desk);
+    struct view *down = view_of(2, 3, 4); /* declared down, and somebody else serves its spool */
+    down->nodes[ranked[0] - view->nodes].down = true;
+    strcpy(down->nodes[ranked[0] - view->nodes].id, "heir");
+    route_set_view(desk.route, down);
+    tick(&desk);
+    struct view *gone = view_of(3, 0, 1); /* nobody does */
+    route_set_view(desk.route, gone);
+    tick(&desk);
+    set_view(&desk, 4, 3, 5); /* it is back */
+    tick(&desk);
+    assert_int_equal(desk.sent_count, 4);
+    for (size_t i = 0; i < desk.sent_count; i++)
+        assert_string_equal(desk.sent[i]->spool, ranked[0]->spool);
+    assert_string_equal(desk.sent[1]->to, ranked[0]->id);
+    assert_string_equal(desk.sent[2]->to, "heir");
+    assert_int_equal(desk.sent[3]->to_incarnation, 5);
+    answer(&desk, 3, BUS_TAKEN);
+    assert_int_equal(desk.verdict, FRONT_TAKEN);
+    view_drop(&view);
+    view_drop(&down);
+    view_drop(&gone);
+    close_desk(&desk);
+}
+
+static void test_new_mail_avoids_those_down(void **state)
+{
+    (void)state;
+    struct desk desk;
+    struct view *view = view_of(2, 3, 1);
+    const struct view_node *ranked[3];
+    rank(view, ranked);
+    open_desk(&desk, 3);
+    view->nodes[ranked[0] - view->nodes].down = true;
+    route_set_view(desk.route, view);
+    submit(&desk, "main", false);
+    assert_string_equal(desk.sent[0]->to, ranked[1]->id);
+    view_drop(&view);
+    close_desk(&desk);
+}
+
+static void test_waits_for_the_first_view(void **state)
+{
+    (void)state;
+    struct desk desk;
+    open_empty_desk(&desk);
+    submit(&desk, "main", false);
+    assert_int_equal(desk.sent_count + (size_t)desk.outcomes, 0);
+    desk.now += 4 * USEC_SEC;
+    route_tick(desk.route, desk.now);
+    assert_int_equal(desk.outcomes, 0);
+    set_view(&desk, 1, 2, 1);
+    assert_true(route_deadline(desk.route) <= desk.now);
+    route_tick(desk.route, desk.now);
+    assert_int_equal(desk.sent_count, 1);
+    answer(&desk, 0, BUS_TAKEN);
+    assert_int_equal(desk.verdict, FRONT_TAKEN);
+    close_desk(&desk);
+}
+
+static void test_waits_for_the_first_view_not_for_ever(void **state)
+{
+    (void)state;
+    struct desk desk;
+    open_empty_desk(&desk);
+    usec_t since = desk.now;
+    submit(&desk, "main", false);
+    while (desk.outcomes == 0)
+        tick(&desk);
+    assert_int_equal(desk.verdict, FRONT_LATER);
+    assert_int_equal(desk.now - since, 5 * USEC_SEC);
+    submit(&desk, "other", false); /* the view comes, and has nobody for it */
+    set_view(&desk, 1, 2, 1);
+    tick(&desk);
+    assert_int_equal(desk.outcomes, 2);
+    assert_int_equal(desk.sent_count, 0);
+    close_desk(&desk);
+}
+
 /* An answer about another message that happened to have the same token. */
 static void test_foreign_answer(void **state)
 {
@@ -248,6 +373,11 @@ int main(void)
         cmocka_unit_test(test_nobody_has_the_pool),
         cmocka_unit_test(test_keys),
         cmocka_unit_test(test_foreign_answer),
+        cmocka_unit_test(test_new_mail_avoids_the_silent),
+        cmocka_unit_test(test_what_was_sent_stays),
+        cmocka_unit_test(test_new_mail_avoids_those_down),
+        cmocka_unit_test(test_waits_for_the_first_view),
+        cmocka_unit_test(test_waits_for_the_first_view_not_for_ever),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
