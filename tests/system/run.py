@@ -5,16 +5,21 @@
     tests/system/run.py whole kill         those with "whole" or "kill" in their name (file.test)
     tests/system/run.py --list
 
-One line a test with its time; logs of all processes stay under build/system/<test>/ (those of passed tests are removed).
+Tests of a file that says APART = True come first, two at a time (--jobs), each in a process of its own: they wait a lot, and measure
+nothing that a busy machine would spoil. The others follow one by one. One line a test with its time; logs of all processes stay under
+build/system/<test>/ (those of passed tests are removed).
 The last line is `N passed, N failed`, with `, N skipped` when something could not be had. Exit status 0, 1 after failures,
 2 when there is nothing to run. Tests send to 127.0.0.0/8 and ::1 only.
 """
 import argparse
+import contextlib
 import importlib
+import json
 import os
 import shutil
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from pathlib import Path
@@ -27,6 +32,7 @@ from daemon import LabError, Skip, end_all  # noqa: E402
 from lab import Lab  # noqa: E402
 
 LIMIT = 150  # seconds for one test
+JOBS = 2  # tests of APART files at a time
 TOTAL = 1200  # seconds for all; what has not begun by then has failed
 
 
@@ -83,11 +89,97 @@ def run_test(name, function):
     return outcome, text
 
 
+class Apart:
+    """A test in a process of its own; what it prints is kept until it has ended."""
+
+    def __init__(self, name, function):
+        self.name, self.function, self.start = name, function, time.monotonic()
+        self.output = tempfile.TemporaryFile()
+        self.result = tempfile.TemporaryFile()
+        sys.stdout.flush()
+        self.pid = os.fork()
+        if self.pid == 0:
+            self._child()
+
+    def _child(self):
+        try:
+            os.dup2(self.output.fileno(), 1)
+            outcome = run_test(self.name, self.function)
+            sys.stdout.flush()
+            os.write(self.result.fileno(), json.dumps(outcome).encode())
+        finally:
+            end_all()
+            os._exit(0)
+
+    def ended(self):
+        """(outcome, text) when it has, else None."""
+        if os.waitpid(self.pid, os.WNOHANG)[0] == 0:
+            return None
+        self.pid = None
+        self.output.seek(0)
+        self.result.seek(0)
+        print(self.output.read().decode("utf-8", "replace"), end="")
+        try:
+            return json.loads(self.result.read())
+        except ValueError:
+            return "FAILED", "its process ended without a result"
+
+    def end(self):
+        if self.pid:
+            os.kill(self.pid, signal.SIGTERM)
+            os.waitpid(self.pid, 0)
+
+
+class Run:
+    def __init__(self):
+        self.counts, self.begun = {"ok": 0, "FAILED": 0, "skipped": 0}, time.monotonic()
+
+    def late(self, name, function):
+        if time.monotonic() - self.begun < TOTAL:
+            return False
+        self.tell(name, function, time.monotonic(), "FAILED", f"not begun: the others took more than {TOTAL} s")
+        return True
+
+    def tell(self, name, function, start, outcome, text):
+        self.counts[outcome] += 1
+        print(f"{outcome:7} {time.monotonic() - start:6.1f} s  {name:34} {function.__doc__ or ''}", flush=True)
+        if text:
+            print("        " + text.strip().replace("\n", "\n        "), flush=True)
+
+    def apart(self, tests, jobs):
+        tests, at_work = list(tests), []
+        try:
+            if len(tests) > 1:
+                with contextlib.suppress(Skip, LabError):
+                    Lab.peers.fetch("nsd")  # all of them want it, and only one may fetch it
+            while tests or at_work:
+                while tests and len(at_work) < jobs:
+                    name, function = tests.pop(0)
+                    if not self.late(name, function):
+                        at_work.append(Apart(name, function))
+                for one in list(at_work):
+                    result = one.ended()
+                    if result:
+                        at_work.remove(one)
+                        self.tell(one.name, one.function, one.start, *result)
+                time.sleep(0.1)
+        finally:
+            for one in at_work:
+                one.end()
+
+    def one_by_one(self, tests):
+        for name, function in tests:
+            start = time.monotonic()
+            if not self.late(name, function):
+                self.tell(name, function, start, *run_test(name, function))
+
+
 def main():
     parser = argparse.ArgumentParser(description="Run the system tests.")
     parser.add_argument("names", nargs="*", help="run tests whose name (file.test) contains one of these")
     parser.add_argument("--list", action="store_true", help="print the names and what each proves")
     parser.add_argument("--todoku", metavar="PATH", help="the program (default build/release/todoku)")
+    parser.add_argument("--jobs", type=int, default=JOBS, help=f"how many tests at a time, of those that may run side by side ({JOBS})")
     args = parser.parse_args()
     if args.todoku:
         os.environ["TODOKU"] = str(Path(args.todoku).resolve())
@@ -96,19 +188,12 @@ def main():
         for name, function in tests:
             print(f"{name:34} {function.__doc__ or ''}")
         return 0
-    counts = {"ok": 0, "FAILED": 0, "skipped": 0}
-    begun = time.monotonic()
-    for name, function in tests:
-        start = time.monotonic()
-        if start - begun < TOTAL:
-            outcome, text = run_test(name, function)
-        else:
-            outcome, text = "FAILED", f"not begun: the others took more than {TOTAL} s"
-        counts[outcome] += 1
-        print(f"{outcome:7} {time.monotonic() - start:6.1f} s  {name:34} {function.__doc__ or ''}", flush=True)
-        if text:
-            print("        " + text.strip().replace("\n", "\n        "), flush=True)
-    print(f"{time.monotonic() - begun:.0f} s in all" + ("; logs of the failures are under build/system" if counts["FAILED"] else ""))
+    run = Run()
+    apart = [(n, f) for n, f in tests if getattr(sys.modules[f.__module__], "APART", False)]
+    run.apart(sorted(apart, key=lambda t: -getattr(t[1], "seconds", 0)), max(1, args.jobs))
+    run.one_by_one([t for t in tests if t not in apart])
+    counts = run.counts
+    print(f"{time.monotonic() - run.begun:.0f} s in all" + ("; logs of the failures are under build/system" if counts["FAILED"] else ""))
     skipped = f", {counts['skipped']} skipped" if counts["skipped"] else ""
     print(f"{counts['ok']} passed, {counts['FAILED']} failed{skipped}")
     return 2 if not tests else 1 if counts["FAILED"] else 0

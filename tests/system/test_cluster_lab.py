@@ -6,6 +6,8 @@ from dns import DOMAINS
 from etcd import Certificates
 from lab import SENDER, LabError, Load, check, whole
 
+APART = True
+
 
 def test_etcd_comes_and_goes(lab):
     "frozen and killed, the lab's etcd answers nothing; afterwards its data is there; its writes are counted"
@@ -53,7 +55,7 @@ def test_stream(lab):
     doors[0].start()
     stream.finish()
     check(len(stream.load.accepted) == 3000 and not stream.load.refused, f"accepted {len(stream.load.accepted)}")
-    check(min(stream.doors_used.values()) > 300 and len(stream.doors_used) == 2, f"doors: {stream.doors_used}")
+    check(min(stream.doors_used.values()) > 100 and len(stream.doors_used) == 2, f"doors: {stream.doors_used}")
     sink.wait_count(3000, 30)
     report = whole(stream.load, sink, doubled=150)
     print(f"        {len(stream.again)} sent twice, {len(report.doubled)} doubled")
