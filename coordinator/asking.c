@@ -1,4 +1,4 @@
-/* asking - see asking.h */
+/* asking - see asking.h; how many answers become one is in the files beside (asking_inside.h) */
 #include "coordinator/asking.h"
 
 #include <stdio.h>
@@ -6,66 +6,152 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/heap.h"
 #include "base/json_out.h"
-#include "base/map.h"
+#include "base/query.h"
+#include "coordinator/asking_inside.h"
 
-struct question {
-    uint64_t ref;
-    struct heap_node timer;
-    struct view *view;
-    bool *answered; /* one a node of the view */
-    size_t open;
-    int code;   /* the best so far */
-    bool plain; /* metrics: no JSON */
-    struct buffer text;
-    front_answered *done;
-    void *arg;
+#define MANY 10000
+#define MANY_EVENTS 1000
+
+static const struct question_kind kinds[] = {
+    {"alerts", compose_alerts, NULL, NULL, 0, NULL, false, false},
+    {"events", compose_events, NULL, NULL, MANY_EVENTS, NULL, true, false},
+    {"explain", compose_explain, NULL, NULL, 0, NULL, false, false},
+    {"lanes", compose_rows, NULL, NULL, MANY, NULL, false, false},
+    {"message", compose_message, NULL, NULL, 0, NULL, false, false},
+    {"messages", compose_rows, "time", NULL, MANY_EVENTS, NULL, true, false},
+    {"metrics", compose_metrics, NULL, NULL, 0, NULL, false, true},
+    {"nodes", compose_nodes, NULL, NULL, 0, "status", false, false},
+    {"providers", compose_rows, "provider", NULL, MANY, NULL, false, false},
+    {"queues", compose_rows, "-queued", "domain", MANY, NULL, false, false},
+    {"ready", compose_rows, NULL, NULL, 0, NULL, false, true},
+    {"sources", compose_rows, NULL, NULL, MANY, NULL, false, false},
+    {"status", compose_status, NULL, NULL, 0, NULL, false, false},
+    {"tenants", compose_rows, "tenant", NULL, MANY, NULL, false, false},
 };
+static const struct question_kind other = {"", compose_rows, NULL, NULL, MANY, NULL, false, false};
 
-struct asking {
-    char member[BUS_NAME_SIZE];
-    struct asking_ports ports;
-    uint64_t last_ref;
-    struct map questions;
-    struct heap timers;
-};
-
-struct asking *asking_new(const char *member, const struct asking_ports *ports)
+struct asking *asking_new(const char *member, uint64_t seed, const struct asking_ports *ports)
 {
     struct asking *asking = xcalloc(1, sizeof *asking);
     snprintf(asking->member, sizeof asking->member, "%s", member);
+    asking->last_ref = seed;
     asking->ports = *ports;
     return asking;
 }
 
-static void say_missing(struct question *question)
+/* Ending */
+
+static void question_free(struct question *question)
 {
-    if (question->plain)
-        return;
-    json_begin(&question->text, '{');
-    json_bool(&question->text, "incomplete", true);
-    json_begin_named(&question->text, "missing", '[');
-    for (size_t i = 0; i < question->view->node_count; i++)
-        if (!question->answered[i])
-            json_text(&question->text, NULL, question->view->nodes[i].id);
-    json_end(&question->text, ']');
-    json_end(&question->text, '}');
-    buffer_add(&question->text, "\n", 1);
+    for (size_t i = 0; i < question->count; i++)
+        free(question->replies[i].text);
+    free(question->replies);
+    cursor_free(&question->cursor);
+    view_drop(&question->view);
+    free(question);
 }
 
-static void finish(struct asking *asking, struct question *question)
+static bool could_not_be_asked(const struct reply *reply)
 {
+    return reply->state != REPLY_SAID || reply->code >= 500;
+}
+
+static size_t missing(const struct question *question)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < question->count; i++)
+        count += could_not_be_asked(&question->replies[i]);
+    return count;
+}
+
+static void say_missing(struct question *question, struct buffer *out)
+{
+    json_begin(out, '{');
+    json_bool(out, "incomplete", true);
+    json_begin_named(out, "missing", '[');
+    for (size_t i = 0; i < question->count; i++)
+        if (could_not_be_asked(&question->replies[i]))
+            json_text(out, NULL, question->replies[i].node->id);
+    json_end(out, ']');
+    json_end(out, '}');
+    buffer_add(out, "\n", 1);
+}
+
+/* "n3 is down, n4 does not answer" */
+static void say_why(const struct question *question, struct buffer *out)
+{
+    size_t told = 0;
+    for (size_t i = 0; i < question->count && told < 10; i++) {
+        const struct reply *reply = &question->replies[i];
+        if (could_not_be_asked(reply))
+            buffer_printf(out, "%s%s %s", told++ == 0 ? "" : ", ", reply->node->id,
+                reply->node->down            ? "is down"
+                : reply->state == REPLY_SAID ? "can't answer now"
+                                             : "does not answer");
+    }
+    if (missing(question) > told)
+        buffer_printf(out, " and %zu more", missing(question) - told);
+}
+
+static const struct reply *first_that_said(const struct question *question, int code)
+{
+    for (size_t i = 0; i < question->count; i++)
+        if (question->replies[i].state == REPLY_SAID && question->replies[i].code == code)
+            return &question->replies[i];
+    return NULL;
+}
+
+/* Nobody gave rows: a 400 is the same from all; "not found" is sure only if everybody was asked. */
+static int refuse(const struct question *question, struct buffer *out)
+{
+    static const int order[] = {400, 404, 503, 500};
+    const struct reply *reply = NULL;
+    for (size_t i = 0; i < sizeof order / sizeof order[0] && reply == NULL; i++)
+        reply = first_that_said(question, order[i]);
+    if (reply != NULL && reply->code == 404 && missing(question) > 0) {
+        buffer_add_text(out, "nothing is known of it where it could be asked, but ");
+        say_why(question, out);
+        buffer_add_text(out, ": ask again when all answer");
+        return 503;
+    }
+    if (reply != NULL) {
+        buffer_add(out, reply->text, reply->len);
+        return reply->code;
+    }
+    if (question->kind->plain)
+        return 503;
+    buffer_add_text(out, question->count == 0 ? "there is no node yet" : "nobody could be asked: ");
+    say_why(question, out);
+    return 503;
+}
+
+static void finish(struct question *question)
+{
+    struct asking *asking = question->asking;
+    struct buffer out = {0};
     map_remove(&asking->questions, &question->ref, sizeof question->ref);
     heap_remove(&asking->timers, &question->timer);
-    if (question->open > 0)
-        say_missing(question);
-    int code = question->code == 0 ? 503 : question->code;
-    question->done(question->arg, code, buffer_text(&question->text), buffer_len(&question->text));
-    view_drop(&question->view);
-    buffer_free(&question->text);
-    free(question->answered);
-    free(question);
+    bool about_all = question->kind->compose == compose_nodes || question->kind->compose == compose_status ||
+                     question->kind->compose == compose_alerts || question->kind->compose == compose_metrics;
+    int code = 200;
+    if (first_that_said(question, 200) != NULL || (about_all && !question->alone))
+        question->kind->compose(question, &out);
+    else
+        code = refuse(question, &out);
+    if (code == 200 && missing(question) > 0 && !question->kind->plain)
+        say_missing(question, &out);
+    question->done(question->arg, code, buffer_text(&out), buffer_len(&out));
+    buffer_free(&out);
+    question_free(question);
+}
+
+static void troubles_free(struct map *troubles)
+{
+    struct map_entry *at = NULL;
+    for (struct trouble *trouble; (trouble = map_next(troubles, &at)) != NULL;)
+        free(trouble);
+    map_free(troubles);
 }
 
 void asking_free(struct asking **asking)
@@ -77,82 +163,152 @@ void asking_free(struct asking **asking)
     asking_tick(a, USEC_NEVER);
     map_free(&a->questions);
     heap_free(&a->timers);
+    troubles_free(&a->down);
+    troubles_free(&a->silent);
     free(a);
 }
 
-static void answer_nodes(struct view *view, front_answered *done, void *arg)
+/* Asking */
+
+static const struct question_kind *kind_of(const char *what)
 {
-    struct buffer out = {0};
-    for (size_t i = 0; i < view->node_count; i++) {
-        const struct view_node *node = &view->nodes[i];
-        json_begin(&out, '{');
-        json_text(&out, "node", node->id);
-        json_text(&out, "state", node->draining ? "draining" : "up");
-        json_text(&out, "spool", node->spool);
-        json_number(&out, "incarnation", (int64_t)node->incarnation);
-        json_number(&out, "weight", node->weight);
-        json_number(&out, "sources", (int64_t)node->source_count);
-        json_number(&out, "epoch", (int64_t)view->epoch);
-        json_end(&out, '}');
-        buffer_add(&out, "\n", 1);
-    }
-    done(arg, 200, buffer_text(&out), buffer_len(&out));
-    buffer_free(&out);
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (strcmp(kinds[i].what, what) == 0)
+            return &kinds[i];
+    return &other;
 }
 
-static void ask_node(
-    struct asking *asking, const struct question *question, const struct view_node *node, const char *text)
+/* One reply a node; the selector `node` leaves one. */
+static void choose_nodes(struct question *question, const char *selectors)
 {
-    struct bus_msg *msg = bus_msg_new(BUS_ASK, asking->member, node->id);
+    const struct view *view = question->view;
+    char only[MEMBER_ID_SIZE] = "";
+    bool one = query_has(selectors, "node");
+    query_get(selectors, "node", only, sizeof only);
+    question->replies = xcalloc(view->node_count + 1, sizeof *question->replies);
+    for (size_t i = 0; i < view->node_count; i++) {
+        const struct view_node *node = &view->nodes[i];
+        if (one && strcmp(node->id, only) != 0)
+            continue;
+        struct reply *reply = &question->replies[question->count++];
+        reply->node = node;
+        reply->silent = map_get_text(&question->asking->silent, node->id) != NULL;
+        reply->state = node->down || reply->silent ? REPLY_MISSING : REPLY_OPEN;
+        question->open += reply->state == REPLY_OPEN;
+    }
+}
+
+/* Where a reading of events begins. False: the cursor is none. */
+static bool read_cursor(struct question *question, const char *selectors, usec_t now)
+{
+    struct cursor *cursor = &question->cursor;
+    const struct view *view = question->view;
+    question->newest = question->kind->newest && !query_has(selectors, "cursor");
+    cursor->base = now / USEC_MS;
+    if (question->kind->compose != compose_events || question->newest)
+        return true;
+    char *text = xmalloc(CURSOR_MAX + 1);
+    bool good = query_get(selectors, "cursor", text, CURSOR_MAX + 1);
+    question->from_end = good && strcmp(text, "end") == 0;
+    if (good && text[0] == '\0')
+        cursor->base = 0;
+    else if (good && cursor_is_place(text) && text[0] != 't' && view->node_count == 1)
+        cursor_set(cursor, view->nodes[0].id, text, strlen(text));
+    else if (good && !question->from_end)
+        good = cursor_read(text, cursor) == 0;
+    free(text);
+    return good;
+}
+
+static void ask_node(struct question *question, const struct reply *reply, const char *selectors)
+{
+    char room[CURSOR_PLACE_SIZE];
+    struct buffer text = {0};
+    struct bus_msg *msg = bus_msg_new(BUS_ASK, question->asking->member, reply->node->id);
     msg->ref = question->ref;
-    bus_msg_set_text(msg, text, strlen(text));
-    asking->ports.send(asking->ports.context, msg);
+    buffer_printf(&text, "%s?", question->kind->ask != NULL ? question->kind->ask : question->kind->what);
+    if (question->kind->compose == compose_events && !question->newest && !question->alone)
+        buffer_printf(&text, "cursor=%s&",
+            question->from_end ? "end" : cursor_place(&question->cursor, reply->node->id, room));
+    buffer_add_text(&text, selectors);
+    bus_msg_set_text(msg, buffer_text(&text), buffer_len(&text));
+    buffer_free(&text);
+    question->asking->ports.send(question->asking->ports.context, msg);
+}
+
+/* One machine alone, whose answers are passed on as they are; but a cursor of several nodes is read here. */
+static bool is_alone(const struct view *view, const char *selectors)
+{
+    char text[CURSOR_PLACE_SIZE];
+    if (view->node_count != 1 || view->leader[0] != '\0' || query_has(selectors, "node"))
+        return false;
+    return !query_has(selectors, "cursor") ||
+           (query_get(selectors, "cursor", text, sizeof text) && strchr(text, ',') == NULL);
+}
+
+static void send_all(struct question *question, const char *selectors, const char *tenant)
+{
+    struct buffer text = {0};
+    /* The first of a name counts. */
+    if (tenant != NULL)
+        buffer_printf(&text, "tenant=%s&", tenant);
+    buffer_add_text(&text, selectors);
+    for (size_t i = 0; i < question->count; i++)
+        if (question->replies[i].state == REPLY_OPEN)
+            ask_node(question, &question->replies[i], buffer_text(&text));
+    buffer_free(&text);
+}
+
+static struct question *question_new(
+    struct asking *asking, struct view *view, const char *what, const char *selectors, usec_t now)
+{
+    struct question *question = xcalloc(1, sizeof *question);
+    question->asking = asking;
+    question->kind = kind_of(what);
+    question->ref = ++asking->last_ref;
+    question->view = view_hold(view);
+    question->alone = is_alone(view, selectors);
+    question->limit = (size_t)query_number(selectors, "limit", 1, 1000000, (int64_t)question->kind->limit);
+    question->asked = now;
+    choose_nodes(question, selectors);
+    return question;
+}
+
+static void refuse_at_once(
+    struct question *question, front_answered *done, void *arg, int code, const char *why)
+{
+    done(arg, code, why, strlen(why));
+    question_free(question);
 }
 
 void asking_ask(struct asking *asking, struct view *view, const char *what, const char *selectors,
     const char *tenant, front_answered *done, void *arg, usec_t now)
 {
     static const char busy[] = "too many questions are open; ask again in a moment";
+    static const char blind[] = "this coordinator knows of no node yet; ask again in a moment";
     if (view == NULL || map_count(&asking->questions) >= ASKING_MAX) {
-        done(arg, 503, busy, sizeof busy - 1);
+        const char *why = view == NULL ? blind : busy;
+        done(arg, 503, why, strlen(why));
         return;
     }
-    if (strcmp(what, "nodes") == 0) {
-        answer_nodes(view, done, arg);
+    struct question *question = question_new(asking, view, what, selectors, now);
+    if (question->count == 0 && view->node_count > 0) {
+        refuse_at_once(question, done, arg, 404, "there is no such node; `todoku nodes` lists them");
         return;
     }
-    struct question *question = xcalloc(1, sizeof *question);
-    question->ref = ++asking->last_ref;
-    question->view = view_hold(view);
-    question->answered = xcalloc(view->node_count, sizeof *question->answered);
-    question->open = view->node_count;
-    question->plain = strcmp(what, "metrics") == 0;
+    if (!question->alone && !read_cursor(question, selectors, now)) {
+        refuse_at_once(question, done, arg, 400,
+            "this cursor is none of this cluster's: leave it out to read from now on, or ask the node it is "
+            "of (`node=`)");
+        return;
+    }
     question->done = done;
     question->arg = arg;
     map_set(&asking->questions, &question->ref, sizeof question->ref, question);
     heap_put(&asking->timers, &question->timer, now + ASKING_PATIENCE);
-    struct buffer text = {0};
-    buffer_printf(&text, "%s?%s%s%s%s", what, tenant == NULL ? "" : "tenant=", tenant == NULL ? "" : tenant,
-        tenant == NULL ? "" : "&", selectors);
-    for (size_t i = 0; i < view->node_count; i++)
-        ask_node(asking, question, &view->nodes[i], buffer_text(&text));
-    buffer_free(&text);
-}
-
-/* A node that is not ready (503) outweighs all, a 200 a 400 (its text is the sentence), that a 404. */
-static void gather(struct question *question, const struct bus_msg *msg)
-{
-    static const int order[] = {503, 200, 400, 404};
-    for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {
-        if (question->code == order[i] && msg->code != order[i])
-            return;
-        if (msg->code == order[i])
-            break;
-    }
-    if (msg->code != question->code)
-        buffer_clear(&question->text);
-    question->code = msg->code;
-    buffer_add(&question->text, msg->text == NULL ? "" : msg->text, msg->text_len);
+    send_all(question, selectors, tenant);
+    if (question->open == 0)
+        finish(question);
 }
 
 void asking_message(struct asking *asking, const struct bus_msg *msg)
@@ -160,21 +316,29 @@ void asking_message(struct asking *asking, const struct bus_msg *msg)
     struct question *question = map_get(&asking->questions, &msg->ref, sizeof msg->ref);
     if (msg->type != BUS_ANSWER || question == NULL)
         return;
-    for (size_t i = 0; i < question->view->node_count; i++) {
-        if (question->answered[i] || strcmp(question->view->nodes[i].id, msg->from) != 0)
+    for (size_t i = 0; i < question->count; i++) {
+        struct reply *reply = &question->replies[i];
+        if (reply->state != REPLY_OPEN || strcmp(reply->node->id, msg->from) != 0)
             continue;
-        question->answered[i] = true;
+        reply->state = REPLY_SAID;
+        reply->code = msg->code;
+        reply->len = msg->text == NULL ? 0 : msg->text_len;
+        reply->text = xstrndup(msg->text == NULL ? "" : msg->text, reply->len);
         question->open--;
-        gather(question, msg);
     }
     if (question->open == 0)
-        finish(asking, question);
+        finish(question);
 }
 
 void asking_tick(struct asking *asking, usec_t now)
 {
-    for (struct heap_node *timer; (timer = heap_pop(&asking->timers, now)) != NULL;)
-        finish(asking, heap_item(timer, struct question, timer));
+    for (struct heap_node *timer; (timer = heap_pop(&asking->timers, now)) != NULL;) {
+        struct question *question = heap_item(timer, struct question, timer);
+        for (size_t i = 0; i < question->count; i++)
+            if (question->replies[i].state == REPLY_OPEN)
+                question->replies[i].state = REPLY_MISSING;
+        finish(question);
+    }
 }
 
 usec_t asking_deadline(const struct asking *asking)

@@ -58,6 +58,13 @@ struct coordinator {
     struct view *new_view;
     const struct settings *new_settings;
     bool told_to_stop;
+    struct view *last_view;
+    bool news;       /* of these two: */
+    uint64_t config; /* in force */
+    char away[300];  /* why the store does not answer; "" = it does */
+
+    void (*figures)(void *arg, struct buffer *out); /* or null; set before the loop runs */
+    void *figures_arg;
 };
 
 /* Who is told what became of a submission: a front's caller, or an SMTP session (null once it has gone). */

@@ -32,6 +32,14 @@ static void route_send(void *context, struct bus_msg *msg)
     c->bus_face.send(c->bus_face.context, msg);
 }
 
+/* "metrics": what the process around us counts. */
+static void add_figures(void *context, struct buffer *out)
+{
+    struct coordinator *c = context;
+    if (c->figures != NULL)
+        c->figures(c->figures_arg, out);
+}
+
 static void submitted(void *context, uint64_t token, const struct front_outcome *outcome)
 {
     struct coordinator *c = context;
@@ -117,6 +125,42 @@ static void take_submission(struct coordinator *c, struct call *call, usec_t now
     coordinator_submit(c, mail, body, call->submitted, call->arg, now);
 }
 
+/* What other threads left behind beside calls. */
+static void take_news(struct coordinator *c, struct view *view, const struct settings *settings, usec_t now)
+{
+    char away[sizeof c->away];
+    if (view != NULL) {
+        view_drop(&c->view);
+        c->view = view;
+        route_set_view(c->route, view);
+        asking_set_view(c->asking, view, now);
+    }
+    if (settings != NULL) {
+        c->settings = settings;
+        intake_reload(c);
+    }
+    pthread_mutex_lock(&c->lock);
+    uint64_t config = c->config;
+    memcpy(away, c->away, sizeof away);
+    pthread_mutex_unlock(&c->lock);
+    asking_set_config(c->asking, config, c->settings->config_version, now);
+    asking_set_away(c->asking, away[0] == '\0' ? NULL : away, now);
+}
+
+static void take_call(struct coordinator *c, struct call *call, usec_t now)
+{
+    if (call->mail != NULL) {
+        take_submission(c, call, now);
+    } else if (call->member != NULL) {
+        route_set_silent(c->route, call->member, call->silent);
+        asking_set_silent(c->asking, call->member, call->silent, now);
+    } else {
+        asking_ask(
+            c->asking, c->view, call->what, call->selectors, call->tenant, call->answered, call->arg, now);
+    }
+    call_free(call);
+}
+
 static void take_calls(struct coordinator *c, usec_t now)
 {
     struct list calls;
@@ -126,31 +170,16 @@ static void take_calls(struct coordinator *c, usec_t now)
         list_push_back(&calls, link);
     struct view *view = c->new_view;
     const struct settings *settings = c->new_settings;
-    bool stop = c->told_to_stop;
+    bool stop = c->told_to_stop, news = view != NULL || settings != NULL || c->news;
     c->new_view = NULL;
     c->new_settings = NULL;
+    c->news = false;
     pthread_mutex_unlock(&c->lock);
 
-    if (view != NULL) {
-        view_drop(&c->view);
-        c->view = view;
-        route_set_view(c->route, view);
-    }
-    if (settings != NULL) {
-        c->settings = settings;
-        intake_reload(c);
-    }
-    for (struct list *link; (link = list_pop(&calls)) != NULL;) {
-        struct call *call = list_item(link, struct call, link);
-        if (call->mail != NULL)
-            take_submission(c, call, now);
-        else if (call->member != NULL)
-            route_set_silent(c->route, call->member, call->silent);
-        else
-            asking_ask(c->asking, c->view, call->what, call->selectors, call->tenant, call->answered,
-                call->arg, now);
-        call_free(call);
-    }
+    if (news)
+        take_news(c, view, settings, now);
+    for (struct list *link; (link = list_pop(&calls)) != NULL;)
+        take_call(c, list_item(link, struct call, link), now);
     if (stop && !c->stopping) {
         c->stopping = true;
         c->stop_by = now + STOP_PATIENCE;
@@ -259,9 +288,9 @@ struct coordinator *coordinator_open(
     pthread_mutex_init(&c->lock, NULL);
     open_loop(c);
     struct route_ports route_ports = {.context = c, .send = route_send, .submitted = submitted};
-    struct asking_ports asking_ports = {.context = c, .send = route_send};
+    struct asking_ports asking_ports = {.context = c, .send = route_send, .figures = add_figures};
     c->route = route_new(c->member, &route_ports);
-    c->asking = asking_new(c->member, &asking_ports);
+    c->asking = asking_new(c->member, random_next(&c->random), &asking_ports);
     bus_local_join(bus, c->member, wake, c);
     if (intake_open(c, error) != 0)
         coordinator_close(&c);
@@ -332,6 +361,7 @@ void coordinator_close(struct coordinator **coordinator)
     heap_free(&c->session_timers);
     view_drop(&c->view);
     view_drop(&c->new_view);
+    view_drop(&c->last_view);
     pthread_mutex_destroy(&c->lock);
     free(c);
 }
@@ -349,8 +379,46 @@ void coordinator_set_view(struct coordinator *coordinator, struct view *view)
     pthread_mutex_lock(&coordinator->lock);
     view_drop(&coordinator->new_view);
     coordinator->new_view = view_hold(view);
+    view_drop(&coordinator->last_view);
+    coordinator->last_view = view_hold(view);
     pthread_mutex_unlock(&coordinator->lock);
     uv_async_send(&coordinator->wake);
+}
+
+struct view *coordinator_view(struct coordinator *coordinator)
+{
+    pthread_mutex_lock(&coordinator->lock);
+    struct view *view = coordinator->last_view == NULL ? NULL : view_hold(coordinator->last_view);
+    pthread_mutex_unlock(&coordinator->lock);
+    return view;
+}
+
+void coordinator_set_config(struct coordinator *coordinator, uint64_t in_force)
+{
+    pthread_mutex_lock(&coordinator->lock);
+    coordinator->config = in_force;
+    coordinator->news = true;
+    pthread_mutex_unlock(&coordinator->lock);
+    uv_async_send(&coordinator->wake);
+}
+
+void coordinator_set_away(struct coordinator *coordinator, const char *why)
+{
+    pthread_mutex_lock(&coordinator->lock);
+    snprintf(coordinator->away, sizeof coordinator->away, "%s",
+        why == NULL      ? ""
+        : why[0] == '\0' ? "etcd does not answer"
+                         : why);
+    coordinator->news = true;
+    pthread_mutex_unlock(&coordinator->lock);
+    uv_async_send(&coordinator->wake);
+}
+
+void coordinator_set_figures(
+    struct coordinator *coordinator, void (*figures)(void *arg, struct buffer *out), void *arg)
+{
+    coordinator->figures = figures;
+    coordinator->figures_arg = arg;
 }
 
 void coordinator_set_silent(struct coordinator *coordinator, const char *member, bool silent)

@@ -10,6 +10,7 @@
 #ifndef COORDINATOR_COORDINATOR_UV_H
 #define COORDINATOR_COORDINATOR_UV_H
 
+#include "base/buffer.h"
 #include "base/error.h"
 #include "cluster/bus.h"
 #include "cluster/settings.h"
@@ -31,5 +32,15 @@ void coordinator_set_view(struct coordinator *coordinator, struct view *view);
 /* A node that does not answer just now, or does again: new mail avoids it (route.h). */
 void coordinator_set_silent(struct coordinator *coordinator, const char *member, bool silent);
 void coordinator_set_settings(struct coordinator *coordinator, const struct settings *settings);
+/* The newest view, held once for the caller; null before the first. */
+struct view *coordinator_view(struct coordinator *coordinator);
+/* For "nodes" and "alerts": which version of config/ is in force (0: none; what this process works by stands
+ * in its settings), and why the store does not answer (null: it does). */
+void coordinator_set_config(struct coordinator *coordinator, uint64_t in_force);
+void coordinator_set_away(struct coordinator *coordinator, const char *why);
+/* Adds figures of the process to "metrics" (Prometheus' text format). Before coordinator_run; called in its
+ * thread. */
+void coordinator_set_figures(
+    struct coordinator *coordinator, void (*figures)(void *arg, struct buffer *out), void *arg);
 
 #endif
