@@ -1,0 +1,266 @@
+/* leader_view - the view that a head publishes: made from spec/, live/ and the view before; see leader.h */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/panic.h"
+#include "cluster/leader_state.h"
+#include "cluster/view_store.h"
+
+struct making {
+    struct leader *leader;
+    usec_t now;
+    struct view *next;
+    struct map spools; /* spool -> the member that serves it */
+    size_t verdicts;   /* in this view */
+};
+
+/* ---- who may be declared down ---- */
+
+static size_t allowance(const struct leader *leader)
+{
+    size_t tenth = leader->view->node_count / 10;
+    return tenth == 0 ? 1 : tenth;
+}
+
+static void count_verdict(struct leader *leader, usec_t now)
+{
+    leader->verdicts[leader->verdict_count++ % LEADER_VERDICTS] = now;
+}
+
+/* When the `nth` newest verdict (1 = the newest) was seen; 0 if there were fewer. */
+static usec_t verdict_time(const struct leader *leader, size_t nth)
+{
+    if (nth > leader->verdict_count || nth > LEADER_VERDICTS)
+        return 0;
+    return leader->verdicts[(leader->verdict_count - nth) % LEADER_VERDICTS];
+}
+
+static bool not_before(struct leader *leader, usec_t when, usec_t now)
+{
+    if (now >= when)
+        return true;
+    if (when < leader->later)
+        leader->later = when;
+    return false;
+}
+
+/* Whether it may be declared down now; if not yet, `later` is when to think of it again. */
+static bool may_be_down(struct making *making, const struct leader_member *member, bool node)
+{
+    struct leader *leader = making->leader;
+    /* A new process that reads its log is given some time; mail avoids it by itself. */
+    usec_t patience = member->has_live ? JOIN_LEASE : LEADER_SETTLE;
+    if (!not_before(leader, leader->quiet_until, making->now) ||
+        !not_before(leader, member->gone_since + patience, making->now))
+        return false;
+    if (!node)
+        return true;
+    size_t most = allowance(leader);
+    if (making->verdicts >= most)
+        return not_before(leader, making->now + LEADER_WINDOW, making->now);
+    usec_t first = verdict_time(leader, most - making->verdicts);
+    if (first != 0 && !not_before(leader, first + LEADER_WINDOW, making->now))
+        return false;
+    making->verdicts++;
+    return true;
+}
+
+/* ---- its parts ---- */
+
+static void set_text(char **to, const char *text)
+{
+    *to = text == NULL || text[0] == '\0' ? NULL : xstrdup(text);
+}
+
+static void copy_sources(struct view_node *node, const struct view_source *sources, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct view_source *from = &sources[i];
+        view_add_source(node, from->address, from->helo, (const char *const *)from->pools, from->pool_count);
+        set_text(&node->sources[i].public_address, from->public_address);
+    }
+}
+
+/* False: somebody else serves that spool in this view. */
+static bool has_spool(struct making *making, struct leader_member *member, const char *spool)
+{
+    const struct leader_member *server = map_get_text(&making->spools, spool);
+    if (server == NULL || server == member)
+        return true;
+    char what[256];
+    snprintf(what, sizeof what, "%s is left out of the view: %s serves its spool %s", member->id, server->id,
+        spool);
+    leader_tell_once(making->leader, member, what);
+    return false;
+}
+
+static void add_serving_node(struct making *making, struct leader_member *member)
+{
+    const struct member_live *live = &member->live;
+    if (!has_spool(making, member, live->spool))
+        return;
+    uint32_t weight = member->spec.weight != 0 ? member->spec.weight : live->weight;
+    struct view_node *node = view_add_node(making->next, member->id, live->spool, live->incarnation, weight);
+    node->process = live->process;
+    node->draining = member->spec.drain;
+    set_text(&node->endpoint, live->endpoint);
+    set_text(&node->rack, live->rack);
+    copy_sources(node, live->sources, live->source_count);
+}
+
+/* It was in the view before, and does not serve now: as it was, or down. */
+static void add_absent_node(
+    struct making *making, struct leader_member *member, const struct view_node *before)
+{
+    if (!has_spool(making, member, before->spool))
+        return;
+    uint32_t weight = member->spec.weight != 0 ? member->spec.weight : before->weight;
+    struct view_node *node =
+        view_add_node(making->next, member->id, before->spool, before->incarnation, weight);
+    node->process = before->process;
+    node->draining = member->spec.drain;
+    node->down = before->down || may_be_down(making, member, true);
+    set_text(&node->endpoint, before->endpoint);
+    set_text(&node->rack, before->rack);
+    copy_sources(node, before->sources, before->source_count);
+}
+
+static void add_absent_coordinator(
+    struct making *making, struct leader_member *member, const struct view_coordinator *before)
+{
+    bool down = before->down || may_be_down(making, member, false);
+    view_add_coordinator(making->next, member->id, before->process, before->endpoint)->down = down;
+}
+
+static const struct view_coordinator *coordinator_of(const struct view *view, const char *id)
+{
+    for (size_t i = 0; i < view->coordinator_count; i++)
+        if (strcmp(view->coordinators[i].id, id) == 0)
+            return &view->coordinators[i];
+    return NULL;
+}
+
+static void add_member(struct making *making, struct leader_member *member)
+{
+    struct leader *leader = making->leader;
+    struct error why;
+    bool serves = leader_member_serves(member, &why);
+    leader_tell_once(leader, member, serves || why.text[0] == '\0' ? NULL : why.text);
+    if (leader_member_other_wire(member))
+        return;
+    const struct view_node *node = view_node(leader->view, member->id);
+    const struct view_coordinator *coordinator = coordinator_of(leader->view, member->id);
+    if (serves && member->live.role == MEMBER_NODE)
+        add_serving_node(making, member);
+    else if (serves)
+        view_add_coordinator(making->next, member->id, member->live.process,
+            member->live.endpoint[0] == '\0' ? NULL : member->live.endpoint);
+    else if (node != NULL)
+        add_absent_node(making, member, node);
+    else if (coordinator != NULL)
+        add_absent_coordinator(making, member, coordinator);
+}
+
+static int by_id(const void *a, const void *b)
+{
+    const struct leader_member *const *left = a, *const *right = b;
+    return strcmp((*left)->id, (*right)->id);
+}
+
+static void add_all(struct making *making)
+{
+    struct leader *leader = making->leader;
+    struct leader_member **all = xcalloc(map_count(&leader->members), sizeof(struct leader_member *)),
+                         *member;
+    struct map_entry *at = NULL;
+    struct error why;
+    size_t count = 0;
+    while ((member = map_next(&leader->members, &at)) != NULL)
+        if (member->has_spec) /* who is taken out of spec/ goes at once */
+            all[count++] = member;
+    qsort(all, count, sizeof *all, by_id);
+    for (size_t i = 0; i < count; i++)
+        if (leader_member_serves(all[i], &why) && all[i]->live.role == MEMBER_NODE &&
+            map_get_text(&making->spools, all[i]->live.spool) == NULL)
+            map_set_text(&making->spools, all[i]->live.spool, all[i]);
+    for (size_t i = 0; i < count; i++)
+        add_member(making, all[i]);
+    free(all);
+}
+
+struct view *leader_make_view(struct leader *leader, usec_t now)
+{
+    struct making making = {.leader = leader, .now = now, .next = view_new(leader->view->epoch + 1)};
+    leader->later = USEC_NEVER;
+    snprintf(making.next->leader, sizeof making.next->leader, "%s", leader->me);
+    add_all(&making);
+    map_free(&making.spools);
+    struct error error;
+    if (view_seal(making.next, &error) == 0)
+        return making.next;
+    leader_notice(leader, "no new view can be published: %s", error.text);
+    view_drop(&making.next);
+    return NULL;
+}
+
+/* ---- into the store, and from it ---- */
+
+void leader_publish(struct leader *leader, struct view *view, usec_t now)
+{
+    struct buffer bytes = {0};
+    view_store_write(view, &bytes);
+    const char *key = leader->paths[LEADER_VIEW];
+    if (buffer_len(&bytes) > KV_MAX_VALUE) {
+        if (!leader->told_trouble)
+            leader_notice(leader,
+                "the view stays as it was: a new one takes %zu bytes, more than the %u that "
+                "the store takes; the cluster has too many sources",
+                buffer_len(&bytes), KV_MAX_VALUE);
+        leader->told_trouble = true;
+        buffer_free(&bytes);
+        view_drop(&view);
+        return;
+    }
+    /* A head that was deposed meanwhile, or that does not know the newest view, changes nothing. */
+    struct kv_compare compares[] = {
+        {.key = leader->paths[LEADER_KEY], .created = true, .revision = leader->key_made},
+        {.key = key, .revision = leader->view_revision}};
+    struct kv_change change = {key, buffer_bytes(&bytes), buffer_len(&bytes), 0};
+    struct kv_request request = {.verb = KV_TXN, .changes = &change, .change_count = 1};
+#ifndef TODOKU_WITHOUT_VIEW_GUARD
+    request.compares = compares;
+    request.compare_count = 2;
+#else
+    (void)compares;
+#endif
+    leader->asked_view = view;
+    leader_ask(leader, LEAD_PUBLISH, &request, now);
+    buffer_free(&bytes);
+}
+
+static void tell_turn(struct leader *leader, const struct view_node *node, bool was_down)
+{
+    if (node->down && !was_down)
+        leader_notice(
+            leader, "%s is declared down: new mail goes elsewhere, what it holds waits for it", node->id);
+    else if (!node->down && was_down)
+        leader_notice(leader, "%s is back", node->id);
+}
+
+void leader_adopt(struct leader *leader, struct view *view, uint64_t revision, usec_t now)
+{
+    for (size_t i = 0; i < view->node_count; i++) {
+        const struct view_node *node = &view->nodes[i], *before = view_node(leader->view, node->id);
+        bool was_down = before != NULL && before->down;
+        if (node->down && !was_down)
+            count_verdict(leader, now); /* whoever gave it; at the first sight of a view: maybe just now */
+        if (leader->head)
+            tell_turn(leader, node, was_down);
+    }
+    view_drop(&leader->view);
+    leader->view = view;
+    leader->view_revision = revision;
+    leader->view_bad = false;
+}
