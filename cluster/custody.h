@@ -82,6 +82,8 @@ struct held {
     struct list moves;            /* custody's: struct move */
     struct heap_node expiry;      /* the scheduler's: max_age */
     struct list bodies;           /* the scheduler's: messages with a body in memory */
+    struct list census;           /* the scheduler's: by when their owners were looked up last */
+    uint64_t census_round;        /* and under which view */
     struct delivery **deliveries; /* one block each; in no special order */
 };
 

@@ -37,6 +37,8 @@ struct node *node_new(const char *id, const char *spool, uint64_t incarnation,
     list_init(&node->moving);
     list_init(&node->stuck);
     list_init(&node->bodies);
+    list_init(&node->census);
+    node->placement = placement_new();
     node->source_count = settings->node.source_count;
     node->sources = xcalloc(node->source_count, sizeof *node->sources);
     set_sources(node);
@@ -107,6 +109,7 @@ void node_free(struct node **node)
     heap_free(&n->expiries);
     heap_free(&n->session_timers);
     heap_free(&n->site_timers);
+    placement_free(&n->placement);
     view_drop(&n->view);
     buffer_free(&n->scratch);
     free(n->sources);
@@ -156,28 +159,16 @@ void node_recovered(struct node *node, usec_t now)
     node_settle(node, now);
 }
 
-/* Everybody is placed anew: a queue that now belongs elsewhere is handed on, one that was stuck may go. */
-static void place_all(struct node *node, usec_t now)
-{
-    struct map_entry *at = NULL;
-    for (struct held *held; (held = custody_next(node->custody, &at)) != NULL;)
-        for (uint32_t i = 0; i < held->count; i++) {
-            struct delivery *delivery = held->deliveries[i];
-            if (delivery->mood == MOOD_READY || delivery->mood == MOOD_WAITING ||
-                delivery->mood == MOOD_STUCK) {
-                delivery_leave_mood(node, delivery);
-                delivery_place(node, delivery, now);
-            }
-        }
-}
-
 void node_set_view(struct node *node, struct view *view, usec_t now)
 {
     if (node->view != NULL && view->epoch <= node->view->epoch)
         return;
     view_drop(&node->view);
     node->view = view_hold(view);
-    place_all(node, now);
+    node->now = now;
+    placement_set_view(node->placement, view);
+    census_begin(node);
+    census_step(node, now);
     node_settle(node, now);
 }
 
@@ -191,7 +182,9 @@ void node_set_settings(struct node *node, const struct settings *settings, usec_
         provider_limits(node, provider);
         provider_freed(node, provider);
     }
-    place_all(node, now);
+    node->now = now;
+    census_begin(node);
+    census_step(node, now);
     node_settle(node, now);
 }
 
@@ -262,15 +255,19 @@ void node_restate(struct node *node, uint64_t seq, usec_t now)
 
 void node_tick(struct node *node, usec_t now)
 {
+    node->now = now;
     custody_tick(node->custody, now);
     expiry_tick(node, now);
     session_tick(node, now);
     site_tick(node, now);
+    census_step(node, now);
     node_settle(node, now);
 }
 
 usec_t node_deadline(const struct node *node)
 {
+    if (census_runs(node))
+        return node->now;
     const struct heap *heaps[] = {&node->due, &node->expiries, &node->session_timers, &node->site_timers};
     usec_t first = custody_deadline(node->custody);
     for (size_t i = 0; i < sizeof heaps / sizeof heaps[0]; i++) {

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/panic.h"
-#include "cluster/placement.h"
 #include "node/node_state.h"
 
 static void append(
@@ -85,6 +84,7 @@ static void gained(void *context, struct delivery *delivery)
     if (delivery->made_seq > node->told_seq)
         tell_accepted(node, delivery);
     body_kept(node, held);
+    census_join(node, held);
     if (!heap_has(&held->expiry))
         heap_put(&node->expiries, &held->expiry, held->mail->expires);
     heap_put(&node->due, &delivery->timer, delivery->due);
@@ -120,6 +120,7 @@ static void forgotten(void *context, struct held *held)
 {
     struct node *node = context;
     heap_remove(&node->expiries, &held->expiry);
+    list_remove(&held->census);
     body_let_go(node, held);
 }
 

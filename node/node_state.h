@@ -16,6 +16,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "base/random.h"
+#include "cluster/placement.h"
 #include "node/lane.h"
 #include "node/node.h"
 #include "node/verdict.h"
@@ -27,6 +28,8 @@
 #define SESSION_MAX_ADDRESSES 8
 #define NO_TLS_AFTER_FAILURE USEC_HOUR
 #define SEVEN_BIT_FOR USEC_HOUR /* a site that was seen without 8BITMIME gets converted copies */
+
+#define CENSUS_STEP 128 /* deliveries that are placed anew in one step */
 
 enum mood { MOOD_NOWHERE, MOOD_READY, MOOD_WAITING, MOOD_SENDING, MOOD_MOVING, MOOD_STUCK };
 
@@ -141,6 +144,9 @@ struct node {
     struct random random;
     struct custody *custody;
     struct view *view;
+    struct placement *placement;
+    uint64_t round;     /* one more with each view and settings */
+    struct list census; /* struct held with something to do, the ones last placed in older rounds first */
     bool room, quiescing;
     struct source *sources;
     size_t source_count;
@@ -185,6 +191,8 @@ void body_read(struct node *node, struct held *held);
 /* Puts a HELD delivery where it belongs now: moving, stuck, waiting or ready. */
 void delivery_place(struct node *node, struct delivery *delivery, usec_t now);
 void delivery_leave_mood(struct node *node, struct delivery *delivery);
+/* The view or the settings are others: it goes where it belongs now, if that is somewhere else. */
+void delivery_place_anew(struct node *node, struct delivery *delivery, usec_t now);
 /* Takes it out of its queue for good. */
 void delivery_leave_queue(struct node *node, struct delivery *delivery);
 void queue_push_front(struct node *node, struct delivery *delivery, usec_t now);
@@ -193,6 +201,13 @@ void spool_refused(struct node *node, const char *spool);
 void due_tick(struct node *node, usec_t now);
 void moves_hand_over(struct node *node, usec_t now);
 bool pool_here(const struct node *node, const char *pool);
+
+/* census.c: everything is placed anew when the view changes, a little in each step */
+void census_begin(struct node *node);
+bool census_runs(const struct node *node);
+void census_step(struct node *node, usec_t now);
+/* Something of it is to be scheduled, by the view as it is. */
+void census_join(struct node *node, struct held *held);
 
 /* domain.c */
 struct domain *domain_get(struct node *node, const char *name);

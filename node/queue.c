@@ -4,7 +4,6 @@
 
 #include "base/alloc.h"
 #include "base/panic.h"
-#include "cluster/placement.h"
 #include "node/node_state.h"
 
 bool pool_here(const struct node *node, const char *pool)
@@ -170,10 +169,10 @@ static usec_t shy_until(const struct node *node, const char *spool)
 /* Who should have it, if that is somebody else. */
 static const struct view_node *other_owner(const struct node *node, const struct delivery *delivery)
 {
-    if (node->view == NULL || !delivery->settled || !delivery->committed)
+    if (!delivery->settled || !delivery->committed)
         return NULL;
     const struct view_node *owner =
-        place_owner(node->view, delivery->held->mail->pool, NULL, recipient_domain(delivery));
+        placement_owner(node->placement, delivery->held->mail->pool, NULL, recipient_domain(delivery));
     return owner == NULL || strcmp(owner->spool, node->spool) == 0 ? NULL : owner;
 }
 
@@ -219,6 +218,23 @@ void delivery_place(struct node *node, struct delivery *delivery, usec_t now)
         delivery->mood = MOOD_MOVING;
         list_push_back(&node->moving, &delivery->link);
     }
+}
+
+static bool is_right(const struct node *node, const struct delivery *delivery)
+{
+    if (other_owner(node, delivery) != NULL)
+        return false;
+    return delivery->mood == MOOD_READY ? pool_here(node, delivery->held->mail->pool)
+                                        : delivery->timer.key == delivery->due;
+}
+
+void delivery_place_anew(struct node *node, struct delivery *delivery, usec_t now)
+{
+    bool waits = delivery->mood == MOOD_READY || delivery->mood == MOOD_WAITING;
+    if (delivery->mood != MOOD_STUCK && (!waits || is_right(node, delivery)))
+        return;
+    delivery_leave_mood(node, delivery);
+    delivery_place(node, delivery, now);
 }
 
 void due_tick(struct node *node, usec_t now)

@@ -1,0 +1,48 @@
+/* census - everybody is placed anew when the view or the settings change
+ *
+ * A queue that now belongs elsewhere is handed on, one that was stuck may go. A node may hold millions of
+ * deliveries, so each step of the clock looks at some, as many as take little time, until the last was seen.
+ * Mail goes on meanwhile: who holds it may send it, whoever it belongs to.
+ *
+ * The list is in the order of looking: what was placed under the newest view stands behind what was not. A
+ * view that comes before the walk has ended lets it begin again, with those that were not seen for longest.
+ */
+#include "node/node_state.h"
+
+static struct held *oldest(const struct node *node)
+{
+    return list_empty(&node->census) ? NULL : list_item(node->census.next, struct held, census);
+}
+
+void census_begin(struct node *node)
+{
+    node->round++;
+}
+
+bool census_runs(const struct node *node)
+{
+    const struct held *held = oldest(node);
+    return held != NULL && held->census_round != node->round;
+}
+
+void census_join(struct node *node, struct held *held)
+{
+    if (list_linked(&held->census))
+        return;
+    held->census_round = node->round;
+    list_push_back(&node->census, &held->census);
+}
+
+void census_step(struct node *node, usec_t now)
+{
+    for (uint32_t seen = 0; seen < CENSUS_STEP && census_runs(node);) {
+        struct held *held = oldest(node);
+        list_remove(&held->census);
+        seen += held->count;
+        if (held->open == 0) /* comes back when something of it does */
+            continue;
+        census_join(node, held);
+        for (uint32_t i = 0; i < held->count; i++)
+            delivery_place_anew(node, held->deliveries[i], now);
+    }
+}

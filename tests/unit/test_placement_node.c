@@ -1,0 +1,212 @@
+/* A node with a deep queue takes another view a little at a time, and in the end everything is where the
+ * newest view says. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "cluster/placement.h"
+#include "node/node.h"
+
+enum { MESSAGES = 3000, RECIPIENTS = 3, AT_ONCE = 128 + RECIPIENTS };
+
+static const char config[] =
+    "pools: { main: {} }\n"
+    "node: { id: n1, sources: [{ address: 127.0.0.1, helo: m.test, pools: [main] }] }\n"
+    "tenants: [{ id: t, pools: [main], domains: ['*'] }]\n";
+
+struct desk {
+    struct settings *settings;
+    struct node *node;
+    uint64_t newest;
+    size_t leaving; /* deliveries that an INTENT was written for */
+    usec_t now;
+};
+
+static void on_append(void *context, uint64_t seq, struct buffer *bytes, struct blob *body, bool base)
+{
+    (void)body, (void)base;
+    struct desk *desk = context;
+    struct spool_record record;
+    assert_int_equal(record_decode(buffer_bytes(bytes), buffer_len(bytes), &record, NULL), 0);
+    if (record.kind == RECORD_INTENT)
+        desk->leaving += record.item_count;
+    record_clear(&record);
+    desk->newest = seq;
+}
+
+static void on_release(void *context, uint64_t seq)
+{
+    (void)context, (void)seq;
+}
+
+static void on_send(void *context, struct bus_msg *msg)
+{
+    (void)context;
+    bus_msg_free(&msg);
+}
+
+static void on_resolve(void *context, const char *domain)
+{
+    (void)context, (void)domain;
+}
+
+static void on_event(void *context, uint64_t seq, const char *json, size_t len)
+{
+    (void)context, (void)seq, (void)json, (void)len;
+}
+
+static struct view *view_of(uint64_t epoch, unsigned nodes)
+{
+    static const char *const pool = "main";
+    struct view *view = view_new(epoch);
+    for (unsigned i = 1; i <= nodes; i++) {
+        char id[16], spool[16];
+        snprintf(id, sizeof id, "n%u", i);
+        snprintf(spool, sizeof spool, "n%u.0", i);
+        view_add_source(view_add_node(view, id, spool, 1, 100), "192.0.2.1", "m.test", &pool, 1);
+    }
+    return view;
+}
+
+static void inject(struct desk *desk, unsigned number)
+{
+    struct bus_msg *msg = bus_msg_new(BUS_INJECT, "c1", "n1");
+    msg->to_incarnation = 1;
+    strcpy(msg->spool, "n1.0");
+    msg->mail = mail_new();
+    memcpy(msg->mail->id.bytes, &number, sizeof number);
+    msg->id = msg->mail->id;
+    msg->mail->created = desk->now;
+    msg->mail->expires = desk->now + USEC_DAY;
+    if (number % 2 == 0)
+        msg->mail->send_at = desk->now + USEC_HOUR;
+    mail_set(&msg->mail->pool, "main");
+    mail_set(&msg->mail->tenant, "t");
+    for (unsigned i = 0; i < RECIPIENTS; i++) {
+        char address[40];
+        snprintf(address, sizeof address, "a@d%u.test", (number + i * 17) % 500);
+        mail_add_recipient(msg->mail, address);
+    }
+    msg->body = blob_copy("x", 1);
+    msg->mail->body_len = 1;
+    node_bus(desk->node, msg, desk->now);
+    bus_msg_free(&msg);
+}
+
+static void open_desk(struct desk *desk)
+{
+    struct fault *faults = NULL;
+    size_t fault_count = 0;
+    *desk = (struct desk){.now = 1000 * USEC_SEC};
+    desk->settings = settings_parse(config, sizeof config - 1, "test", &faults, &fault_count);
+    if (desk->settings == NULL)
+        fail_msg("%s", faults[0].text);
+    struct node_ports ports = {
+        .context = desk,
+        .append = on_append,
+        .release = on_release,
+        .send = on_send,
+        .resolve = on_resolve,
+        .event = on_event,
+    };
+    desk->node = node_new("n1", "n1.0", 1, desk->settings, &ports, 1);
+    node_recovered(desk->node, desk->now);
+    struct view *view = view_of(1, 1);
+    node_set_view(desk->node, view, desk->now);
+    view_drop(&view);
+    for (unsigned i = 0; i < MESSAGES; i++)
+        inject(desk, i);
+    node_committed(desk->node, desk->newest, desk->now);
+    while (node_deadline(desk->node) <= desk->now)
+        node_tick(desk->node, desk->now);
+    assert_int_equal(desk->leaving, 0);
+}
+
+static void close_desk(struct desk *desk)
+{
+    node_free(&desk->node);
+    settings_free(&desk->settings);
+}
+
+/* How many of those held belong to somebody else. */
+static size_t misplaced(const struct desk *desk, const struct view *view)
+{
+    size_t count = 0;
+    struct map_entry *at = NULL;
+    for (struct held *held; (held = custody_next(node_custody(desk->node), &at)) != NULL;)
+        for (uint32_t i = 0; i < held->count; i++) {
+            const char *domain = mail_domain(held->mail->recipients[held->deliveries[i]->index]);
+            if (held->deliveries[i]->state == CUSTODY_HELD &&
+                strcmp(place_owner(view, "main", NULL, domain)->id, "n1") != 0)
+                count++;
+        }
+    return count;
+}
+
+/* Ticks until the node asks for no more at once; how often it did. */
+static unsigned walk(struct desk *desk, unsigned most)
+{
+    unsigned ticks = 0;
+    for (; ticks < most && node_deadline(desk->node) <= desk->now; ticks++) {
+        size_t before = desk->leaving;
+        node_tick(desk->node, desk->now);
+        assert_true(desk->leaving - before <= AT_ONCE);
+    }
+    return ticks;
+}
+
+static void test_a_little_at_a_time(void **state)
+{
+    (void)state;
+    struct desk desk;
+    struct view *view = view_of(2, 4);
+    open_desk(&desk);
+    size_t away = misplaced(&desk, view);
+    assert_true(away > MESSAGES * RECIPIENTS / 2);
+    node_set_view(desk.node, view, desk.now);
+    assert_true(desk.leaving > 0 && desk.leaving <= AT_ONCE);
+    unsigned ticks = walk(&desk, 1000);
+    assert_in_range(ticks, MESSAGES * RECIPIENTS / AT_ONCE - 1, MESSAGES * RECIPIENTS / 128 + 1);
+    assert_int_equal(desk.leaving, away);
+    assert_int_equal(misplaced(&desk, view), 0);
+    view_drop(&view);
+    close_desk(&desk);
+}
+
+/* Views that come before the walk has ended. */
+static void test_the_newest_counts(void **state)
+{
+    (void)state;
+    struct desk desk;
+    struct view *second = view_of(2, 2), *third = view_of(3, 5), *first = view_of(1, 9);
+    open_desk(&desk);
+    node_set_view(desk.node, second, desk.now);
+    assert_int_equal(walk(&desk, 5), 5);
+    node_set_view(desk.node, third, desk.now);
+    node_set_view(desk.node, first, desk.now); /* old: nothing happens */
+    walk(&desk, 3);
+    node_set_settings(desk.node, desk.settings, desk.now);
+    unsigned ticks = walk(&desk, 1000);
+    assert_true(ticks < 1000);
+    assert_int_equal(misplaced(&desk, third), 0);
+    assert_int_equal(walk(&desk, 1000), 0);
+    view_drop(&first);
+    view_drop(&second);
+    view_drop(&third);
+    close_desk(&desk);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_little_at_a_time),
+        cmocka_unit_test(test_the_newest_counts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
