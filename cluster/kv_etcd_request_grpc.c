@@ -1,0 +1,449 @@
+/* kv_etcd_request_grpc - a request from its coming in to its outcome; see kv_etcd_inside_grpc.h
+ *
+ * It waits until a member answers and the token is there, then runs. What may be asked twice (everything but
+ * a transaction) goes back to waiting when its member fails, as long as there is time; a transaction that may
+ * have reached etcd is KV_UNKNOWN then.
+ *
+ * Outcomes by status: see api/v3rpc/rpctypes/error.go of etcd for the codes it uses. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "cluster/kv_etcd_inside_grpc.h"
+
+#define PAGE 500 /* keys */
+
+static void request_free(struct request *request)
+{
+    buffer_free(&request->message);
+    arena_free(&request->memory);
+    free(request->pairs);
+    free(request->key);
+    free(request->end);
+    free(request);
+}
+
+/* Lets the lock go for `done`; the request is no more afterwards. */
+static void end(struct request *request, enum kv_outcome outcome)
+{
+    struct kv_etcd *etcd = request->etcd;
+    list_remove(&request->link);
+    request->result.outcome = outcome;
+    request->result.why = outcome == KV_UNKNOWN || outcome == KV_REFUSED ? request->why.text : NULL;
+    if (outcome == KV_DONE && request->verb == KV_RANGE) {
+        request->result.pairs = request->pairs;
+        request->result.pair_count = request->pair_count;
+        request->result.revision = request->at;
+    }
+    pthread_mutex_unlock(&etcd->lock);
+    request->done(request->arg, &request->result);
+    pthread_mutex_lock(&etcd->lock);
+    request_free(request);
+}
+
+/* ---- ranges ---- */
+
+bool request_copy_pair(struct arena *memory, const struct etcd_pair *from, struct kv_pair *to)
+{
+    size_t key_len = from->key.len;
+    if (key_len == 0 || key_len > KV_MAX_KEY || memchr(from->key.bytes, '\0', key_len) != NULL)
+        return false;
+    char *value = arena_take(memory, from->value.len + 1);
+    memcpy(value, from->value.bytes, from->value.len);
+    *to = (struct kv_pair){.key = arena_text(memory, from->key.bytes, key_len),
+        .value = value,
+        .len = from->value.len,
+        .revision = from->modified,
+        .created = from->created,
+        .lease = from->lease,
+        .deleted = from->deleted};
+    return true;
+}
+
+static void take_pair(void *arg, const struct etcd_pair *from)
+{
+    struct request *request = arg;
+    if (request->pair_count == request->pair_size) {
+        request->pair_size = request->pair_size == 0 ? 16 : 2 * request->pair_size;
+        request->pairs = xrealloc(request->pairs, request->pair_size * sizeof *request->pairs);
+    }
+    request->cursor = arena_text(&request->memory, from->key.bytes, from->key.len);
+    request->key_len = from->key.len;
+    request->bytes += from->key.len + from->value.len;
+    if (request->bytes <= KV_MAX_RANGE &&
+        request_copy_pair(&request->memory, from, &request->pairs[request->pair_count]))
+        request->pair_count++;
+}
+
+static void forget_pages(struct request *request)
+{
+    arena_free(&request->memory);
+    request->pair_count = request->bytes = 0;
+    request->cursor = NULL;
+    request->at = 0;
+}
+
+/* The next page begins behind the last key that came, at the revision of the first page: the smallest key
+ * above K is K and a zero octet. */
+static void encode_page(struct request *request)
+{
+    struct etcd_range range = {.key = {request->key, strlen(request->key)},
+        .end = {request->end, request->end_len},
+        .limit = request->end_len > 0 ? PAGE : 0,
+        .revision = request->at};
+    if (request->cursor != NULL)
+        range.key = (struct etcd_bytes){request->cursor, request->key_len + 1};
+    else if (range.key.len == 0)
+        range.key = (struct etcd_bytes){"", 1};
+    buffer_clear(&request->message);
+    etcd_encode_range(&range, &request->message);
+}
+
+static void start(struct request *request);
+
+static void on_page(struct request *request, grpc_slice answer)
+{
+    struct etcd_header header;
+    bool more;
+    if (etcd_decode_range(GRPC_SLICE_START_PTR(answer), GRPC_SLICE_LENGTH(answer), &header, &more, take_pair,
+            request, &request->why) < 0) {
+        end(request, KV_REFUSED);
+        return;
+    }
+    if (request->at == 0)
+        request->at = header.revision;
+    if (request->bytes > KV_MAX_RANGE) {
+        error_set(&request->why, "the keys under %s hold more than %zu MiB: too much for one answer",
+            request->key, KV_MAX_RANGE >> 20);
+        end(request, KV_REFUSED);
+    } else if (more && request->cursor != NULL) {
+        start(request);
+    } else {
+        end(request, KV_DONE);
+    }
+}
+
+/* ---- answers ---- */
+
+static void on_txn(struct request *request, grpc_slice answer)
+{
+    struct etcd_header header;
+    bool succeeded;
+    if (etcd_decode_txn(GRPC_SLICE_START_PTR(answer), GRPC_SLICE_LENGTH(answer), &header, &succeeded,
+            &request->why) < 0) {
+        end(request, KV_UNKNOWN);
+        return;
+    }
+    request->result.revision = header.revision;
+    end(request, succeeded ? KV_DONE : KV_LOST);
+}
+
+static void on_lease(struct request *request, grpc_slice answer)
+{
+    struct etcd_header header;
+    uint64_t seconds;
+    if (etcd_decode_lease(GRPC_SLICE_START_PTR(answer), GRPC_SLICE_LENGTH(answer), &header,
+            &request->result.lease, &seconds, &request->why) < 0) {
+        end(request, KV_UNKNOWN);
+        return;
+    }
+    request->result.revision = header.revision;
+    request->result.ttl = (usec_t)seconds * USEC_SEC;
+    end(request, seconds > 0 ? KV_DONE : KV_LOST);
+}
+
+static void on_answer(struct request *request, struct call *call)
+{
+    grpc_slice answer = call_answer(call);
+    if (request->verb == KV_RANGE)
+        on_page(request, answer);
+    else if (request->verb == KV_TXN)
+        on_txn(request, answer);
+    else if (request->verb == KV_LEASE_REVOKE)
+        end(request, KV_DONE);
+    else
+        on_lease(request, answer);
+    grpc_slice_unref(answer);
+}
+
+/* ---- failures ---- */
+
+/* etcd (or gRPC before it) says no, and nothing was changed. RESOURCE_EXHAUSTED is "too many requests" too,
+ * which another time may bring to an end. */
+static bool is_refusal(const struct call *call)
+{
+    switch (call->status) {
+    case GRPC_STATUS_RESOURCE_EXHAUSTED:
+        return !call_says(call, "too many requests");
+    case GRPC_STATUS_INVALID_ARGUMENT:
+    case GRPC_STATUS_NOT_FOUND:
+    case GRPC_STATUS_ALREADY_EXISTS:
+    case GRPC_STATUS_PERMISSION_DENIED:
+    case GRPC_STATUS_FAILED_PRECONDITION:
+    case GRPC_STATUS_OUT_OF_RANGE:
+    case GRPC_STATUS_UNIMPLEMENTED:
+    case GRPC_STATUS_UNAUTHENTICATED:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static const char *advice(const struct call *call)
+{
+    if (call->status == GRPC_STATUS_PERMISSION_DENIED)
+        return ": give its user a role with these keys (`etcdctl role grant-permission`)";
+    if (call->status == GRPC_STATUS_UNAUTHENTICATED || call_says(call, "user name is empty"))
+        return ": set `user` and `password` under cluster.etcd";
+    if (call_says(call, "database space exceeded"))
+        return ": its disk quota is full; compact and defragment it, then `etcdctl alarm disarm`";
+    if (call_says(call, "too large") || call_says(call, "larger than max"))
+        return ": the value is larger than it takes";
+    return "";
+}
+
+static void on_refusal(struct request *request, const struct call *call)
+{
+    char details[200];
+    if (call->status == GRPC_STATUS_NOT_FOUND && request->verb != KV_RANGE) { /* the lease is no more */
+        end(request, request->verb == KV_LEASE_REVOKE && request->tried ? KV_DONE : KV_LOST);
+        return;
+    }
+    if (call->status == GRPC_STATUS_OUT_OF_RANGE && request->at != 0) { /* compacted between two pages */
+        forget_pages(request);
+        list_remove(&request->link);
+        list_push_back(&request->etcd->waiting, &request->link);
+        return;
+    }
+    call_details(call, details, sizeof details);
+    error_set(&request->why, "etcd at %s refuses (%s)%s", call->endpoint->text, details, advice(call));
+    end(request, KV_REFUSED);
+}
+
+static void explain(struct request *request, const struct call *call)
+{
+    if (call->endpoint->why.text[0] != '\0')
+        request->why = call->endpoint->why;
+    else
+        error_set(&request->why, "etcd at %s did not answer in time: is it overloaded, or the network?",
+            call->endpoint->text);
+}
+
+/* No answer: what may be asked twice waits for a member that answers. */
+static void on_silence(struct request *request, struct call *call)
+{
+    bool again = request->verb != KV_TXN && clock_now() < request->until;
+    endpoint_doubt(call);
+    request->tried = true;
+    explain(request, call);
+    if (!again || request->etcd->closing) {
+        end(request, KV_UNKNOWN);
+        return;
+    }
+    list_remove(&request->link);
+    list_push_back(&request->etcd->waiting, &request->link);
+}
+
+static void on_over(struct call *call)
+{
+    struct request *request = call->owner;
+    struct kv_etcd *etcd = call->etcd;
+    request->call = NULL;
+    if (call->status == GRPC_STATUS_OK) {
+        endpoint_answered(call->endpoint, etcd, clock_now());
+        on_answer(request, call);
+    } else if (login_forget(call) && !request->relogged) {
+        request->relogged = true;
+        list_remove(&request->link);
+        list_push_back(&etcd->waiting, &request->link);
+    } else if (is_refusal(call)) {
+        endpoint_answered(call->endpoint, etcd, clock_now());
+        on_refusal(request, call);
+    } else {
+        on_silence(request, call);
+    }
+}
+
+/* ---- starting ---- */
+
+static const char *method_of(enum kv_verb verb)
+{
+    switch (verb) {
+    case KV_RANGE:
+        return ETCD_RANGE;
+    case KV_TXN:
+        return ETCD_TXN;
+    case KV_LEASE_GRANT:
+        return ETCD_LEASE_GRANT;
+    case KV_LEASE_KEEP:
+        return ETCD_LEASE_KEEP_ALIVE;
+    default:
+        return ETCD_LEASE_REVOKE;
+    }
+}
+
+static void start(struct request *request)
+{
+    struct kv_etcd *etcd = request->etcd;
+    usec_t left = request->until - clock_now();
+    list_remove(&request->link);
+    list_push_back(&etcd->running, &request->link);
+    if (request->verb == KV_RANGE)
+        encode_page(request);
+    struct call_wish wish = {.method = method_of(request->verb),
+        .message = &request->message,
+        .patience = left > USEC_MS ? left : USEC_MS,
+        .owner = request,
+        .over = on_over};
+    request->call = call_start(etcd, etcd->current, &wish);
+}
+
+void requests_leave(struct kv_etcd *etcd, const struct endpoint *endpoint)
+{
+    list_each (link, &etcd->running) {
+        struct request *request = list_item(link, struct request, link);
+        if (request->call != NULL && request->call->endpoint == endpoint && request->verb != KV_TXN)
+            call_cancel(request->call);
+    }
+}
+
+void requests_end_waiting(struct kv_etcd *etcd, enum kv_outcome outcome, const char *why)
+{
+    size_t count = 0; /* what comes in meanwhile is not meant */
+    list_each (link, &etcd->waiting)
+        count++;
+    for (; count > 0 && !list_empty(&etcd->waiting); count--) {
+        struct request *request = list_item(etcd->waiting.next, struct request, link);
+        error_set(&request->why, "%s", why);
+        end(request, outcome);
+    }
+}
+
+static void expire(struct kv_etcd *etcd, usec_t now)
+{
+    struct error why;
+    bool hopeless = !etcd->well && endpoints_why(etcd, &why);
+    if (hopeless) {
+        requests_end_waiting(etcd, KV_REFUSED, why.text);
+        return;
+    }
+    struct list *at = etcd->waiting.next;
+    while (at != &etcd->waiting) {
+        struct request *request = list_item(at, struct request, link);
+        at = at->next;
+        if (now < request->until)
+            continue;
+        endpoints_why(etcd, &request->why);
+        end(request, KV_UNKNOWN);
+        at = etcd->waiting.next; /* the lock was let go */
+    }
+}
+
+void requests_tick(struct kv_etcd *etcd, usec_t now)
+{
+    expire(etcd, now);
+    while (!list_empty(&etcd->waiting) && login_ready(etcd, now))
+        start(list_item(etcd->waiting.next, struct request, link));
+}
+
+/* ---- coming in ---- */
+
+static int check_key(const char *key, bool prefix, struct error *why)
+{
+    size_t len = key == NULL ? 0 : strlen(key);
+    if (len > KV_MAX_KEY || (len == 0 && !prefix))
+        return error_set(
+            why, "a key of %zu characters can't be in the store: 1 to %d are allowed", len, KV_MAX_KEY);
+    return 0;
+}
+
+static int check_txn(const struct kv_request *asked, struct error *why)
+{
+    if (asked->compare_count > KV_MAX_CHANGES || asked->change_count > KV_MAX_CHANGES)
+        return error_set(why, "%zu compares and %zu changes are too many for one transaction: %d of each",
+            asked->compare_count, asked->change_count, KV_MAX_CHANGES);
+    for (size_t i = 0; i < asked->compare_count; i++)
+        if (check_key(asked->compares[i].key, false, why) < 0)
+            return -1;
+    for (size_t i = 0; i < asked->change_count; i++) {
+        if (check_key(asked->changes[i].key, false, why) < 0)
+            return -1;
+        if (asked->changes[i].value != NULL && asked->changes[i].len > KV_MAX_VALUE)
+            return error_set(why, "the value for %s has %zu bytes; the store takes %u", asked->changes[i].key,
+                asked->changes[i].len, KV_MAX_VALUE);
+    }
+    return 0;
+}
+
+static int check(const struct kv_request *asked, struct error *why)
+{
+    if (asked->verb == KV_TXN)
+        return check_txn(asked, why);
+    if (asked->verb == KV_RANGE)
+        return check_key(asked->key, asked->prefix, why);
+    if (asked->verb == KV_LEASE_GRANT && (asked->ttl <= 0 || asked->ttl > 365 * USEC_DAY))
+        return error_set(why, "a lease of %lld microseconds is none", (long long)asked->ttl);
+    return 0;
+}
+
+static void encode_txn(const struct kv_request *asked, struct buffer *out)
+{
+    struct etcd_compare compares[KV_MAX_CHANGES];
+    struct etcd_change changes[KV_MAX_CHANGES];
+    for (size_t i = 0; i < asked->compare_count; i++) {
+        const struct kv_compare *from = &asked->compares[i];
+        compares[i] = (struct etcd_compare){
+            .key = {from->key, strlen(from->key)}, .created = from->created, .revision = from->revision};
+    }
+    for (size_t i = 0; i < asked->change_count; i++) {
+        const struct kv_change *from = &asked->changes[i];
+        changes[i] = (struct etcd_change){.key = {from->key, strlen(from->key)},
+            .value = {from->value, from->len},
+            .lease = from->lease,
+            .deletes = from->value == NULL};
+    }
+    etcd_encode_txn(compares, asked->compare_count, changes, asked->change_count, out);
+}
+
+static void fill_range(struct request *request, const struct kv_request *asked)
+{
+    size_t len = asked->key == NULL ? 0 : strlen(asked->key);
+    request->key = xstrndup(asked->key == NULL ? "" : asked->key, len);
+    request->end = xmalloc(len + 1);
+    request->end_len = asked->prefix ? etcd_prefix_end(request->key, len, request->end) : 0;
+}
+
+static void fill(struct request *request, const struct kv_request *asked)
+{
+    if (asked->verb == KV_RANGE)
+        fill_range(request, asked);
+    else if (asked->verb == KV_TXN)
+        encode_txn(asked, &request->message);
+    else if (asked->verb == KV_LEASE_GRANT)
+        etcd_encode_lease_grant((uint64_t)((asked->ttl + USEC_SEC - 1) / USEC_SEC), &request->message);
+    else
+        etcd_encode_lease(asked->lease, &request->message);
+}
+
+void kv_etcd_request(void *context, const struct kv_request *asked, kv_done *done, void *arg)
+{
+    struct kv_etcd *etcd = context;
+    struct request *request = xcalloc(1, sizeof *request);
+    *request = (struct request){.etcd = etcd, .verb = asked->verb, .done = done, .arg = arg};
+    enum kv_outcome outcome = check(asked, &request->why) < 0 ? KV_REFUSED : KV_DONE;
+    if (outcome == KV_DONE)
+        fill(request, asked);
+    pthread_mutex_lock(&etcd->lock);
+    request->until = clock_now() + KV_PATIENCE;
+    list_push_back(&etcd->waiting, &request->link);
+    if (etcd->closing) {
+        error_set(&request->why, "the connection to etcd is being closed");
+        outcome = KV_UNKNOWN;
+    }
+    if (outcome != KV_DONE)
+        end(request, outcome);
+    else if (login_ready(etcd, clock_now()))
+        start(request);
+    pthread_mutex_unlock(&etcd->lock);
+}
