@@ -25,7 +25,7 @@ size_t place(const struct view *view, const char *pool, const char *provider, co
 const struct view_node *place_owner(
     const struct view *view, const char *pool, const char *provider, const char *domain);
 
-/* The same with a memory, for one thread. Memory: 2.5 MB for up to 65,536 owners and their domains' names
+/* The same with a memory, for one thread. Memory: 3 MB for up to 65,536 owners and their domains' names
  * (one that is asked for takes the place of another), and 16 bytes a pool and node. */
 struct placement;
 struct placement *placement_new(void);

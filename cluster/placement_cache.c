@@ -1,7 +1,8 @@
 /* placement_cache - place() with a memory, see placement.h
  *
- * Owners stand in a table with one place a hash: what comes later to a place takes it. Nothing is cleared
- * when the view changes, each entry says of which one it is. */
+ * Owners stand in a table with a few slots for each hash; when all of them are taken, one after the other
+ * makes room for what comes later. Nothing is cleared when the view changes: each slot says of which one it
+ * is. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,11 +12,12 @@
 #include "cluster/placement_inside.h"
 
 #define SLOTS 65536
+#define WAYS 4         /* slots a hash */
 #define MAX_POOLS 4096 /* remembered; names of more are worked out each time */
 
 /* Who may take a pool. */
 struct pool {
-    uint64_t key; /* of its owners in the table */
+    uint64_t key; /* names it in the table */
     bool weighted;
     size_t count;
     struct candidate {
@@ -26,6 +28,7 @@ struct pool {
 
 struct slot {
     uint64_t pool; /* the pool's key, which never comes again under another view; 0 = nothing yet */
+    uint64_t hash; /* of the domain */
     char *domain;
     size_t room; /* for the domain's name */
     const struct view_node *owner;
@@ -33,8 +36,9 @@ struct slot {
 
 struct placement {
     struct view *view;
-    struct map pools;  /* name -> struct pool */
-    uint64_t next_key; /* of a pool */
+    struct map pools;           /* name -> struct pool */
+    uint64_t last_key, old_key; /* of pools; up to old_key: of former views */
+    unsigned turn;              /* whose slot is taken next */
     uint64_t hash_key;
     struct slot *slots;
 };
@@ -72,6 +76,7 @@ void placement_free(struct placement **placement)
 void placement_set_view(struct placement *placement, struct view *view)
 {
     forget_pools(placement);
+    placement->old_key = placement->last_key;
     view_hold(view);
     view_drop(&placement->view);
     placement->view = view;
@@ -86,7 +91,7 @@ static struct pool *pool_new(struct placement *placement, const char *name)
 {
     const struct view *view = placement->view;
     struct pool *pool = xcalloc(1, sizeof *pool + view->node_count * sizeof pool->candidates[0]);
-    pool->key = ++placement->next_key;
+    pool->key = ++placement->last_key;
     for (size_t i = 0; i < view->node_count; i++) {
         const struct view_node *node = &view->nodes[i];
         if (!placement_candidate(node, name))
@@ -128,6 +133,25 @@ size_t placement_rank(struct placement *placement, const char *pool, const char 
                          : rank(known, domain, ranked, max);
 }
 
+/* Where the domain's owner stands; else the slot that it gets, whose pool is then 0. */
+static struct slot *find(struct placement *placement, const struct pool *pool, const char *domain, size_t len)
+{
+    uint64_t hash = hash64(placement->hash_key ^ pool->key, domain, len);
+    struct slot *slots = &placement->slots[hash % (SLOTS / WAYS) * WAYS], *unused = NULL;
+    for (size_t i = 0; i < WAYS; i++) {
+        struct slot *slot = &slots[i];
+        if (slot->hash == hash && slot->pool == pool->key && strcmp(slot->domain, domain) == 0)
+            return slot;
+        if (slot->pool <= placement->old_key)
+            unused = slot;
+    }
+    if (unused == NULL)
+        unused = &slots[placement->turn++ % WAYS];
+    unused->hash = hash;
+    unused->pool = 0;
+    return unused;
+}
+
 static void remember(
     struct slot *slot, const struct pool *pool, const char *domain, size_t len, const struct view_node *owner)
 {
@@ -149,13 +173,14 @@ const struct view_node *placement_owner(
     const struct pool *known = pool_get(placement, pool);
     if (known == NULL)
         return place_owner(placement->view, pool, provider, domain);
+    if (known->count == 0)
+        return NULL;
     size_t len = strlen(domain);
-    struct slot *slot = &placement->slots[hash64(placement->hash_key ^ known->key, domain, len) % SLOTS];
-    if (slot->pool == known->key && strcmp(slot->domain, domain) == 0)
+    struct slot *slot = find(placement, known, domain, len);
+    if (slot->pool != 0)
         return slot->owner;
     const struct view_node *owner = NULL;
-    if (rank(known, domain, &owner, 1) == 0)
-        return NULL;
+    rank(known, domain, &owner, 1);
     remember(slot, known, domain, len, owner);
     return owner;
 }
