@@ -286,6 +286,7 @@ int config_value(struct config *config, const struct config_row *row, void *base
     case CONFIG_MAP:
     case CONFIG_LIST:
     case CONFIG_NAMED:
+    case CONFIG_PASSED:
         break;
     }
     panic("row `%s` takes no plain value", row->name);

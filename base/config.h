@@ -50,6 +50,7 @@ enum config_type {
                         item's); `min` to `max` items; with `single`, one item needs no brackets */
     CONFIG_NAMED,    /* a mapping of names to mappings, kept as a list: `rows` is the row of an item, and the
                         name goes into the item by `name_row` */
+    CONFIG_PASSED,   /* known, and passed over with all that is in it */
 };
 
 struct config_word {

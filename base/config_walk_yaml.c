@@ -239,6 +239,8 @@ static void walk_row(struct walk *walk, const struct config_row *row, yaml_node_
     if (!step_taken(walk, node) || !node_has_plain_tag(walk, node) || !level_entered(walk, node))
         return;
     switch (row->type) {
+    case CONFIG_PASSED:
+        break;
     case CONFIG_MAP:
         if (row->size == sizeof(bool)) { /* a mapping that counts by being there */
             *(bool *)config_field(row, base) = true;

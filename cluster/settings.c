@@ -50,28 +50,27 @@ void settings_complete(struct settings_check *check)
     }
     for (size_t i = 0; i < settings->tenant_count; i++) {
         struct setting_tenant *tenant = &settings->tenants[i];
-        if (!config_given(check->config, &tenant->dsn))
+        if (!check_given(check, &tenant->dsn))
             tenant->dsn = settings->delivery.dsn;
         if (tenant->max_age == 0)
             tenant->max_age = settings->delivery.max_age;
     }
 }
 
-/* Every fault as one line with its place. */
-static struct fault *faults_copy(struct config *config, const char *origin, size_t *count_r)
+void settings_tell_faults(
+    struct config *config, const char *origin, struct fault **faults_r, size_t *fault_count_r)
 {
     size_t count = config_fault_count(config);
     const struct config_fault *faults = config_faults(config);
-    struct fault *copy = xcalloc(count, sizeof *copy);
+    *faults_r = xrealloc(*faults_r, (*fault_count_r + count + 1) * sizeof **faults_r);
     for (size_t i = 0; i < count; i++) {
+        struct fault *to = &(*faults_r)[(*fault_count_r)++];
         if (faults[i].line == 0)
-            snprintf(copy[i].text, sizeof copy[i].text, "%.200s: %s", origin, faults[i].text);
+            snprintf(to->text, sizeof to->text, "%.200s: %s", origin, faults[i].text);
         else
-            snprintf(copy[i].text, sizeof copy[i].text, "%.200s:%u:%u: %s", origin, faults[i].line,
-                faults[i].column, faults[i].text);
+            snprintf(to->text, sizeof to->text, "%.200s:%u:%u: %s", origin, faults[i].line, faults[i].column,
+                faults[i].text);
     }
-    *count_r = count;
-    return copy;
 }
 
 struct settings *settings_parse(
@@ -80,7 +79,7 @@ struct settings *settings_parse(
     struct settings_block *block = xcalloc(1, sizeof *block);
     struct settings *settings = &block->settings;
     struct config *config = config_open(text, len, origin);
-    struct settings_check check = {config, block};
+    struct settings_check check = {config, NULL, block};
     *faults_r = NULL;
     *fault_count_r = 0;
     config_read(config, settings_rows, settings, &block->arena);
@@ -91,41 +90,46 @@ struct settings *settings_parse(
     settings_providers(&check);
     settings_check_tenants(&check);
     if (config_fault_count(config) > 0) {
-        *faults_r = faults_copy(config, origin, fault_count_r);
+        settings_tell_faults(config, origin, faults_r, fault_count_r);
         settings_free(&settings);
     }
     config_close(&config);
     return settings;
 }
 
-static struct settings *one_fault(
-    const char *file, const char *text, struct fault **faults_r, size_t *fault_count_r)
+static int one_fault(const char *file, const char *text, struct fault **faults_r, size_t *fault_count_r)
 {
     *faults_r = xcalloc(1, sizeof **faults_r);
     *fault_count_r = 1;
     snprintf((*faults_r)->text, sizeof(*faults_r)->text, "%.300s: %s", file, text);
-    return NULL;
+    return -1;
 }
 
-struct settings *settings_load(const char *file, struct fault **faults_r, size_t *fault_count_r)
+int settings_read_file(
+    const char *file, struct buffer *text_r, struct fault **faults_r, size_t *fault_count_r)
 {
-    struct buffer buffer = {0};
     char why[200] = "";
     FILE *in = fopen(file, "re");
     if (in == NULL) {
         snprintf(why, sizeof why, "cannot be opened: %s; check its name and its mode", strerror(errno));
         return one_fault(file, why, faults_r, fault_count_r);
     }
-    /* One byte above the limit is enough for settings_parse() to say that it is too large. */
-    while (!feof(in) && !ferror(in) && buffer_len(&buffer) <= CONFIG_MAX_TEXT)
-        buffer_added(&buffer, fread(buffer_room(&buffer, 65536), 1, 65536, in));
+    /* One byte above the limit is enough for config_open() to say that it is too large. */
+    while (!feof(in) && !ferror(in) && buffer_len(text_r) <= CONFIG_MAX_TEXT)
+        buffer_added(text_r, fread(buffer_room(text_r, 65536), 1, 65536, in));
     if (ferror(in))
         snprintf(why, sizeof why, "cannot be read: %s", strerror(errno));
     fclose(in);
-    struct settings *settings = why[0] != 0 ? one_fault(file, why, faults_r, fault_count_r)
-                                            : settings_parse(buffer_bytes(&buffer), buffer_len(&buffer), file,
-                                                  faults_r, fault_count_r);
-    buffer_free(&buffer);
+    return why[0] == 0 ? 0 : one_fault(file, why, faults_r, fault_count_r);
+}
+
+struct settings *settings_load(const char *file, struct fault **faults_r, size_t *fault_count_r)
+{
+    struct buffer text = {0};
+    struct settings *settings = NULL;
+    if (settings_read_file(file, &text, faults_r, fault_count_r) == 0)
+        settings = settings_parse(buffer_bytes(&text), buffer_len(&text), file, faults_r, fault_count_r);
+    buffer_free(&text);
     return settings;
 }
 

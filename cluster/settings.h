@@ -190,6 +190,11 @@ struct settings *settings_parse(
  * passed over. */
 struct settings *settings_load_over(const char *file, uint64_t number, const char *text, size_t len,
     struct fault **faults_r, size_t *fault_count_r);
+/* Of a text that is to become a version: the cluster-wide part alone, with the checks that need nothing else.
+ * Which pools the nodes use, and which tenant a coordinator takes for its own, must be compared by the
+ * caller. */
+struct settings *settings_parse_shared(
+    const char *text, size_t len, const char *origin, struct fault **faults_r, size_t *fault_count_r);
 void settings_free(struct settings **settings);
 
 const struct setting_tenant *settings_tenant(const struct settings *settings, const char *id);

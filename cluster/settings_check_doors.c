@@ -77,7 +77,7 @@ static void check_http(struct settings_check *check)
     for (size_t i = 0; i < settings->coordinator.smtp_count; i++) {
         const struct setting_listener *smtp = &settings->coordinator.smtp[i];
         if (smtp->listen != NULL && listeners_clash(http->listen, smtp->listen))
-            check_fault(check, config_given(check->config, &http->listen) ? &http->listen : &smtp->listen,
+            check_fault(check, check_given(check, &http->listen) ? &http->listen : &smtp->listen,
                 "the HTTP listener `%s` and the SMTP listener `%s` clash; use another port", http->listen,
                 smtp->listen);
     }

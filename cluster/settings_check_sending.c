@@ -71,7 +71,7 @@ static void check_address_once(
         return;
     }
     check_fault(check, field, "the %s `%s` is used twice; first in line %u", word, *field,
-        config_where(check->config, first).line);
+        check_where(check, first).line);
 }
 
 static void check_sources(struct settings_check *check)
@@ -82,7 +82,7 @@ static void check_sources(struct settings_check *check)
         struct setting_source *source = &settings->node.sources[i];
         check_pool_names(check, source->pools, source->pool_count);
         check_address_once(check, &addresses, (const char *const *)&source->address, "address");
-        if (source->address == NULL || !config_given(check->config, &source->public_address))
+        if (source->address == NULL || !check_given(check, &source->public_address))
             continue;
         if (strcmp(source->address, source->public_address) != 0)
             check_address_once(

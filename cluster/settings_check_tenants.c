@@ -33,7 +33,7 @@ static void check_tenants(struct settings_check *check)
         const struct setting_tenant *first = map_get_text(&check->block->tenants, tenant->id);
         if (first != NULL)
             check_fault(check, &tenant->id, "the tenant `%s` is given twice; first in line %u", tenant->id,
-                config_where(check->config, &first->id).line);
+                check_where(check, &first->id).line);
         else
             map_set_text(&check->block->tenants, tenant->id, tenant);
     }
@@ -70,7 +70,7 @@ static void check_limits(struct settings_check *check)
         const struct setting_limit *first = map_get_text(&names, limit->name);
         if (first != NULL)
             check_fault(check, &limit->name, "the limit `%s` is given twice; first in line %u", limit->name,
-                config_where(check->config, &first->name).line);
+                check_where(check, &first->name).line);
         else
             map_set_text(&names, limit->name, limit);
     }

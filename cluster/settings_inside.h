@@ -3,6 +3,7 @@
 #define CLUSTER_SETTINGS_INSIDE_H
 
 #include "base/arena.h"
+#include "base/buffer.h"
 #include "base/config.h"
 #include "base/map.h"
 #include "cluster/settings.h"
@@ -18,8 +19,23 @@ struct settings_block {
 
 struct settings_check {
     struct config *config;
+    struct config *over; /* the cluster-wide part comes from here; or null */
     struct settings_block *block;
 };
+
+/* The text that said a field. */
+static inline struct config *check_config(struct settings_check *check, const void *field)
+{
+    return check->over != NULL && config_given(check->over, field) ? check->over : check->config;
+}
+static inline bool check_given(struct settings_check *check, const void *field)
+{
+    return config_given(check_config(check, field), field);
+}
+static inline struct config_mark check_where(struct settings_check *check, const void *field)
+{
+    return config_where(check_config(check, field), field);
+}
 
 /* Fills in what depends on other keys: copies, public addresses, tenants' defaults. */
 void settings_complete(struct settings_check *check);
@@ -37,9 +53,16 @@ void settings_providers(struct settings_check *check);
 /* Faults for names in a list of pools that don't exist or come twice. */
 void check_pool_names(struct settings_check *check, char **names, size_t count);
 
+/* The whole of a file; -1 with the one fault. */
+int settings_read_file(
+    const char *file, struct buffer *text_r, struct fault **faults_r, size_t *fault_count_r);
+/* Adds every fault as one line with its place; `origin` names the text. */
+void settings_tell_faults(
+    struct config *config, const char *origin, struct fault **faults_r, size_t *fault_count_r);
+
 /* A fault at the place of `field`. */
 #define check_fault(check, field, ...)                                                                       \
-    config_fault((check)->config, config_where((check)->config, field), __VA_ARGS__)
+    config_fault(check_config(check, field), check_where(check, field), __VA_ARGS__)
 /* "; did you mean `x`?" for a name that is unknown, out of `count` texts `stride` bytes apart; or "". */
 const char *check_hint(const char *text, const void *names, size_t count, size_t stride, char out[128]);
 

@@ -33,22 +33,21 @@ static struct setting_provider provider_merge(
     struct settings_check *check, const struct setting_provider *base, const struct setting_provider *over)
 {
     struct setting_provider merged = *base;
-    struct config *config = check->config;
-    if (config_given(config, &over->aliases)) {
+    if (check_given(check, &over->aliases)) {
         merged.aliases = over->aliases;
         merged.alias_count = over->alias_count;
     }
-    if (config_given(config, &over->mx_suffixes)) {
+    if (check_given(check, &over->mx_suffixes)) {
         merged.mx_suffixes = over->mx_suffixes;
         merged.mx_suffix_count = over->mx_suffix_count;
     }
-    if (config_given(config, &over->connections))
+    if (check_given(check, &over->connections))
         merged.connections = over->connections;
-    if (config_given(config, &over->messages_per_connection))
+    if (check_given(check, &over->messages_per_connection))
         merged.messages_per_connection = over->messages_per_connection;
-    if (config_given(config, &over->rate))
+    if (check_given(check, &over->rate))
         merged.rate = over->rate;
-    if (config_given(config, &over->tls)) {
+    if (check_given(check, &over->tls)) {
         merged.tls = over->tls;
         merged.has_tls = true;
     }
@@ -86,7 +85,7 @@ static void claim(struct settings_check *check, struct map *claims, char **field
         map_set_text(claims, *field, field);
     else
         check_fault(check, field, "the %s `%s` is given twice; first in line %u", what, *field,
-            config_where(check->config, first).line);
+            check_where(check, first).line);
 }
 
 static void check_claims(struct settings_check *check, struct setting_provider *providers, size_t count)

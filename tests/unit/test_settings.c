@@ -12,6 +12,7 @@
 #include <dirent.h>
 #include <netinet/in.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/buffer.h"
@@ -564,9 +565,78 @@ static void the_nearest_key_is_named(void **state)
         "max_age, dkim");
 }
 
+/* A version of config/ over a file: each says its half, and faults name the text that has them. */
+static void a_version_lies_over_the_file(void **state)
+{
+    (void)state;
+    static const char file[] =
+        "coordinator: { default_tenant: acme, trusted: [127.0.0.0/8] }\n"
+        "node: { sources: [{ address: 127.0.0.1, helo: mx.acme.example, pools: [a] }] }\n"
+        "pools: { old: { nonsense: 1 } }\n"
+        "delivery: { port: 2600 }\n";
+    static const char version[] = "cluster: { whatever: 1 }\nnode: 7\n"
+                                  "pools: { a: {}, b: {} }\nrules_file: rules.yaml\n"
+                                  "tenants: [{ id: acme, pools: [a], domains: [acme.example] }]\n"
+                                  "delivery: { dsn: none }\n";
+    char path[] = "/tmp/todoku-settings-XXXXXX", rules[] = "/tmp/rules.yaml";
+    struct fault *faults;
+    size_t count;
+    int fd = mkstemp(path);
+    assert_int_equal(write(fd, file, sizeof file - 1), (int)sizeof file - 1);
+    close(fd);
+    struct settings *settings = settings_load_over(path, 7, version, sizeof version - 1, &faults, &count);
+    if (settings == NULL)
+        fail_msg("%s", faults[0].text);
+    assert_int_equal(settings->config_version, 7);
+    assert_int_equal(settings->pool_count, 2);
+    assert_int_equal(settings->node.source_count, 1);
+    assert_int_equal(settings->delivery.port, 25); /* the file's is passed over */
+    assert_int_equal(settings->tenants[0].dsn, MAIL_DSN_NONE);
+    assert_string_equal(settings->rules_file, rules);
+    assert_string_equal(settings->coordinator.default_tenant, "acme");
+    settings_free(&settings);
+
+    static const char other[] =
+        "pools: { b: {} }\ntenants:\n  - { id: else, pools: [c], domains: [x.example] }\n";
+    assert_null(settings_load_over(path, 8, other, sizeof other - 1, &faults, &count));
+    assert_int_equal(count, 3);
+    assert_memory_equal(faults[0].text, path, strlen(path));
+    assert_non_null(strstr(faults[0].text, ":1:32: there is no tenant `acme`"));
+    assert_non_null(strstr(faults[1].text, "there is no pool `a`"));
+    assert_non_null(strstr(faults[2].text, "config 8:3:25: there is no pool `c`"));
+    free(faults);
+    assert_null(settings_load_over("/nonexistent", 8, other, sizeof other - 1, &faults, &count));
+    assert_int_equal(count, 1);
+    free(faults);
+    unlink(path);
+}
+
+/* What is to become a version is judged without a file. */
+static void a_version_is_judged_alone(void **state)
+{
+    (void)state;
+    static const char good[] = "coordinator: { smtp: 1 }\npools: { a: {} }\n"
+                               "tenants: [{ id: acme, pools: [a], domains: [acme.example] }]\n";
+    static const char bad[] =
+        "pool: { a: {} }\ntenants: [{ id: acme, pools: [a], domains: [acme.example] }]\n";
+    struct fault *faults;
+    size_t count;
+    struct settings *settings = settings_parse_shared(good, sizeof good - 1, "config", &faults, &count);
+    assert_non_null(settings);
+    assert_non_null(settings_tenant(settings, "acme"));
+    assert_int_equal(settings->node.source_count, 0);
+    settings_free(&settings);
+    assert_null(settings_parse_shared(bad, sizeof bad - 1, "new.yaml", &faults, &count));
+    assert_int_equal(count, 2);
+    assert_string_equal(faults[0].text, "new.yaml:1:1: unknown key `pool`; did you mean `pools`?");
+    free(faults);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_version_lies_over_the_file),
+        cmocka_unit_test(a_version_is_judged_alone),
         cmocka_unit_test(the_full_example_names_the_cluster_and_the_doors),
         cmocka_unit_test(the_full_example_names_the_node_and_its_ways_out),
         cmocka_unit_test(the_full_example_names_tenants_limits_and_providers),
