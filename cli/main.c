@@ -24,6 +24,13 @@ static struct cli_command commands[] = {
 #endif
     {"check", "-c FILE", "Read a configuration file and say every fault with file:line:column", NULL, NULL, 0,
         cli_check},
+    {"members", "add NAME KEY|remove NAME|set NAME|list", "Who may join the cluster; asks etcd itself",
+        "A name is the coordinator.id or node.id of a file; a key is what `todoku keygen` has printed (in "
+        "single quotes).\n"
+        "add: lets a member in; the same again does nothing. remove: its process stops; mail on its disk "
+        "waits there.\n"
+        "set: a node's share and whether it gets new mail. list: who may join, and who is there.",
+        cli_members_options, 0, cli_members},
     {"key", "add|list|revoke", "Make, list and revoke API keys and SMTP passwords", NULL, NULL, 0, cli_key},
     {"send", "[FILE.eml|-]", "Hand in a message over the HTTP API",
         "The message is read from the file, or from stdin. Prints its id; `todoku message ID` tells the "
@@ -54,7 +61,9 @@ static struct cli_command commands[] = {
 static void fill_counts(void)
 {
     for (size_t i = 0; i < COMMANDS; i++) {
-        if (commands[i].options == cli_listing_options)
+        if (commands[i].options == cli_members_options)
+            commands[i].option_count = cli_members_option_count;
+        else if (commands[i].options == cli_listing_options)
             commands[i].option_count = cli_listing_option_count;
         else if (commands[i].options == cli_send_options)
             commands[i].option_count = cli_send_option_count;

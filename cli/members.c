@@ -1,0 +1,214 @@
+/* members - `todoku members add|remove|set|list`: who may join the cluster
+ *
+ * Talks to etcd itself, by the `cluster` part of a configuration, so it works before the first member runs
+ * and when none answers. The work is in members.h. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/units.h"
+#include "cli/members.h"
+#include "cli/options.h"
+#include "cli/rows_json.h"
+#include "cli/table.h"
+#include "cluster/kv_etcd_grpc.h"
+#include "cluster/settings.h"
+
+#define DEFAULT_CONFIG "/etc/todoku/todoku.yaml"
+
+const struct cli_option cli_members_options[] = {
+    {'c', "config", "FILE", "whose `cluster` says where etcd is (else " DEFAULT_CONFIG ")"},
+    {'r', "role", "ROLE", "add: may join as coordinator or as node only"},
+    {'w', "weight", "N", "add, set: a node's share of the mail, 1 to 1000; 0: as its file says"},
+    {0, "drain", NULL, "set: it gets no new mail"},
+    {0, "undrain", NULL, "set: it gets new mail again"},
+    {'j', "json", NULL, "list: one JSON object a line"},
+};
+const size_t cli_members_option_count = sizeof cli_members_options / sizeof *cli_members_options;
+
+enum verb_is { ADD, REMOVE, SET, LIST };
+
+struct job {
+    enum verb_is verb;
+    const char *name;
+    struct member_spec spec;
+    struct members_change change;
+};
+
+/* ---- what is asked ---- */
+
+static const struct verb {
+    const char *name;
+    const char *options; /* that it takes, besides --config */
+    enum verb_is is;
+    int words; /* behind it */
+} verbs[] = {
+    {"add", "role weight", ADD, 2},
+    {"remove", "", REMOVE, 1},
+    {"set", "weight drain undrain", SET, 1},
+    {"list", "json", LIST, 0},
+};
+
+static const struct verb *verb_of(const struct cli_args *args)
+{
+    for (size_t i = 0; args->rest_count > 0 && i < sizeof verbs / sizeof *verbs; i++)
+        if (strcmp(verbs[i].name, args->rest[0]) == 0)
+            return &verbs[i];
+    return NULL;
+}
+
+static int read_options(const struct cli_args *args, const struct verb *verb, struct job *job)
+{
+    const char *role = cli_value(args, "role"), *weight = cli_value(args, "weight");
+    uint64_t number = 0;
+    for (size_t i = 1; i < cli_members_option_count; i++)
+        if (args->values[i] != NULL && strstr(verb->options, cli_members_options[i].name) == NULL)
+            return cli_wrong(
+                args->command, "`members %s` takes no --%s", verb->name, cli_members_options[i].name);
+    if (role != NULL && strcmp(role, "coordinator") != 0 && strcmp(role, "node") != 0)
+        return cli_wrong(args->command, "a role is coordinator or node, not `%s`", role);
+    if (role != NULL)
+        job->spec.role = role[0] == 'c' ? MEMBER_COORDINATOR : MEMBER_NODE;
+    if (weight != NULL && units_number(weight, 0, 1000, &number, NULL) != 0)
+        return cli_wrong(args->command, "a weight is a number from 0 to 1000, not `%s`", weight);
+    job->spec.weight = (uint32_t)number;
+    bool drain = cli_value(args, "drain") != NULL, undrain = cli_value(args, "undrain") != NULL;
+    job->change = (struct members_change){.set_weight = weight != NULL,
+        .weight = (uint32_t)number,
+        .set_drain = drain || undrain,
+        .drain = drain};
+    if (drain && undrain)
+        return cli_wrong(args->command, "--drain and --undrain exclude each other");
+    if (verb->is == SET && !job->change.set_weight && !job->change.set_drain)
+        return cli_wrong(args->command, "say what to set: --weight N, --drain or --undrain");
+    return 0;
+}
+
+/* 0 go on, else the exit code. */
+static int read_job(const struct cli_args *args, struct job *job)
+{
+    const struct verb *verb = verb_of(args);
+    if (verb == NULL)
+        return cli_wrong(args->command, "say add, remove, set or list");
+    if (args->rest_count - 1 != verb->words)
+        return cli_wrong(args->command, "`members %s` takes %s", verb->name,
+            verb->words == 2   ? "a name and a public key (in quotes: it has characters of the shell's)"
+            : verb->words == 1 ? "a name"
+                               : "no name");
+    job->verb = verb->is;
+    if (verb->words > 0) {
+        job->name = args->rest[1];
+        if (!member_name_good(job->name))
+            return cli_wrong(args->command,
+                "`%s` is no member's name; use letters, digits, '.', '_' and '-', at most 62, a letter or "
+                "digit "
+                "first: coordinator.id or node.id of its file",
+                job->name);
+        snprintf(job->spec.id, sizeof job->spec.id, "%s", job->name);
+    }
+    if (verb->words == 2) {
+        if (!members_key_good(args->rest[2]))
+            return cli_wrong(args->command,
+                "`%s` is no public key: it has the 40 characters that `todoku keygen FILE` has printed; put "
+                "it in "
+                "single quotes",
+                args->rest[2]);
+        memcpy(job->spec.public_key, args->rest[2], MEMBER_KEY_SIZE);
+    }
+    return read_options(args, verb, job);
+}
+
+static struct settings *read_settings(const char *file)
+{
+    struct fault *faults;
+    size_t count;
+    struct settings *settings = settings_load(file, &faults, &count);
+    for (size_t i = 0; i < count; i++)
+        fprintf(stderr, "%s\n", faults[i].text);
+    free(faults);
+    if (settings != NULL && !settings->cluster.has_etcd) {
+        fprintf(stderr,
+            "todoku members: members are kept in etcd; %s has no cluster.etcd. Name the file of a member "
+            "with "
+            "-c FILE\n",
+            file);
+        settings_free(&settings);
+    }
+    return settings;
+}
+
+/* ---- what is done ---- */
+
+static int print_list(struct buffer *lines, bool json, struct error *error)
+{
+    struct table table;
+    if (json) {
+        fwrite(buffer_bytes(lines), 1, buffer_len(lines), stdout);
+        return 0;
+    }
+    if (rows_read(buffer_text(lines), buffer_len(lines), "name role state weight drain endpoint key", &table,
+            NULL, error) != 0)
+        return -1;
+    if (table.rows == 0)
+        puts("nobody may join yet; `todoku members add NAME KEY` lets a member in");
+    else
+        table_print(&table, 0, table_colour(stdout), stdout);
+    table_free(&table);
+    return 0;
+}
+
+static int work(const struct members *members, const struct job *job, bool json, struct error *error)
+{
+    struct buffer out = {0};
+    int rc = -1;
+    switch (job->verb) {
+    case ADD:
+        rc = members_add(members, &job->spec, &out, error);
+        break;
+    case REMOVE:
+        rc = members_remove(members, job->name, &out, error);
+        break;
+    case SET:
+        rc = members_set(members, job->name, &job->change, &out, error);
+        break;
+    case LIST:
+        rc = members_list(members, &out, error);
+    }
+    if (rc == 0 && job->verb == LIST)
+        rc = print_list(&out, json, error);
+    else if (rc == 0)
+        fputs(buffer_text(&out), stdout);
+    buffer_free(&out);
+    return rc;
+}
+
+int cli_members(int argc, char **argv)
+{
+    struct cli_args args;
+    struct job job = {0};
+    struct error error = {0};
+    int code = cli_parse(argc, argv, &args);
+    if (code >= 0)
+        return code;
+    code = read_job(&args, &job);
+    if (code != 0)
+        return code;
+    const char *file = cli_value(&args, "config") != NULL ? cli_value(&args, "config") : DEFAULT_CONFIG;
+    struct settings *settings = read_settings(file);
+    if (settings == NULL)
+        return 2;
+    log_set_level(LOG_LEVEL_WARN); /* that etcd answers is no news here */
+    struct kv_etcd *etcd = kv_etcd_open(settings, &error);
+    struct members members = {.cluster = settings->cluster.name};
+    int rc = -1;
+    if (etcd != NULL) {
+        members.kv = kv_etcd_face(etcd);
+        rc = work(&members, &job, cli_value(&args, "json") != NULL, &error);
+        kv_etcd_close(&etcd);
+    }
+    if (rc != 0)
+        fprintf(stderr, "todoku members: %s\n", error.text);
+    settings_free(&settings);
+    return rc == 0 ? 0 : 1;
+}

@@ -1,0 +1,42 @@
+/* members - who may join the cluster, as it stands in the store under spec/
+ *
+ *     struct members members = {kv, settings->cluster.name};
+ *     if (members_add(&members, &spec, &said, &error) == 0)
+ *         fputs(buffer_text(&said), stdout);
+ * What `todoku members` does once it has a store. Each change compares what it was decided on, so two
+ * operators at once can't undo each other; a change that is doubted may be made again: nothing is done twice.
+ *
+ * Errors: -1 and a sentence: refused with what to do, or the store did not answer. */
+#ifndef CLI_MEMBERS_H
+#define CLI_MEMBERS_H
+
+#include "base/buffer.h"
+#include "cluster/kv.h"
+#include "cluster/member_record.h"
+
+struct members {
+    struct kv kv;
+    const char *cluster;
+};
+
+struct members_change {
+    bool set_weight, set_drain;
+    uint32_t weight; /* 0 = as the node's own file says */
+    bool drain;
+};
+
+/* Each appends to `said` what is to be told. Adding a member that is there with this key is no error. */
+int members_add(
+    const struct members *members, const struct member_spec *spec, struct buffer *said, struct error *error);
+int members_remove(const struct members *members, const char *name, struct buffer *said, struct error *error);
+int members_set(const struct members *members, const char *name, const struct members_change *change,
+    struct buffer *said, struct error *error);
+/* One JSON object a line, by name: name, role, state, weight, drain, endpoint, key. State: up; starting (its
+ * log is being read); not seen; removed (it runs and is in spec/ no more); other key; wire N (another version
+ * of the bus). */
+int members_list(const struct members *members, struct buffer *lines, struct error *error);
+
+/* A public key in Z85 (ZeroMQ RFC 32): 40 characters, 32 bytes. */
+bool members_key_good(const char *key);
+
+#endif
