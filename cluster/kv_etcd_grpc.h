@@ -1,11 +1,11 @@
 /* kv_etcd_grpc - etcd as the store that all members agree on; see kv.h
  *
  * A client of our own on gRPC's C core: unary calls with deadlines, a short stream for each keep-alive, one
- * stream a watch. One thread polls; `done` and `told` are called from it (`done` also within the request, when
- * it can't be sent at all). Several endpoints: the first that answers is used, the next one when it stops
- * answering. A user's token is fetched at need and renewed when etcd no longer knows it. A status that leaves
- * open whether a write happened (DEADLINE_EXCEEDED, UNAVAILABLE, ABORTED...) is KV_UNKNOWN; all requests but
- * transactions are asked again by themselves, as long as there is time.
+ * stream a watch. One thread polls; `done` and `told` are called from it (`done` also within the request,
+ * when it can't be sent at all). Several endpoints: the first that answers is used, the next one when it
+ * stops answering. A user's token is fetched at need and renewed when etcd no longer knows it. A status that
+ * leaves open whether a write happened (DEADLINE_EXCEEDED, UNAVAILABLE, ABORTED...) is KV_UNKNOWN; all
+ * requests but transactions are asked again by themselves, as long as there is time.
  *
  * What can go wrong at the start (nobody answers, a wrong certificate, a wrong password) is told by the first
  * request's `why`, in a sentence with the endpoint in it. Never fork after kv_etcd_open (fork and exec is
@@ -22,7 +22,8 @@ struct kv_etcd;
  * files of certificates. Does not wait for etcd. Null with the reason: a file, an endpoint that can't be
  * read. */
 struct kv_etcd *kv_etcd_open(const struct settings *settings, struct error *error);
-/* Every open request is answered KV_UNKNOWN first; watches end without a word (their handles are gone too). */
+/* Every open request is answered KV_UNKNOWN first; watches end without a word (their handles are gone too).
+ */
 void kv_etcd_close(struct kv_etcd **etcd);
 struct kv kv_etcd_face(struct kv_etcd *etcd);
 /* The endpoint that answered last, for messages ("none yet"). */

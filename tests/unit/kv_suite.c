@@ -148,6 +148,8 @@ static void test_refusals(void **state)
     request.changes = many;
     request.change_count = KV_MAX_CHANGES + 1;
     refused(suite, &request);
+    request.change_count = 2; /* one key twice */
+    refused(suite, &request);
     refused(suite, &(struct kv_request){.verb = KV_RANGE, .key = long_key});
     refused(suite, &(struct kv_request){.verb = KV_LEASE_GRANT, .ttl = 0});
     assert_string_equal(kv_show(suite, "/suite/refused"), "");

@@ -126,13 +126,62 @@ static void test_what_can_not_be_written(void **state)
     store = reopen(&store);
     assert_int_equal(set(store, "a", 0, "old"), KV_DONE);
     uint64_t revision = get(store, "a", "old");
-    assert_int_equal(set(store, "a", revision, "\xff\xfe"), KV_REFUSED); /* no text */
-    get(store, "a", "old");
+    assert_int_equal(set(store, "\xff", 0, "x"), KV_REFUSED); /* a name that is no text */
     snprintf(beside, sizeof beside, "%s.new", file);
     assert_int_equal(mkdir(beside, 0700), 0); /* in the way, for root too */
     assert_int_equal(set(store, "a", revision, "new"), KV_UNKNOWN);
+    assert_int_equal(get(store, "a", "old"), revision); /* nothing of it is in memory */
+    assert_int_equal(rmdir(beside), 0);
+    assert_int_equal(set(store, "b", 0, "later"), KV_DONE);
     store = reopen(&store);
     assert_int_equal(get(store, "a", "old"), revision);
+    kv_file_close(&store);
+}
+
+/* What is no text is kept, and what is text stays legible. */
+static void test_values_in_the_file(void **state)
+{
+    (void)state;
+    struct kv_file *store = NULL;
+    store = reopen(&store);
+    assert_int_equal(set(store, "a", 0, "\xff\xfe"), KV_DONE);
+    assert_int_equal(set(store, "b", 0, "legible"), KV_DONE);
+    store = reopen(&store);
+    get(store, "a", "\xff\xfe");
+    char text[1000] = "";
+    FILE *in = fopen(file, "r");
+    assert_non_null(in);
+    assert_true(fread(text, 1, sizeof text - 1, in) > 0);
+    fclose(in);
+    assert_non_null(strstr(text, "\"legible\""));
+    kv_file_close(&store);
+}
+
+static void take_lease(void *arg, const struct kv_result *result)
+{
+    uint64_t *lease = arg;
+    *lease = result->lease;
+}
+
+/* Leases end with the process, and their keys are gone when it starts again: a change like others. */
+static void test_leases_end_with_the_process(void **state)
+{
+    (void)state;
+    struct kv_file *store = NULL;
+    uint64_t lease = 0;
+    struct error why;
+    store = reopen(&store);
+    struct kv kv = kv_file_face(store);
+    struct kv_request grant = {.verb = KV_LEASE_GRANT, .ttl = USEC_HOUR};
+    kv.request(kv.context, &grant, take_lease, &lease);
+    struct kv_change change = {.key = "live", .value = "x", .len = 1, .lease = lease};
+    assert_int_equal(set(store, "a", 0, "one"), KV_DONE);
+    assert_int_equal(kv_transact(&kv, NULL, 0, &change, 1, &why), KV_DONE);
+    uint64_t before = get(store, "live", "x");
+    store = reopen(&store);
+    assert_int_equal(get(store, "live", ""), 0);
+    assert_int_equal(set(store, "a", get(store, "a", "one"), "two"), KV_DONE);
+    assert_true(get(store, "a", "two") > before + 1);
     kv_file_close(&store);
 }
 
@@ -184,6 +233,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_swap, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_crash_before_the_rename, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_can_not_be_written, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_values_in_the_file, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_leases_end_with_the_process, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_bad_files, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_register, set_up, tear_down),
     };
