@@ -3,12 +3,14 @@
  * The door behind which members of other processes are. In a process the members talk over bus_local; what is
  * for somebody who is not there goes to its gateway, which is this. Every member binds one ROUTER, where
  * others' messages arrive, and opens one DEALER a peer it has something for; messages flow one way on each.
- * Routing id: member and process. Every peer's key is checked against spec/ (ZAP; `bus_zmq_set_allowed`), and
- * a frame whose sender is not its key's owner is dropped. Frames: the envelope (proto/bus_wire.h), then the
- * body if there is one.
+ * Routing id: member and process. Every peer's key is checked against spec/ (ZAP; `bus_zmq_set_allowed`), at
+ * the handshake and again at each frame, since keys are withdrawn while connections live; a frame whose
+ * sender is not its key's owner is dropped. What is dropped is told at most once a minute a sender. Frames:
+ * the envelope (proto/bus_wire.h), then the body if there is one.
  *
  * Who may send how much is the core's doing (cluster/bus_link.h): byte credits by the receiver, a bounded
- * queue a peer, heartbeats. Bounds are checked before anything is unpacked (BUS_MAX_FRAME, BUS_MAX_BODY).
+ * queue a peer, heartbeats. Bounds are checked before anything is unpacked (BUS_MAX_FRAME, BUS_MAX_BODY;
+ * proto/bus_wire.h).
  * Nothing here waits for a peer: what can't go is held up to a bound, then dropped; whoever needs an answer
  * asks again.
  *
@@ -20,9 +22,7 @@
 #include "base/error.h"
 #include "cluster/bus.h"
 #include "cluster/member_record.h"
-
-#define BUS_MAX_FRAME ((size_t)2 << 20)  /* an envelope; also MAXMSGSIZE, together with: */
-#define BUS_MAX_BODY ((size_t)128 << 20) /* a message's body */
+#include "proto/bus_wire.h"
 
 struct bus_key { /* a CURVE key pair in Z85 */
     char public_key[MEMBER_KEY_SIZE], secret_key[MEMBER_KEY_SIZE];
@@ -38,7 +38,7 @@ int bus_key_save(const char *file, const struct bus_key *key, struct error *erro
 
 struct bus_peer { /* from the view */
     char member[MEMBER_ID_SIZE];
-    uint64_t process;
+    uint64_t process; /* never 0 */
     const char *endpoint;
 };
 
@@ -65,10 +65,12 @@ struct bus_zmq_listener {
 };
 
 struct bus_zmq;
-/* Binds at once; registers itself as the gateway of `local` (lent). */
+/* Binds at once; registers itself as the gateway of `local` (lent). Null, with the sentence. */
 struct bus_zmq *bus_zmq_open(const struct bus_zmq_settings *settings, struct bus_local *local,
     const struct bus_zmq_listener *listener, struct error *error);
 void bus_zmq_close(struct bus_zmq **bus);
+/* Where it is bound: with the port the system chose, if it was to ("tcp://127.0.0.1:*"). */
+const char *bus_zmq_endpoint(const struct bus_zmq *bus);
 /* Whom there is to talk to; copied. Peers that are not in it any more, or as another process, are let go. */
 void bus_zmq_set_peers(struct bus_zmq *bus, const struct bus_peer *peers, size_t count);
 /* Whose keys are let in; copied. Connections of others are not taken any more. Before it nobody is. */
@@ -79,9 +81,11 @@ void bus_zmq_wake(struct bus_zmq *bus);
 
 struct bus_zmq_figures {
     uint64_t sent, received, bytes_sent, bytes_received;
-    uint64_t dropped_full, dropped_unknown, dropped_bad, dropped_foreign; /* messages */
-    uint64_t queued_bytes;                                                /* waiting for credit */
+    uint64_t dropped_full, dropped_unknown, dropped_gone, dropped_bad, dropped_foreign; /* messages */
+    uint64_t lost;         /* messages that peers sent and that did not come */
+    uint64_t queued_bytes; /* waiting for credit or a connection */
 };
+/* As of the last wait. */
 struct bus_zmq_figures bus_zmq_figures(const struct bus_zmq *bus);
 
 #endif
