@@ -24,6 +24,9 @@ static struct cli_command commands[] = {
 #endif
     {"check", "-c FILE", "Read a configuration file and say every fault with file:line:column", NULL, NULL, 0,
         cli_check},
+    {"keygen", "FILE", "Make a member's secret key in FILE, and print its public key",
+        "Never writes over a file. The public key is what `todoku members add` takes.", cli_keygen_options, 0,
+        cli_keygen},
     {"members", "add NAME KEY|remove NAME|set NAME|list", "Who may join the cluster; asks etcd itself",
         "A name is the coordinator.id or node.id of a file; a key is what `todoku keygen` has printed (in "
         "single quotes).\n"
@@ -61,7 +64,9 @@ static struct cli_command commands[] = {
 static void fill_counts(void)
 {
     for (size_t i = 0; i < COMMANDS; i++) {
-        if (commands[i].options == cli_members_options)
+        if (commands[i].options == cli_keygen_options)
+            commands[i].option_count = cli_keygen_option_count;
+        else if (commands[i].options == cli_members_options)
             commands[i].option_count = cli_members_option_count;
         else if (commands[i].options == cli_listing_options)
             commands[i].option_count = cli_listing_option_count;
