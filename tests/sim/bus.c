@@ -45,6 +45,8 @@ static void describe(struct sim *sim, const struct bus_msg *msg, char *out, size
 static void arrive(struct sim *sim, struct sim_event *event)
 {
     struct member *member = event->member;
+    if (!member->up)
+        return;
     char text[160];
     describe(sim, event->msg, text, sizeof text);
     trace_member(member, "bus <-", "%s from %s", text, event->msg->from);

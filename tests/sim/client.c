@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/hash.h"
 #include "coordinator/route.h"
+#include "tests/sim/agree.h"
 #include "tests/sim/layout.h"
 #include "tests/sim/ledger.h"
 #include "tests/sim/sim.h"
@@ -19,8 +20,9 @@ struct order {
     int coordinator; /* member's index while it waits for an answer there; -1 = nowhere */
     bool again;      /* will be submitted again */
     unsigned tries;
-    bool other;  /* the same key with another body: must conflict */
-    bool unsure; /* an earlier submission of it may have been taken */
+    bool other;           /* the same key with another body: must conflict */
+    uint64_t place_epoch; /* since when placement was what it was at the first try; UINT64_MAX: not known */
+    bool unsure;          /* an earlier submission of it may have been taken */
 };
 
 struct clients {
@@ -46,18 +48,24 @@ static void order_over(struct sim *sim, struct order *order)
     sim->clients->busy--;
 }
 
+/* Is the spool that was asked first the one that would be asked now? */
+static bool may_ask_again(const struct sim *sim, const struct order *order)
+{
+    return sim->options->keys || (sim->steady && order->place_epoch == agree_placement_epoch(sim));
+}
+
 /* No answer, or one that says nothing: with a key, ask again. */
 static void unanswered(struct sim *sim, struct order *order)
 {
     order->coordinator = -1;
     order->unsure = true;
-    if (order->message->keyed && !order->other && order->tries < 40 && (sim->steady || sim->options->keys))
+    if (order->message->keyed && !order->other && order->tries < 40 && may_ask_again(sim, order))
         try_later(sim, order, sim_between(sim, 100 * USEC_MS, 20 * USEC_SEC));
     else
         order_over(sim, order);
 }
 
-static void order_again_otherwise(struct sim *sim, struct message *message);
+static void order_again_otherwise(struct sim *sim, struct message *message, uint64_t place_epoch);
 
 /* The key is known, the body is another one. */
 static void heard_other(
@@ -81,9 +89,10 @@ static void heard(
             unanswered(sim, order);
         } else {
             struct message *message = order->message;
+            uint64_t place_epoch = order->place_epoch;
             order_over(sim, order);
             if (sim->steady && message->keyed && sim->phase == PHASE_LOAD && sim_chance(sim, 200))
-                order_again_otherwise(sim, message);
+                order_again_otherwise(sim, message, place_epoch);
         }
         break;
     case FRONT_CONFLICT:
@@ -123,37 +132,19 @@ static void port_send(void *context, struct bus_msg *msg)
     bus_model_send(context, msg);
 }
 
-void coordinator_start(struct member *member)
+void coordinator_serves(struct member *member)
 {
     struct route_ports ports = {.context = member, .send = port_send, .submitted = port_submitted};
-    member->incarnation++;
-    member->up = true;
-    member->view_epoch = 0;
     member->route = route_new(member->name, &ports);
-    trace_member(member, "starts", "as #%llu", (unsigned long long)member->incarnation);
-    view_learn(member, member->sim->view);
-    member_settle_tick(member);
 }
 
-static void coordinator_restart(struct sim *sim, struct sim_event *event)
-{
-    coordinator_start(&sim->members[event->number]);
-}
-
-void coordinator_crash(struct member *member)
+void coordinator_gone(struct member *member)
 {
     struct sim *sim = member->sim;
-    trace_member(member, "CRASHES", "with %zu submissions", route_waiting(member->route));
-    member->up = false;
     route_free(&member->route);
-    if (member->tick != NULL)
-        member->tick->number = 0;
-    member->tick = NULL;
     for (size_t i = 0; i < sim->clients->count; i++)
         if (sim->clients->orders[i].coordinator == member->index)
             unanswered(sim, &sim->clients->orders[i]);
-    sim_after(sim, sim_between(sim, 100 * USEC_MS, 20 * USEC_SEC), coordinator_restart, NULL)->number =
-        (uint64_t)member->index;
 }
 
 static struct member *draw_coordinator(struct sim *sim)
@@ -193,6 +184,13 @@ static void submit(struct sim *sim, struct sim_event *event)
         try_later(sim, order, USEC_SEC);
         return;
     }
+    bool knows = coordinator->view_epoch >= agree_placement_epoch(sim);
+    if ((order->tries > 0 || order->other) && !sim->options->keys && (!knows || !may_ask_again(sim, order))) {
+        order_over(sim, order);
+        return;
+    }
+    if (order->tries == 0 && !order->other)
+        order->place_epoch = knows ? agree_placement_epoch(sim) : UINT64_MAX;
     order->again = false;
     order->tries++;
     order->coordinator = coordinator->index;
@@ -277,10 +275,11 @@ static struct order *add_order(struct sim *sim, struct message *message)
     return order;
 }
 
-static void order_again_otherwise(struct sim *sim, struct message *message)
+static void order_again_otherwise(struct sim *sim, struct message *message, uint64_t place_epoch)
 {
     struct order *order = add_order(sim, message);
     order->other = true;
+    order->place_epoch = place_epoch;
     try_later(sim, order, sim_between(sim, USEC_MS, 5 * USEC_SEC));
 }
 

@@ -44,12 +44,12 @@ static void synced(struct sim *sim, struct sim_event *event)
 {
     struct member *member = &sim->members[event->other];
     struct disk *disk = &member->disk;
-    if (!member->up || member->incarnation != event->number)
+    if (!member->up || member->life != event->number)
         return;
     make_durable(member, disk->synced, disk->going);
     disk->going = 0;
     struct sim_event *told = sim_after(sim, sim_between(sim, 5, 200), tell_committed, member);
-    told->incarnation = member->incarnation;
+    told->life = member->life;
     told->number = disk->synced_seq;
     if (disk->synced < disk->count)
         start_sync(member);
@@ -63,7 +63,7 @@ static void start_sync(struct member *member)
     member->disk.going = member->disk.count;
     struct sim_event *event = sim_after(sim, takes, synced, NULL);
     event->other = (uint64_t)member->index;
-    event->number = member->incarnation;
+    event->number = member->life;
 }
 
 void disk_append(struct member *member, struct frame *frame)
@@ -146,7 +146,7 @@ void disk_read_body(struct member *member, uint64_t seq)
     struct sim *sim = member->sim;
     struct frame *frame = find(&member->disk, seq);
     struct sim_event *event = sim_after(sim, sim_between(sim, 50, 20 * USEC_MS), give_body, member);
-    event->incarnation = member->incarnation;
+    event->life = member->life;
     event->number = seq;
     if (frame == NULL || frame->body == NULL)
         sim_fail(sim, "disk: %s asks for the body of frame %llu, which has none", member->name,

@@ -6,15 +6,19 @@
 #include <string.h>
 
 #include "node/node.h"
+#include "tests/sim/agree.h"
+#include "tests/sim/control.h"
 #include "tests/sim/layout.h"
 #include "tests/sim/ledger.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/store_link.h"
 
 const char *fault_name(enum fault_kind kind)
 {
     static const char *const names[FAULT_KINDS] = {"crash", "freeze", "stop", "coordinator crash",
         "partition", "one-way partition", "bad bus", "slow disk", "full disk", "weight", "drain", "join",
-        "leave", "dns", "receiver down", "restate"};
+        "leave", "dns", "receiver down", "restate", "remove", "store away", "store's leader", "store cut",
+        "bad way to store", "lease revoked", "store compacts"};
     return names[kind];
 }
 
@@ -31,7 +35,7 @@ static struct member *draw_node(struct sim *sim)
     /* Better one that has something to lose. */
     for (int i = 0; i < 8 && (!member->up || ledger_doing(sim->ledger, member) == 1u << DOING_NOTHING); i++)
         member = &sim->members[sim_draw(sim, (uint64_t)sim->nodes)];
-    return member->up ? member : NULL;
+    return member->running ? member : NULL;
 }
 
 static usec_t draw_time(struct sim *sim)
@@ -66,31 +70,42 @@ static void fill_disk(struct sim *sim, struct member *member)
     member->full_until = sim->now + draw_time(sim);
     trace_member(member, "FULL", "for %lld ms", (long long)(member->full_until - sim->now) / 1000);
     node_set_room(member->node, false);
-    sim_after(sim, member->full_until - sim->now, end_full, member)->incarnation = member->incarnation;
+    sim_after(sim, member->full_until - sim->now, end_full, member)->life = member->life;
 }
 
 static void change_weight(struct sim *sim, struct member *member, bool drain)
 {
-    char why[64];
+    (void)sim;
     member->draining = member->leaving || (drain && !member->draining);
     member->weight = 1 + (uint32_t)sim_draw(sim, 5);
-    snprintf(why, sizeof why, "%s: weight %u%s", member->name, member->weight,
-        member->draining ? ", draining" : "");
-    view_publish(sim, why);
+    trace_member(member, "WEIGHT", "%u%s", member->weight, member->draining ? ", draining" : "");
+    if (!member->removed)
+        operator_writes(member);
 }
 
+static void let_in(struct sim *sim, struct sim_event *event)
+{
+    struct member *member = &sim->members[event->number];
+    member->removed = false;
+    if (!member->absent)
+        operator_writes(member);
+}
+
+/* Sometimes it is started before it is let in: then it must not be let in. */
 static bool join(struct sim *sim)
 {
-    char why[48];
     for (int i = 0; i < sim->nodes; i++) {
         struct member *member = &sim->members[i];
-        if (!member->absent)
+        if (!member->absent || member->running)
             continue;
+        trace_member(member, "JOINS", "weight %u", member->weight);
         member->absent = member->draining = member->leaving = false;
-        member->incarnation++;
-        snprintf(why, sizeof why, "%s joins", member->name);
+        if (sim_chance(sim, 800))
+            operator_writes(member);
+        else
+            sim_after(sim, sim_between(sim, 0, 5 * USEC_SEC), let_in, NULL)->number = (uint64_t)i;
         member_start(member);
-        view_publish(sim, why);
+        sim->counts->joined_late++;
         return true;
     }
     return false;
@@ -128,32 +143,73 @@ static void leave_when_empty(struct sim *sim, struct sim_event *event)
     struct member *member = &sim->members[event->number];
     if (!member->leaving || sim->phase != PHASE_LOAD)
         return;
-    if (!member->up || !all_know(sim, event->other) || !ledger_spool_empty(sim->ledger, member) ||
-        somebody_moves_to(sim, member->spool) || node_figures(member->node).sessions > 0) {
+    const struct view_node *seen = sim->view == NULL ? NULL : view_node(sim->view, member->name);
+    if (event->other == 0 && seen != NULL && seen->draining)
+        event->other = sim->view->epoch;
+    if (event->other == 0 || !member->up || !all_know(sim, event->other) ||
+        !ledger_spool_empty(sim->ledger, member) || somebody_moves_to(sim, member->spool) ||
+        node_figures(member->node).sessions > 0) {
         struct sim_event *again = sim_after(sim, 500 * USEC_MS, leave_when_empty, NULL);
         again->number = event->number;
         again->other = event->other;
         return;
     }
-    char why[48];
-    snprintf(why, sizeof why, "%s has left", member->name);
     trace_member(member, "LEAVES", "its spool is empty");
     member->absent = true;
     member->leaving = false;
-    member_crash(member, false);
-    view_publish(sim, why);
+    if (sim_chance(sim, 500))
+        member_crash(member, false);
+    operator_removes(member); /* a process that still runs hears of it and ends */
 }
 
 static bool leave(struct sim *sim, struct member *member)
 {
-    if (member->index < 4 || member->leaving || member->stopping)
+    if (member->index < 4 || member->leaving || member->stopping || member->removed)
         return false;
     member->leaving = true;
     member->draining = true;
-    view_publish(sim, "a node is to leave");
-    struct sim_event *event = sim_after(sim, 500 * USEC_MS, leave_when_empty, NULL);
-    event->number = (uint64_t)member->index;
-    event->other = sim->view->epoch;
+    operator_writes(member);
+    sim_after(sim, 500 * USEC_MS, leave_when_empty, NULL)->number = (uint64_t)member->index;
+    return true;
+}
+
+/* Taken out of spec/ with all it holds: it ends, and is let in again some time later. */
+static bool remove_member(struct sim *sim, struct member *member)
+{
+    if (member->leaving || member->removed || member->stopping)
+        return false;
+    trace_member(member, "REMOVED", "from spec/");
+    member->removed = true;
+    operator_removes(member);
+    sim_after(sim, sim_between(sim, 100 * USEC_MS, 30 * USEC_SEC), let_in, NULL)->number =
+        (uint64_t)member->index;
+    return true;
+}
+
+static bool strike_store(struct sim *sim, enum fault_kind kind)
+{
+    control_wake(sim);
+    switch (kind) {
+    case FAULT_STORE_AWAY:
+        link_away(sim, sim_chance(sim, 300) ? sim_between(sim, USEC_MIN, 3 * USEC_MIN) : draw_time(sim),
+            sim_chance(sim, 500));
+        break;
+    case FAULT_STORE_LEADER:
+        link_new_leader(sim);
+        break;
+    case FAULT_STORE_CUT:
+        link_cut(&sim->members[sim_draw(sim, (uint64_t)sim->members_count)], draw_time(sim));
+        break;
+    case FAULT_STORE_BAD:
+        link_bad(sim, draw_time(sim));
+        break;
+    case FAULT_STORE_REVOKE:
+        link_revoke(sim);
+        break;
+    default:
+        link_compact(sim);
+        break;
+    }
     return true;
 }
 
@@ -211,16 +267,19 @@ void faults_segment_gone(struct member *member)
 {
     struct sim *sim = member->sim;
     if (sim->phase == PHASE_LOAD && (sim->faults_on & 1u << FAULT_CRASH) != 0 && sim_chance(sim, 100))
-        sim_after(sim, 0, crash_now, member)->incarnation = member->incarnation;
+        sim_after(sim, 0, crash_now, member)->life = member->life;
 }
 
 static bool strike_node(struct sim *sim, enum fault_kind kind, struct member *member)
 {
+    if (!member->up && kind != FAULT_CRASH && kind != FAULT_FREEZE)
+        return false;
     switch (kind) {
     case FAULT_CRASH:
         member_crash(member, true);
         return true;
     case FAULT_FREEZE:
+        control_wake(sim);
         member->frozen_until = sim->now + draw_time(sim);
         trace_member(member, "FREEZES", "for %lld ms", (long long)(member->frozen_until - sim->now) / 1000);
         return true;
@@ -247,19 +306,28 @@ static bool strike_node(struct sim *sim, enum fault_kind kind, struct member *me
     }
 }
 
+/* Better the head than another. */
+static struct member *draw_front(struct sim *sim)
+{
+    struct member *head = agree_head(sim);
+    struct member *any = &sim->members[sim->nodes + (int)sim_draw(sim, SIM_COORDINATORS)];
+    return head != NULL && sim_chance(sim, 500) ? head : any;
+}
+
 static bool strike(struct sim *sim, enum fault_kind kind, struct member *member)
 {
-    struct member *front = &sim->members[sim->nodes + (int)sim_draw(sim, SIM_COORDINATORS)];
+    struct member *front = draw_front(sim);
     switch (kind) {
     case FAULT_FREEZE:
-        if (sim_chance(sim, 800) || !front->up)
+        if (sim_chance(sim, 800) || !front->running)
             return member != NULL && strike_node(sim, kind, member);
+        control_wake(sim);
         front->frozen_until = sim->now + draw_time(sim);
         trace_member(front, "FREEZES", "for %lld ms", (long long)(front->frozen_until - sim->now) / 1000);
         return true;
     case FAULT_FRONT_CRASH:
-        if (front->up)
-            coordinator_crash(front);
+        if (front->running)
+            member_crash(front, true);
         return true;
     case FAULT_CUT:
     case FAULT_CUT_ONE_WAY:
@@ -271,6 +339,15 @@ static bool strike(struct sim *sim, enum fault_kind kind, struct member *member)
         return true;
     case FAULT_JOIN:
         return join(sim);
+    case FAULT_REMOVE:
+        return remove_member(sim, sim_chance(sim, 800) && member != NULL ? member : front);
+    case FAULT_STORE_AWAY:
+    case FAULT_STORE_LEADER:
+    case FAULT_STORE_CUT:
+    case FAULT_STORE_BAD:
+    case FAULT_STORE_REVOKE:
+    case FAULT_STORE_COMPACT:
+        return strike_store(sim, kind);
     case FAULT_DNS:
         break_dns(sim);
         return true;
@@ -325,17 +402,18 @@ void faults_stop(struct sim *sim)
     trace_line(sim, "world", "calm", "faults stop after %llu; now everything must end",
         (unsigned long long)sim->faults_done);
     memset(sim->cut_until, 0, sizeof sim->cut_until);
+    link_calm(sim);
     sim->lossy_until = 0;
     for (int i = 0; i < sim->members_count; i++) {
         struct member *member = &sim->members[i];
-        member->draining = member->leaving = false;
+        member->draining = member->leaving = member->removed = false;
+        if (!member->absent)
+            operator_writes(member);
         member->disk.slow_until = member->full_until = 0;
-        member->frozen_until =
-            member->frozen_until < sim->now + USEC_SEC ? member->frozen_until : sim->now + USEC_SEC;
         if (member->node != NULL && member->up) {
             node_set_room(member->node, true);
             member_settle_tick(member);
         }
     }
-    view_publish(sim, "all weights back");
+    control_wake(sim);
 }

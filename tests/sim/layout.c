@@ -125,6 +125,6 @@ void dns_ask(struct member *member, const char *domain)
     usec_t delay =
         sim_chance(sim, 50) ? sim_between(sim, USEC_SEC, 5 * USEC_SEC) : sim_between(sim, 100, 50 * USEC_MS);
     struct sim_event *event = sim_after(sim, delay, answer_dns, member);
-    event->incarnation = member->incarnation;
+    event->life = member->life;
     event->bytes = xstrdup(domain);
 }

@@ -223,6 +223,8 @@ void ledger_durable(struct ledger *ledger, struct member *member, struct frame *
             .peer = item->peer,
             .intent = item->state == CUSTODY_LEAVING ? item->hop + 1 : 0};
         frame->message->seen = true;
+        if (frame->kind == RECORD_RETRY || item->state == CUSTODY_DONE)
+            ledger_outcome_durable(ledger, member, truth);
         oracle_step(sim, truth, member, &before, standing);
         oracle_custody(sim, truth);
         ledger_settle(ledger, truth);

@@ -21,15 +21,18 @@ struct standing {
 };
 
 struct attempt {
-    struct attempt *next;         /* older one of the same recipient */
-    struct attempt *next_on_wire; /* older one on the same connection */
+    struct attempt *next;          /* older one of the same recipient */
+    struct attempt *next_on_wire;  /* older one on the same connection */
+    struct attempt *next_doubtful; /* older one of the same lane, while `doubtful` */
     struct truth *truth;
     struct wire *wire;
+    uint32_t mail;      /* the how-manieth message on that connection */
     uint64_t reply_end; /* bytes to the node at which it knows the outcome; 0 = not answered */
     int code;           /* of that answer; 0 = none came */
     bool over;          /* for the node: answered, or its connection is gone */
     bool accepted;      /* the receiver took it */
     bool excused;       /* the node cannot or need not know that: in doubt */
+    bool settled;       /* how it went is on the node's disk */
 };
 
 /* One recipient of one message. */
@@ -62,6 +65,8 @@ struct message *ledger_find(const struct ledger *ledger, const struct mail_id *i
 /* "m17", or the id's first digits if nobody knows it. */
 const char *ledger_name(const struct ledger *ledger, const struct mail_id *id, char out[32]);
 
+/* A frame says how an attempt at this recipient went. */
+void ledger_outcome_durable(struct ledger *ledger, struct member *member, struct truth *truth);
 /* The log of a node. `appended` fills in what the frame means. */
 void ledger_appended(struct ledger *ledger, struct member *member, struct frame *frame);
 void ledger_durable(struct ledger *ledger, struct member *member, struct frame *frame);

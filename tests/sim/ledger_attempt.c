@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "tests/sim/agree.h"
 #include "tests/sim/ledger.h"
 
 /* P6: a lane's connections and pace, as the node's own calls show them. */
@@ -98,6 +99,7 @@ struct attempt *ledger_attempt(struct ledger *ledger, struct wire *wire, unsigne
     struct attempt *attempt = xcalloc(1, sizeof *attempt);
     attempt->truth = truth;
     attempt->wire = wire;
+    attempt->mail = wire->mails;
     attempt->over = attempt->excused = !wire->node_open;
     attempt->next = truth->attempts;
     truth->attempts = attempt;
@@ -128,6 +130,57 @@ static void check_body(struct sim *sim, const struct attempt *attempt, const cha
             attempt->wire->member->name, message->number, attempt->wire->host->name, len, sent->len);
 }
 
+static struct lane_count *lane_of(const struct attempt *attempt)
+{
+    return &attempt->wire->member->lanes[attempt->wire->source][attempt->wire->provider];
+}
+
+/* How many messages of a lane would be sent a second time if its node crashed now. */
+static uint32_t doubtful_messages(const struct lane_count *lane)
+{
+    uint32_t count = 0;
+    for (const struct attempt *at = lane->doubtful; at != NULL; at = at->next_doubtful) {
+        const struct attempt *other = lane->doubtful;
+        while (other != at && (other->wire != at->wire || other->mail != at->mail))
+            other = other->next_doubtful;
+        count += other == at;
+    }
+    return count;
+}
+
+/* Crash: what a lane would double is bounded by its connections. */
+static void note_doubtful(struct sim *sim, struct attempt *attempt)
+{
+    struct member *member = attempt->wire->member;
+    struct lane_count *lane = lane_of(attempt);
+    if (attempt->settled || !member->up || attempt->wire->life != member->life)
+        return;
+    attempt->next_doubtful = lane->doubtful;
+    lane->doubtful = attempt;
+    uint32_t count = doubtful_messages(lane);
+    uint32_t limit = sim_limits(member->settings, attempt->wire->provider)->connections;
+    if (count > limit)
+        sim_fail(sim,
+            "crash: if %s crashed now, %u messages from source %d to %s would be doubled, its limit is %u",
+            member->name, count, attempt->wire->source, sim->layout->sites[attempt->wire->host->site].name,
+            limit);
+}
+
+void ledger_outcome_durable(struct ledger *ledger, struct member *member, struct truth *truth)
+{
+    (void)ledger;
+    for (struct attempt *attempt = truth->attempts; attempt != NULL; attempt = attempt->next) {
+        if (attempt->settled || attempt->wire->member != member)
+            continue;
+        attempt->settled = true;
+        struct attempt **at = &lane_of(attempt)->doubtful;
+        while (*at != NULL && *at != attempt)
+            at = &(*at)->next_doubtful;
+        if (*at != NULL)
+            *at = attempt->next_doubtful;
+    }
+}
+
 void ledger_accepted(struct ledger *ledger, struct attempt *attempt, const char *body, size_t len)
 {
     struct sim *sim = ledger_sim(ledger);
@@ -141,6 +194,7 @@ void ledger_accepted(struct ledger *ledger, struct attempt *attempt, const char 
                 truth->message->number, truth->index, other->wire->member->name, attempt->wire->member->name);
     attempt->accepted = true;
     truth->accepts++;
+    note_doubtful(sim, attempt);
 }
 
 /* A process has died: what receivers took from it and its disk does not know is in doubt. */
@@ -148,6 +202,9 @@ void ledger_crashed(struct ledger *ledger, struct member *member)
 {
     size_t at = 0;
     uint32_t index = 0;
+    for (int i = 0; i < SIM_SOURCES; i++)
+        for (int j = 0; j < SIM_PROVIDERS; j++)
+            member->lanes[i][j].doubtful = NULL;
     for (struct truth *truth; (truth = ledger_next(ledger, &at, &index)) != NULL;) {
         if (truth->spools[member->index].state == CUSTODY_DONE)
             continue;
@@ -186,10 +243,25 @@ static void check_move_answer(struct sim *sim, const struct member *member, cons
     }
 }
 
+/* Only the process in the spool's register takes anything for it, and no mail meant for another one. */
+static void check_taker(struct member *member, const struct bus_msg *msg)
+{
+    bool inject = msg->type == BUS_INJECT_ANSWER && msg->verdict == BUS_TAKEN;
+    bool move = false;
+    for (uint32_t i = 0; msg->type == BUS_MOVE_ANSWER && i < msg->item_count; i++)
+        move = move || msg->items[i].verdict == BUS_TAKEN;
+    if (inject || move)
+        agree_takes(member, inject ? "an INJECT" : "a MOVE");
+    if (inject && msg->to_incarnation != member->served)
+        sim_fail(member->sim, "register: #%llu of %s takes an INJECT for #%llu",
+            (unsigned long long)member->served, member->name, (unsigned long long)msg->to_incarnation);
+}
+
 void ledger_bus_leaves(struct ledger *ledger, struct member *member, const struct bus_msg *msg)
 {
     struct sim *sim = ledger_sim(ledger);
     const struct message *message = ledger_find(ledger, &msg->id);
+    check_taker(member, msg);
     if (msg->type == BUS_MOVE)
         check_move(sim, member, msg);
     else if (msg->type == BUS_MOVE_ANSWER)

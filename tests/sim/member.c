@@ -1,4 +1,4 @@
-/* member - the lives and deaths of a node: its ports, its start from the log, its crash, its ticks */
+/* member - the lives and deaths of a process: a node's ports, its start from the log, crashes, ticks */
 #include "node/node.h"
 
 #include <stdio.h>
@@ -7,6 +7,8 @@
 
 #include "base/alloc.h"
 #include "coordinator/route.h"
+#include "tests/sim/agree.h"
+#include "tests/sim/control.h"
 #include "tests/sim/ledger.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/wire.h"
@@ -97,45 +99,69 @@ static void replay(struct member *member)
     }
 }
 
-void member_start(struct member *member)
+/* Joined, and its log is open: the node lives. */
+static void node_serves(struct member *member)
 {
     struct sim *sim = member->sim;
     struct node_ports with_context = ports;
     with_context.context = member;
-    member->up = true;
-    member->stopping = false;
-    member->frozen_until = 0;
-    member->view_epoch = 0;
-    trace_member(member, "starts", "as #%llu with %zu frames in its log",
-        (unsigned long long)member->incarnation, member->disk.count);
-    member->node = node_new(member->name, member->spool, member->incarnation, member->settings, &with_context,
+    member->node = node_new(member->name, member->spool, member->served, member->settings, &with_context,
         random_next(&sim->random));
     node_set_told(member->node, member->told_seq);
     replay(member);
     node_recovered(member->node, member_now(member));
-    if (sim_chance(sim, 700))
-        view_learn(member, sim->view);
-    else
-        view_learn_later(member);
     node_set_room(member->node, sim->now >= member->full_until);
+}
+
+void member_start(struct member *member)
+{
+    member->life++;
+    member->running = true;
+    member->up = member->stopping = false;
+    member->served = 0;
+    member->frozen_until = 0;
+    member->view_epoch = 0;
+    trace_member(member, "starts", "process %llu with %zu frames in its log",
+        (unsigned long long)member->life, member->disk.count);
+    control_start(member);
+}
+
+void member_joined(struct member *member, uint64_t incarnation)
+{
+    member->up = true;
+    trace_member(member, "serves", "as #%llu", (unsigned long long)incarnation);
+    if (member_is_node(member)) {
+        agree_serves(member, incarnation);
+        node_serves(member);
+        control_ready(member);
+    } else {
+        member->served = incarnation;
+        coordinator_serves(member);
+    }
+    if (control_view(member) != NULL)
+        member_learns(member, control_view(member));
     member_settle_tick(member);
+}
+
+void member_learns(struct member *member, struct view *view)
+{
+    if (!member->up || view->epoch <= member->view_epoch)
+        return;
+    member->view_epoch = view->epoch;
+    trace_member(member, "view", "learns of epoch %llu", (unsigned long long)view->epoch);
+    if (member->node != NULL)
+        node_set_view(member->node, view, member_now(member));
+    else
+        route_set_view(member->route, view);
 }
 
 static void restart(struct sim *sim, struct sim_event *event)
 {
     struct member *member = &sim->members[event->number];
-    if (member->up)
+    if (member->running || member->absent)
         return;
-    member->incarnation++;
     sim->counts->restarts++;
-    char why[48];
-    snprintf(why, sizeof why, "%s is back as #%llu", member->name, (unsigned long long)member->incarnation);
-    bool register_first = sim_chance(sim, 500);
-    if (register_first)
-        view_publish(sim, why);
     member_start(member);
-    if (!register_first)
-        view_publish(sim, why);
 }
 
 static void restart_later(struct member *member)
@@ -149,10 +175,17 @@ static void restart_later(struct member *member)
 
 static void process_ends(struct member *member)
 {
-    member->up = false;
-    wires_crash(member);
-    node_free(&member->node);
-    disk_crash(member);
+    bool served = member->up;
+    member->running = member->up = member->stopping = false;
+    member->served = 0;
+    control_end(member);
+    if (member_is_node(member) && served) {
+        wires_crash(member);
+        node_free(&member->node);
+        disk_crash(member);
+    } else if (served) {
+        coordinator_gone(member);
+    }
     if (member->tick != NULL)
         member->tick->number = 0; /* a tick of the dead: does nothing */
     member->tick = NULL;
@@ -160,11 +193,19 @@ static void process_ends(struct member *member)
 
 void member_crash(struct member *member, bool again)
 {
-    trace_member(member, "CRASHES", "as #%llu", (unsigned long long)member->incarnation);
+    bool served = member->up;
+    trace_member(member, "CRASHES", "as #%llu", (unsigned long long)member->served);
     process_ends(member);
-    ledger_crashed(member->sim->ledger, member);
+    if (member_is_node(member) && served)
+        ledger_crashed(member->sim->ledger, member);
     if (again)
         restart_later(member);
+}
+
+/* Not let in, or taken out: whoever runs it starts it again, in the hope that it is let in by then. */
+void member_ended(struct member *member)
+{
+    member_crash(member, !member->absent);
 }
 
 /* It has quiesced: once nothing is in flight and all is on the disk, the process ends. The ledger is not
@@ -172,8 +213,14 @@ void member_crash(struct member *member, bool again)
 static void stop_when_idle(struct sim *sim, struct sim_event *event)
 {
     struct member *member = event->member;
-    if (!node_idle(member->node) || member->disk.synced < member->disk.count) {
-        sim_after(sim, 200 * USEC_MS, stop_when_idle, member)->incarnation = member->incarnation;
+    bool idle = node_idle(member->node) && member->disk.synced == member->disk.count;
+    bool told = event->number > 0;
+    if (idle && !told)
+        control_leave(member);
+    if (!idle || (!control_left(member) && event->number < 40)) {
+        struct sim_event *again = sim_after(sim, 200 * USEC_MS, stop_when_idle, member);
+        again->life = member->life;
+        again->number = event->number + (idle || told);
         return;
     }
     trace_member(member, "STOPS", "in order");
@@ -185,11 +232,11 @@ void member_stop(struct member *member)
 {
     if (member->stopping || member->leaving)
         return;
-    trace_member(member, "quiesces", "as #%llu, to be stopped", (unsigned long long)member->incarnation);
+    trace_member(member, "quiesces", "as #%llu, to be stopped", (unsigned long long)member->served);
     member->stopping = true;
     node_quiesce(member->node, member_now(member));
     member_settle_tick(member);
-    sim_after(member->sim, 0, stop_when_idle, member)->incarnation = member->incarnation;
+    sim_after(member->sim, 0, stop_when_idle, member)->life = member->life;
 }
 
 usec_t member_now(const struct member *member)
@@ -200,7 +247,9 @@ usec_t member_now(const struct member *member)
 /* In the world's time. */
 static usec_t deadline(const struct member *member)
 {
-    usec_t due = member->node != NULL ? node_deadline(member->node) : route_deadline(member->route);
+    usec_t due = member->node != NULL    ? node_deadline(member->node)
+                 : member->route != NULL ? route_deadline(member->route)
+                                         : USEC_NEVER;
     return due == USEC_NEVER ? USEC_NEVER : due - member->skew;
 }
 
@@ -216,7 +265,7 @@ static void tick(struct sim *sim, struct sim_event *event)
         sim_fail(sim, "ticks: %s asks for a tick at once, a thousand times on end", member->name);
     if (member->node != NULL)
         node_tick(member->node, member_now(member));
-    else
+    else if (member->route != NULL)
         route_tick(member->route, member_now(member));
 }
 
@@ -241,9 +290,10 @@ void member_settle_tick(struct member *member)
 
 void member_free(struct member *member)
 {
-    if (member->up)
+    if (member->running)
         trace_member(member, "stops", "the run is over");
-    member->up = false;
+    member->running = member->up = false;
+    control_end(member);
     if (member->node != NULL)
         node_free(&member->node);
     if (member->route != NULL)

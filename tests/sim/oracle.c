@@ -29,6 +29,20 @@ static const char *name_of(struct sim *sim, const struct truth *truth, char out[
     return out;
 }
 
+/* A message is injected into one spool only: another one may take it after a definite refusal alone, and the
+ * one that refused never does (same_incarnation, custody). */
+static void one_spool(
+    struct sim *sim, const struct truth *truth, const struct member *member, const char *name)
+{
+    for (int i = 0; i < sim->nodes; i++) {
+        uint8_t state = truth->spools[i].state;
+        if (i != member->index && state != CUSTODY_NONE && state != CUSTODY_REFUSED)
+            sim_fail(sim, "one spool: %s is injected at %s, but %s had it by then (%s@%u)", name,
+                member->name, sim->members[i].name, custody_state_name((enum custody_state)state),
+                truth->spools[i].hop);
+    }
+}
+
 /* One spool's log says something new about a recipient: legal after what it said before? */
 void oracle_step(struct sim *sim, const struct truth *truth, const struct member *member,
     const struct standing *before, const struct standing *after)
@@ -41,6 +55,8 @@ void oracle_step(struct sim *sim, const struct truth *truth, const struct member
     if (before->state == CUSTODY_DONE && after->state != CUSTODY_DONE)
         sim_fail(sim, "P1: %s had ended %s, which is now %s again", member->name, name,
             custody_state_name((enum custody_state)after->state));
+    if (before->state == CUSTODY_NONE && after->state == CUSTODY_HELD && after->hop == 0)
+        one_spool(sim, truth, member, name);
     bool was_passed = before->state == CUSTODY_MOVED || before->state == CUSTODY_REFUSED;
     bool holds =
         after->state == CUSTODY_HELD || after->state == CUSTODY_LEAVING || after->state == CUSTODY_DONE;

@@ -103,6 +103,7 @@ static void on_mail(struct receiver *receiver)
     }
     attempts_over(receiver, 0);
     receiver->mail = true;
+    receiver->wire->mails++;
     say(receiver, "250 2.1.0 ok\r\n");
 }
 

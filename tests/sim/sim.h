@@ -1,9 +1,9 @@
 /* sim - a whole cluster in one process, on virtual time
  *
- * The real cores (coordinator/route, node/node and all below) run against models of everything they do not
- * own: bus, disk, DNS, TCP and receivers, clients, the leader that publishes views. One seed decides
- * everything, so a run can be repeated to the byte. The oracles (oracle.c, ledger.c) look at every step from
- * outside.
+ * The real cores (coordinator/route, node/node and all below, cluster/join, cluster/leader) run against
+ * models of everything they do not own: store, bus, disk, DNS, TCP and receivers, clients, operators. One
+ * seed decides everything, so a run can be repeated to the byte. The oracles (oracle.c, ledger.c, agree.c)
+ * look at every step from outside.
  *
  * How it works: everything that will happen is an event in one heap (base/heap); time jumps from one to the
  * next. A port called by a core never calls back: it puts an event. An event for a member that crashed
@@ -25,6 +25,7 @@
 #include "base/map.h"
 #include "base/random.h"
 #include "cluster/settings.h"
+#include "cluster/spool_register.h"
 #include "cluster/view.h"
 #include "proto/bus_msg.h"
 
@@ -60,6 +61,13 @@ enum fault_kind {
     FAULT_DNS,      /* a domain cannot be resolved for a while */
     FAULT_RECEIVER, /* a host refuses connections or hangs for a while */
     FAULT_RESTATE,  /* the spool asks a node to tidy its log */
+    FAULT_REMOVE,   /* an operator takes a member out of spec/, and lets it in again */
+    FAULT_STORE_AWAY,
+    FAULT_STORE_LEADER,
+    FAULT_STORE_CUT, /* one member off from the store */
+    FAULT_STORE_BAD, /* delays and losses on the way there */
+    FAULT_STORE_REVOKE,
+    FAULT_STORE_COMPACT,
     FAULT_KINDS,
 };
 
@@ -85,11 +93,11 @@ struct sim_event {
     struct heap_node at;
     void (*act)(struct sim *sim, struct sim_event *event);
     struct member *member; /* it happens to this one, or null */
-    uint64_t incarnation;  /* only to this process of it; 0 = whichever runs */
+    uint64_t life;         /* only to this process of it; 0 = whichever runs */
+    bool aside;            /* between members and store: not counted among the run's steps */
     struct wire *wire;
-    struct bus_msg *msg; /* owned, as are the next three */
+    struct bus_msg *msg; /* owned, as are the next two */
     struct blob *blob;
-    struct view *view;
     char *bytes;
     size_t len;
     uint64_t number, other;
@@ -129,19 +137,29 @@ struct disk {
 struct lane_count {
     uint32_t open;
     usec_t last_start;
+    struct attempt *doubtful; /* taken by a receiver, and the disk does not know how it went yet */
 };
 
 struct member {
     struct sim *sim;
     int index; /* in sim->members; nodes first */
-    char name[16], spool[16];
-    bool up, absent, leaving, stopping;
-    uint64_t incarnation;
+    char name[16], spool[16], disk_id[DISK_ID_SIZE];
+    bool running; /* its process lives */
+    bool up;      /* and has joined: it serves */
+    bool absent;  /* not a member, for now */
+    bool leaving, stopping, removed;
+    bool spec_missed;     /* it was not, or is no longer, in spec/ while this process ran */
+    uint64_t life;        /* which start of it this is */
+    uint64_t process;     /* its random number */
+    uint64_t served;      /* incarnation of the spool that this process serves; 0 = none yet */
+    uint64_t served_last; /* by any process */
+    struct control *control;
     usec_t skew; /* its clock is that much ahead */
     usec_t frozen_until, full_until;
     uint32_t weight;
     bool draining;
-    uint64_t view_epoch; /* the newest it has learned */
+    uint64_t view_epoch;   /* what its core goes by */
+    uint64_t newest_epoch; /* the newest that any process of it has learned */
     struct sim_event *tick;
     usec_t tick_at;
     uint32_t ticks_in_place;
@@ -167,6 +185,7 @@ struct weather {
     uint32_t refuse, greeting_bad, close, hang, mail_4xx, rcpt_4xx, rcpt_5xx, data_4xx, dot_4xx, dot_5xx,
         dot_lost;
     uint32_t body_unreadable;
+    uint32_t store_loss; /* of requests, and of answers */
 };
 
 struct trace {
@@ -186,17 +205,20 @@ struct sim_options {
 /* What many runs add up to. */
 struct sim_counts {
     uint64_t seeds, steps, messages, deliveries, accepted, doubled, moves, segments, bounced, expired,
-        restarts, views;
+        restarts, views, aside, verdicts, heads, joined_late;
     uint64_t faults[FAULT_KINDS];
     uint64_t coverage[FAULT_KINDS][DOING_KINDS];
 };
 
-struct world_map; /* domains, sites, hosts: layout.c */
-struct ledger;    /* ledger.c */
-struct clients;   /* client.c */
+struct world_map;  /* domains, sites, hosts: layout.c */
+struct ledger;     /* ledger.c */
+struct clients;    /* client.c */
+struct store_link; /* store_link.c */
+struct agree;      /* agree.c */
+struct control;    /* control.c: of one process */
 
 struct sim {
-    uint64_t seed, steps;
+    uint64_t seed, steps, aside;
     const struct sim_options *options;
     struct random random;
     usec_t now;
@@ -205,9 +227,9 @@ struct sim {
     enum sim_phase phase;
     usec_t phase_until, calm_since;
     int profile; /* which settings */
-    /* Placement never changes in this run, and nothing is refused. Only then do clients submit again with
-     * their key: the coordinator does not yet ask the key's earlier owners first (--keys: they do it always,
-     * and are doubled). */
+    /* Nothing is refused in this run. Only then, and while placement stays as it was, do clients submit again
+     * with their key: the coordinator does not yet ask the key's earlier owners first (--keys: they do it
+     * always, and are doubled). */
     bool steady;
     bool slow; /* minutes, not seconds, between bursts and faults: logs are tidied and finals forgotten
                   meanwhile */
@@ -219,6 +241,10 @@ struct sim {
     uint32_t faults_on; /* bits of fault_kind */
     uint64_t faults_done;
     struct view *view; /* as published last */
+    struct store_link *link;
+    struct agree *agree;
+    bool asleep; /* members and store: nothing happens between them */
+    usec_t asleep_since, slept, awake_until, unsettled_since;
     struct layout *layout;
     struct ledger *ledger;
     struct clients *clients;
@@ -236,6 +262,9 @@ bool sim_run(struct sim *sim);
 void sim_free(struct sim **sim);
 /* An event at now + delay, to be filled in by the caller. */
 struct sim_event *sim_after(struct sim *sim, usec_t delay,
+    void (*act)(struct sim *sim, struct sim_event *event), struct member *member);
+/* The same for what goes on between members and store. */
+struct sim_event *sim_aside(struct sim *sim, usec_t delay,
     void (*act)(struct sim *sim, struct sim_event *event), struct member *member);
 void sim_fail(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
 uint64_t sim_draw(struct sim *sim, uint64_t bound);             /* [0, bound) */
@@ -271,8 +300,15 @@ void disk_free(struct disk *disk);
 /* A base frame in an old segment that is still needed, or 0. */
 uint64_t disk_untidy(const struct member *member);
 
-/* member.c: lives and deaths of nodes. */
-void member_start(struct member *member);
+/* member.c: lives and deaths of members. */
+void member_start(struct member *member); /* a process: it has to join first */
+void member_joined(struct member *member, uint64_t incarnation);
+void member_ended(struct member *member); /* it is no member any more, and knows it */
+void member_learns(struct member *member, struct view *view);
+static inline bool member_is_node(const struct member *member)
+{
+    return member->spool[0] != '\0';
+}
 void member_crash(struct member *member, bool again); /* again: restarted after a while */
 /* Stops it in order, and starts it again after a while. */
 void member_stop(struct member *member);
@@ -280,11 +316,6 @@ void member_settle_tick(struct member *member);
 void member_free(struct member *member);
 
 usec_t member_now(const struct member *member); /* by its own clock */
-
-/* views.c */
-void view_publish(struct sim *sim, const char *why);
-void view_learn(struct member *member, struct view *view);
-void view_learn_later(struct member *member); /* the newest one, to this process of it */
 
 /* dns.c */
 void dns_ask(struct member *member, const char *domain);
@@ -297,8 +328,8 @@ void clients_start(struct sim *sim);
 void clients_free(struct sim *sim);
 bool clients_waiting(const struct sim *sim);
 uint64_t clients_submitted(const struct sim *sim);
-void coordinator_start(struct member *member);
-void coordinator_crash(struct member *member);
+void coordinator_serves(struct member *member);
+void coordinator_gone(struct member *member); /* its process ended: what it had not answered is open */
 
 /* faults.c */
 void faults_start(struct sim *sim);

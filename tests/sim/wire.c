@@ -47,7 +47,7 @@ static struct sim_event *to_node(
     usec_t at = sim->now + wire->latency + delay;
     wire->to_node_at = at > wire->to_node_at ? at : wire->to_node_at;
     struct sim_event *event = sim_after(sim, wire->to_node_at - sim->now, act, wire->member);
-    event->incarnation = wire->incarnation;
+    event->life = wire->life;
     event->wire = wire;
     return event;
 }
@@ -98,7 +98,7 @@ void wire_connect(struct member *member, uint32_t session, const char *source,
     sim->wires = wire;
     wire->sim = sim;
     wire->member = member;
-    wire->incarnation = member->incarnation;
+    wire->life = member->life;
     wire->session = session;
     wire->source = sim_source_index(member->settings, source);
     wire->host = layout_host(sim->layout, address);
@@ -204,7 +204,7 @@ static void end(struct wire *wire)
     to_receiver(wire, reach_close);
     struct sim_event *event =
         sim_after(wire->sim, sim_between(wire->sim, 0, 2 * USEC_MS), tell_closed, wire->member);
-    event->incarnation = wire->incarnation;
+    event->life = wire->life;
     event->wire = wire;
     event->bytes = xstrdup("closed by us");
 }
@@ -214,7 +214,7 @@ static void flush(struct sim *sim, struct sim_event *event);
 static void flush_later(struct wire *wire, usec_t delay)
 {
     struct sim_event *event = sim_after(wire->sim, delay, flush, wire->member);
-    event->incarnation = wire->incarnation;
+    event->life = wire->life;
     event->wire = wire;
 }
 

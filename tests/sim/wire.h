@@ -16,7 +16,7 @@ struct wire {
     struct wire *next; /* of sim->wires */
     struct sim *sim;
     struct member *member;
-    uint64_t incarnation;
+    uint64_t life;
     uint32_t session;
     int source;
     struct host *host;
@@ -31,6 +31,7 @@ struct wire {
     char tail[10];       /* the last bytes sent, to find MAIL across pieces */
     size_t tail_len;
     uint32_t messages; /* started on this connection */
+    uint32_t mails;    /* of them the receiver has seen so many */
     bool tls_asked;    /* the node wants the handshake once its output is gone */
     bool secure;
 

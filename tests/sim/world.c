@@ -10,9 +10,12 @@
 
 #include "base/alloc.h"
 #include "coordinator/route.h"
+#include "tests/sim/agree.h"
+#include "tests/sim/control.h"
 #include "tests/sim/layout.h"
 #include "tests/sim/ledger.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/store_link.h"
 
 enum { LEAST_MESSAGES = 20, LEAST_FAULTS = 3 };
 #define CALM_AT_MOST (12 * USEC_HOUR)
@@ -64,12 +67,18 @@ struct sim_event *sim_after(struct sim *sim, usec_t delay,
     return event;
 }
 
+struct sim_event *sim_aside(struct sim *sim, usec_t delay,
+    void (*act)(struct sim *sim, struct sim_event *event), struct member *member)
+{
+    struct sim_event *event = sim_after(sim, delay, act, member);
+    event->aside = true;
+    return event;
+}
+
 static void event_clear(struct sim_event *event)
 {
     bus_msg_free(&event->msg);
     blob_drop(&event->blob);
-    if (event->view != NULL)
-        view_drop(&event->view);
     free(event->bytes);
 }
 
@@ -110,6 +119,7 @@ static void draw_plan(struct sim *sim)
         .dot_5xx = 15,
         .dot_lost = rough ? 60 : 20,
         .body_unreadable = rough ? 20 : 0,
+        .store_loss = rough ? 10 : 1,
     };
     sim->calm = (struct weather){.bus_delay = USEC_MS};
 }
@@ -127,6 +137,7 @@ static void place_members(struct sim *sim)
             member->name, sizeof member->name, "%c%d", node ? 'n' : 'c', node ? i + 1 : i - sim->nodes + 1);
         if (node)
             snprintf(member->spool, sizeof member->spool, "%s.0", member->name);
+        snprintf(member->disk_id, sizeof member->disk_id, "%032d", i + 1);
         member->weight = 1 + (uint32_t)sim_draw(sim, 3);
         member->tick_at = USEC_NEVER;
         member->skew = skewed ? sim_between(sim, -MAX_SKEW, MAX_SKEW) : 0;
@@ -159,12 +170,15 @@ static void start_all(struct sim *sim)
 {
     trace_line(sim, "world", "starts", "seed %llu: %d nodes, settings %d", (unsigned long long)sim->seed,
         sim->nodes, sim->profile);
-    for (int i = 0; i < sim->nodes; i++)
-        sim->members[i].incarnation = sim->members[i].absent ? 0 : 1;
-    view_publish(sim, "the first");
+    link_start(sim);
+    agree_start(sim);
     for (int i = 0; i < sim->members_count; i++)
         if (!sim->members[i].absent)
-            i < sim->nodes ? member_start(&sim->members[i]) : coordinator_start(&sim->members[i]);
+            operator_writes(&sim->members[i]);
+    for (int i = 0; i < sim->members_count; i++)
+        if (!sim->members[i].absent)
+            member_start(&sim->members[i]);
+    control_watch_over(sim);
     clients_start(sim);
     faults_start(sim);
 }
@@ -181,7 +195,7 @@ static void begin_last(struct sim *sim)
     trace_line(sim, "world", "drained", "everything has ended; a while longer for what is late");
     if (sim_chance(sim, 500))
         for (int i = 0; i < sim->nodes; i++)
-            if (sim->members[i].up)
+            if (sim->members[i].running)
                 member_crash(&sim->members[i], true);
 }
 
@@ -209,8 +223,7 @@ static bool turn_page(struct sim *sim)
 static void act(struct sim *sim, struct sim_event *event)
 {
     struct member *member = event->member;
-    if (member != NULL &&
-        (!member->up || (event->incarnation != 0 && event->incarnation != member->incarnation))) {
+    if (member != NULL && (!member->running || (event->life != 0 && event->life != member->life))) {
         event_done(sim, event);
         return;
     }
@@ -218,7 +231,7 @@ static void act(struct sim *sim, struct sim_event *event)
         heap_put(&sim->heap, &event->at, member->frozen_until);
         return;
     }
-    sim->steps++;
+    *(event->aside ? &sim->aside : &sim->steps) += 1;
     event->act(sim, event);
     if (member != NULL && member->up)
         member_settle_tick(member);
@@ -244,6 +257,7 @@ bool sim_run(struct sim *sim)
     if (!sim->failed)
         ledger_check_end(sim->ledger);
     sim->counts->steps += sim->steps;
+    sim->counts->aside += sim->aside;
     sim->counts->seeds++;
     ledger_count(sim->ledger, sim->counts);
     return !sim->failed;
@@ -263,6 +277,8 @@ void sim_free(struct sim **sim_at)
         free(event);
     }
     clients_free(sim);
+    link_free(sim);
+    agree_free(sim);
     wires_free(sim);
     if (sim->view != NULL)
         view_drop(&sim->view);

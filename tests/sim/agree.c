@@ -1,0 +1,319 @@
+/* agree - see agree.h */
+#include "tests/sim/agree.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/hash.h"
+#include "cluster/member_record.h"
+#include "cluster/view_store.h"
+#include "tests/sim/control.h"
+#include "tests/sim/store_link.h"
+
+enum { DOWNS = 64 };
+#define DOWN_WINDOW (10 * USEC_SEC)
+
+struct agree {
+    uint64_t *hashes; /* of view/current, by epoch */
+    size_t epochs;
+    uint64_t place_epoch;
+    struct spool_register registers[SIM_NODES]; /* epoch 0: none yet */
+    struct {
+        usec_t when;
+        uint64_t head;
+    } downs[DOWNS]; /* a ring: nodes declared down lately, and by which head */
+    uint64_t down_count;
+};
+
+void agree_start(struct sim *sim)
+{
+    sim->agree = xcalloc(1, sizeof *sim->agree);
+}
+
+void agree_free(struct sim *sim)
+{
+    if (sim->agree != NULL)
+        free(sim->agree->hashes);
+    free(sim->agree);
+    sim->agree = NULL;
+}
+
+/* The rest of the key behind "/todoku/sim/<what>", or null. */
+static const char *part(const char *key, const char *what)
+{
+    static const char before[] = "/todoku/" SIM_CLUSTER "/";
+    size_t len = strlen(what);
+    if (strncmp(key, before, sizeof before - 1) != 0 || strncmp(key + sizeof before - 1, what, len) != 0)
+        return NULL;
+    return key + sizeof before - 1 + len;
+}
+
+static const char *client_name(struct sim *sim, uint64_t client)
+{
+    const struct member *member = link_member(sim, client);
+    return client == 0 ? "store" : member == NULL ? "admin" : member->name;
+}
+
+/* ---- the view ---- */
+
+static bool same_place(const struct view_node *a, const struct view_node *b)
+{
+    return strcmp(a->id, b->id) == 0 && a->weight == b->weight && a->draining == b->draining &&
+           a->down == b->down;
+}
+
+static bool same_placement(const struct view *a, const struct view *b)
+{
+    bool same = a->node_count == b->node_count;
+    for (size_t i = 0; same && i < a->node_count; i++)
+        same = same_place(&a->nodes[i], &b->nodes[i]);
+    return same;
+}
+
+static void note_hash(struct sim *sim, uint64_t epoch, uint64_t hash)
+{
+    struct agree *agree = sim->agree;
+    if (epoch >= agree->epochs) {
+        size_t count = 2 * epoch + 64;
+        agree->hashes = xrealloc(agree->hashes, count * sizeof *agree->hashes);
+        memset(agree->hashes + agree->epochs, 0, (count - agree->epochs) * sizeof *agree->hashes);
+        agree->epochs = count;
+    }
+    if (agree->hashes[epoch] != 0 && agree->hashes[epoch] != hash)
+        sim_fail(sim, "view: two different views of epoch %llu", (unsigned long long)epoch);
+    agree->hashes[epoch] = hash;
+}
+
+/* Never more than max(1, 10 %) of the nodes within ten seconds, by one head. */
+static void check_downs(struct sim *sim, const struct view *before, const struct view *after, uint64_t head)
+{
+    struct agree *agree = sim->agree;
+    uint64_t limit = after->node_count / 10 > 1 ? after->node_count / 10 : 1;
+    for (size_t i = 0; i < after->node_count; i++) {
+        const struct view_node *was = view_node(before, after->nodes[i].id);
+        if (!after->nodes[i].down || was == NULL || was->down)
+            continue;
+        trace_line(sim, "head", "verdict", "%s is down", after->nodes[i].id);
+        sim->counts->verdicts++;
+        uint64_t within = 1;
+        for (uint64_t j = 1; j <= agree->down_count && j <= DOWNS; j++) {
+            uint64_t at = (agree->down_count - j) % DOWNS;
+            within += agree->downs[at].head == head && store_now(sim) - agree->downs[at].when < DOWN_WINDOW;
+        }
+        if (within > limit)
+            sim_fail(sim, "verdict: %llu nodes of %zu are declared down within %lld s",
+                (unsigned long long)within, after->node_count, (long long)(DOWN_WINDOW / USEC_SEC));
+        uint64_t next = agree->down_count++ % DOWNS;
+        agree->downs[next].when = store_now(sim);
+        agree->downs[next].head = head;
+    }
+}
+
+static void check_writer(struct sim *sim, uint64_t client, const struct view *view)
+{
+    char path[MEMBER_PATH_SIZE];
+    member_path(path, SIM_CLUSTER, "leader", NULL);
+    uint64_t head = store_creator(link_store(sim), path);
+    if (head == 0 || head != client)
+        sim_fail(sim, "leader: %s publishes epoch %llu, but the head is %s", client_name(sim, client),
+            (unsigned long long)view->epoch, head == 0 ? "nobody" : client_name(sim, head));
+}
+
+static void on_view(
+    struct sim *sim, uint64_t client, const struct kv_pair *before, const struct kv_pair *after)
+{
+    struct error error = {""};
+    if (after->deleted) {
+        sim_fail(sim, "view: %s deletes it", client_name(sim, client));
+        return;
+    }
+    struct view *view = view_store_read(after->value, after->len, &error);
+    if (view == NULL) {
+        sim_fail(sim, "view: %s writes one that can't be read: %s", client_name(sim, client), error.text);
+        return;
+    }
+    (void)before;
+    trace_line(sim, client_name(sim, client), "publishes", "epoch %llu: %zu nodes, %zu coordinators",
+        (unsigned long long)view->epoch, view->node_count, view->coordinator_count);
+    check_writer(sim, client, view);
+    if (sim->view != NULL && view->epoch <= sim->view->epoch)
+        sim_fail(sim, "view: epoch %llu is written over epoch %llu", (unsigned long long)view->epoch,
+            (unsigned long long)sim->view->epoch);
+    note_hash(sim, view->epoch, hash64(1, after->value, after->len));
+    if (sim->view == NULL || !same_placement(sim->view, view))
+        sim->agree->place_epoch = view->epoch;
+    if (sim->view != NULL)
+        check_downs(sim, sim->view, view, client);
+    if (sim->view != NULL)
+        view_drop(&sim->view);
+    sim->view = view;
+    sim->counts->views++;
+}
+
+void agree_view_known(struct member *member, const struct view *view, const void *bytes, size_t len)
+{
+    struct sim *sim = member->sim;
+    const struct agree *agree = sim->agree;
+    if (view->epoch >= agree->epochs || agree->hashes[view->epoch] != hash64(1, bytes, len))
+        sim_fail(sim, "view: %s knows another view of epoch %llu than was published", member->name,
+            (unsigned long long)view->epoch);
+    if (view->epoch < member->newest_epoch)
+        sim_fail(sim, "view: %s learns of epoch %llu after epoch %llu", member->name,
+            (unsigned long long)view->epoch, (unsigned long long)member->newest_epoch);
+    member->newest_epoch = view->epoch;
+}
+
+uint64_t agree_placement_epoch(const struct sim *sim)
+{
+    return sim->agree->place_epoch;
+}
+
+/* ---- the register of a spool ---- */
+
+static void check_register(struct sim *sim, const struct spool_register *was, const struct spool_register *is,
+    const struct member *owner)
+{
+    if (is->epoch != was->epoch + 1)
+        sim_fail(sim, "register: %s goes from epoch %llu to %llu", owner->spool,
+            (unsigned long long)was->epoch, (unsigned long long)is->epoch);
+    if (is->incarnation <= was->incarnation)
+        sim_fail(sim, "register: %s goes from incarnation %llu to %llu", owner->spool,
+            (unsigned long long)was->incarnation, (unsigned long long)is->incarnation);
+    if (was->epoch > 0 && strcmp(was->disk, is->disk) != 0)
+        sim_fail(sim, "register: %s goes from disk %s to disk %s", owner->spool, was->disk, is->disk);
+    if (owner->up && owner->served != 0)
+        sim_fail(sim, "register: %s is taken from #%llu of %s, which lives and serves it", owner->spool,
+            (unsigned long long)owner->served, owner->name);
+}
+
+static void on_register(struct sim *sim, const char *spool, uint64_t client, const struct kv_pair *after)
+{
+    struct error error = {""};
+    struct member *owner = sim_spool_owner(sim, spool);
+    struct spool_register is;
+    if (after->deleted || owner == NULL || spool_register_read(after->value, after->len, &is, &error) != 0) {
+        sim_fail(sim, "register: %s spoils that of %s (%s)", client_name(sim, client), spool, error.text);
+        return;
+    }
+    trace_line(sim, client_name(sim, client), "register", "%s: epoch %llu, #%llu", spool,
+        (unsigned long long)is.epoch, (unsigned long long)is.incarnation);
+    struct spool_register *was = &sim->agree->registers[owner->index];
+    check_register(sim, was, &is, owner);
+    *was = is;
+}
+
+void agree_serves(struct member *member, uint64_t incarnation)
+{
+    struct sim *sim = member->sim;
+    const struct spool_register *reg = &sim->agree->registers[member->index];
+    if (reg->incarnation != incarnation || strcmp(reg->disk, member->disk_id) != 0)
+        sim_fail(sim, "register: %s serves %s as #%llu, but the register says #%llu on %s", member->name,
+            member->spool, (unsigned long long)incarnation, (unsigned long long)reg->incarnation, reg->disk);
+    if (incarnation <= member->served_last)
+        sim_fail(sim, "register: #%llu of %s serves after #%llu", (unsigned long long)incarnation,
+            member->name, (unsigned long long)member->served_last);
+    member->served = member->served_last = incarnation;
+}
+
+void agree_takes(struct member *member, const char *what)
+{
+    const struct spool_register *reg = &member->sim->agree->registers[member->index];
+    if (member->served == 0 || reg->incarnation != member->served)
+        sim_fail(member->sim, "register: #%llu of %s takes %s, but the register says #%llu",
+            (unsigned long long)member->served, member->name, what, (unsigned long long)reg->incarnation);
+}
+
+/* ---- members ---- */
+
+bool agree_spec_there(struct sim *sim, const struct member *member)
+{
+    char path[MEMBER_PATH_SIZE];
+    member_path(path, SIM_CLUSTER, "spec", member->name);
+    return store_get(link_store(sim), path) != NULL;
+}
+
+void agree_ended(struct member *member, const char *why)
+{
+    if (agree_spec_there(member->sim, member) && !member->spec_missed)
+        sim_fail(member->sim, "join: %s is ended, although nobody took it out: %s", member->name, why);
+}
+
+struct member *agree_head(struct sim *sim)
+{
+    char path[MEMBER_PATH_SIZE];
+    member_path(path, SIM_CLUSTER, "leader", NULL);
+    return link_member(sim, store_creator(link_store(sim), path));
+}
+
+static void on_leader(struct sim *sim, uint64_t client, const struct kv_pair *after)
+{
+    sim->counts->heads += !after->deleted;
+    trace_line(sim, client_name(sim, client), "head", "%s", after->deleted ? "there is none" : "is elected");
+}
+
+static const char *wrong_node(struct sim *sim, const struct member *member)
+{
+    const struct view_node *node = view_node(sim->view, member->name);
+    if (node == NULL)
+        return agree_spec_there(sim, member) ? "is not in it" : NULL;
+    if (!agree_spec_there(sim, member))
+        return "is in it still, though taken out of spec/";
+    if (node->down)
+        return "is down in it";
+    if (node->incarnation != member->served || node->process != member->process)
+        return "is in it as an earlier process";
+    if (node->draining != member->draining || (!node->draining && node->weight != member->weight))
+        return "has another weight in it";
+    return NULL;
+}
+
+static const char *wrong_coordinator(struct sim *sim, const struct member *member)
+{
+    for (size_t i = 0; i < sim->view->coordinator_count; i++) {
+        const struct view_coordinator *at = &sim->view->coordinators[i];
+        if (strcmp(at->id, member->name) == 0)
+            return at->down ? "is down in it" : at->process != member->process ? "is in it as before" : NULL;
+    }
+    return "is not in it";
+}
+
+const char *agree_wrong_view(struct sim *sim)
+{
+    static char text[160];
+    if (sim->view == NULL)
+        return "there is none";
+    for (int i = 0; i < sim->members_count; i++) {
+        const struct member *member = &sim->members[i];
+        const char *wrong = NULL;
+        if (member->absent)
+            continue;
+        if (!member->up || member->stopping)
+            wrong = "is not up";
+        else
+            wrong = i < sim->nodes ? wrong_node(sim, member) : wrong_coordinator(sim, member);
+        if (wrong == NULL && member->view_epoch != sim->view->epoch)
+            wrong = "does not know it";
+        if (wrong != NULL) {
+            snprintf(text, sizeof text, "%s %s", member->name, wrong);
+            return text;
+        }
+    }
+    return NULL;
+}
+
+void agree_changed(
+    struct sim *sim, uint64_t client, const struct kv_pair *before, const struct kv_pair *after)
+{
+    const char *name;
+    if ((name = part(after->key, "view/current")) != NULL)
+        on_view(sim, client, before, after);
+    else if ((name = part(after->key, "spool/")) != NULL)
+        on_register(sim, name, client, after);
+    else if ((name = part(after->key, "leader")) != NULL)
+        on_leader(sim, client, after);
+    else
+        trace_line(sim, client_name(sim, client), after->deleted ? "deletes" : "writes", "%s, revision %llu",
+            after->key, (unsigned long long)after->revision);
+}

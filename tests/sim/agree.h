@@ -1,0 +1,34 @@
+/* agree - what members agree on through the store, and the oracles about it
+ *
+ * agree_changed() is called for every change of a key, as it is made: no view that a member has learned and
+ * no register that it read was written without coming by here. */
+#ifndef SIM_AGREE_H
+#define SIM_AGREE_H
+
+#include "cluster/spool_register.h"
+#include "tests/sim/store.h"
+
+struct sim;
+struct member;
+struct agree;
+
+void agree_start(struct sim *sim);
+void agree_free(struct sim *sim);
+void agree_changed(
+    struct sim *sim, uint64_t client, const struct kv_pair *before, const struct kv_pair *after);
+/* A member has learned these bytes of view/current. */
+void agree_view_known(struct member *member, const struct view *view, const void *bytes, size_t len);
+/* A node begins to serve its spool with that incarnation. */
+void agree_serves(struct member *member, uint64_t incarnation);
+/* Not let in, or no longer. */
+void agree_ended(struct member *member, const char *why);
+/* It takes an INJECT or a MOVE. */
+void agree_takes(struct member *member, const char *what);
+/* The view in the store has every living member, as it is. Null, or what is wrong. */
+const char *agree_wrong_view(struct sim *sim);
+bool agree_spec_there(struct sim *sim, const struct member *member);
+/* Placement has changed in that epoch, last. */
+uint64_t agree_placement_epoch(const struct sim *sim);
+struct member *agree_head(struct sim *sim); /* who holds `leader`, or null */
+
+#endif

@@ -1,0 +1,597 @@
+/* store_link - see store_link.h */
+#include "tests/sim/store_link.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "tests/sim/agree.h"
+#include "tests/sim/control.h"
+
+/* A request may arrive after its sender has given up. */
+#define LATEST (8 * USEC_SEC)
+
+struct item { /* news on its way */
+    struct item *next;
+    uint64_t revision;
+    struct kv_news news; /* its pairs are in the same block */
+};
+
+struct watch {
+    struct watch *next;
+    uint64_t id, life;
+    struct member *member;
+    int topic;
+    char prefix[256];
+    uint64_t sent, told; /* revisions: on its way, delivered */
+    bool broken, listed, away;
+    usec_t broken_since, stream_at;
+    struct item *first, **last;
+};
+
+struct store_link {
+    struct store *store;
+    struct watch *watches, **last_watch;
+    uint64_t next_watch, under_way;
+    usec_t away_until, bad_until, swept;
+    bool leases_stand; /* no quorum: no lease ends */
+    usec_t cut_until[SIM_MEMBERS];
+    struct sim_event *sweep;
+};
+
+/* A request on its way, and the answer. One block each. */
+struct ask {
+    uint64_t client, life, ref;
+    int member, core;
+    usec_t sent;
+    bool answer_lost, given_up; /* given up: its end was told, but it is under way still */
+    struct kv_request request;
+    struct kv_compare compares[KV_MAX_CHANGES];
+    struct kv_change changes[KV_MAX_CHANGES];
+};
+struct answer {
+    uint64_t ref;
+    int core;
+    usec_t sent;
+    bool sure; /* made up by the member's own end: no way can lose it */
+    struct kv_result result;
+};
+
+struct store *link_store(struct sim *sim)
+{
+    return sim->link->store;
+}
+
+uint64_t link_client(const struct member *member)
+{
+    return member->life * SIM_MEMBERS + (uint64_t)member->index + 1;
+}
+
+struct member *link_member(struct sim *sim, uint64_t client)
+{
+    return client == 0 || client == UINT64_MAX ? NULL : &sim->members[(client - 1) % SIM_MEMBERS];
+}
+
+bool link_runs(struct sim *sim, uint64_t client)
+{
+    const struct member *member = link_member(sim, client);
+    return member != NULL && member->running && link_client(member) == client;
+}
+
+bool link_up(const struct member *member)
+{
+    const struct store_link *link = member->sim->link;
+    return store_now(member->sim) >= link->away_until &&
+           store_now(member->sim) >= link->cut_until[member->index];
+}
+
+static usec_t draw_delay(struct sim *sim)
+{
+    if (sim->phase == PHASE_LOAD && store_now(sim) < sim->link->bad_until && sim_chance(sim, 300))
+        return sim_between(sim, 100 * USEC_MS, LATEST);
+    if (sim->phase == PHASE_LOAD && sim_chance(sim, 20))
+        return sim_between(sim, 5 * USEC_MS, 700 * USEC_MS);
+    return sim_between(sim, 200, 5 * USEC_MS);
+}
+
+static bool draw_loss(struct sim *sim)
+{
+    bool bad = store_now(sim) < sim->link->bad_until;
+    return sim->phase == PHASE_LOAD && sim_chance(sim, bad ? 150 : sim->weather.store_loss);
+}
+
+/* ---- leases ---- */
+
+static void pump_all(struct sim *sim);
+
+static void sweep_settle(struct sim *sim);
+
+static void sweep(struct sim *sim, struct sim_event *event)
+{
+    if (event != sim->link->sweep)
+        return;
+    sim->link->sweep = NULL;
+    if (sim->asleep)
+        return;
+    if (!sim->link->leases_stand)
+        store_expire(sim->link->store, store_now(sim));
+    pump_all(sim);
+    sweep_settle(sim);
+}
+
+static void sweep_settle(struct sim *sim)
+{
+    struct store_link *link = sim->link;
+    usec_t due = store_deadline(link->store);
+    if (due == USEC_NEVER || link->leases_stand || link->sweep != NULL)
+        return;
+    usec_t now = store_now(sim);
+    link->sweep = sim_aside(sim, due > now ? due - now : 0, sweep, NULL);
+}
+
+void link_wakes(struct sim *sim)
+{
+    sweep_settle(sim);
+}
+
+/* ---- requests ---- */
+
+static struct ask *ask_copy(const struct kv_request *request)
+{
+    size_t need = sizeof(struct ask) + (request->key == NULL ? 0 : strlen(request->key) + 1);
+    for (size_t i = 0; i < request->compare_count; i++)
+        need += strlen(request->compares[i].key) + 1;
+    for (size_t i = 0; i < request->change_count; i++)
+        need += strlen(request->changes[i].key) + 1 + request->changes[i].len;
+    struct ask *ask = xmalloc(need);
+    char *text = (char *)(ask + 1);
+    ask->request = *request;
+    ask->request.compares = ask->compares;
+    ask->request.changes = ask->changes;
+    if (request->key != NULL) {
+        ask->request.key = strcpy(text, request->key);
+        text += strlen(text) + 1;
+    }
+    for (size_t i = 0; i < request->compare_count; i++) {
+        ask->compares[i] = request->compares[i];
+        ask->compares[i].key = strcpy(text, request->compares[i].key);
+        text += strlen(text) + 1;
+    }
+    for (size_t i = 0; i < request->change_count; i++) {
+        ask->changes[i] = request->changes[i];
+        ask->changes[i].key = strcpy(text, request->changes[i].key);
+        text += strlen(text) + 1;
+        if (request->changes[i].value == NULL)
+            continue;
+        ask->changes[i].value = text;
+        memcpy(text, request->changes[i].value, request->changes[i].len);
+        text += request->changes[i].len;
+    }
+    return ask;
+}
+
+static const char *outcome_name(enum kv_outcome outcome)
+{
+    static const char *const names[] = {"done", "LOST", "UNKNOWN", "REFUSED"};
+    return names[outcome];
+}
+
+static void answer_arrives(struct sim *sim, struct sim_event *event)
+{
+    struct member *member = event->member;
+    struct answer *answer = (struct answer *)(void *)event->bytes;
+    if (!answer->sure && !link_up(member)) {
+        answer->result = (struct kv_result){.outcome = KV_UNKNOWN, .why = "the store does not answer"};
+    }
+    if (answer->result.outcome != KV_DONE)
+        trace_member(member, "store", "%s, request %d/%llu", outcome_name(answer->result.outcome),
+            answer->core, (unsigned long long)answer->ref);
+    (void)sim;
+    control_answer(member, answer->core, answer->ref, &answer->result);
+}
+
+/* Whatever becomes of the process: it is no longer under way. */
+static void answer_over(struct sim *sim, struct sim_event *event)
+{
+    (void)event;
+    sim->link->under_way--;
+}
+
+static void answer_later(
+    struct sim *sim, const struct ask *ask, const struct kv_result *result, usec_t delay, bool sure)
+{
+    struct kv_pair *pairs;
+    struct answer *answer = pairs_copy(sizeof *answer, result->pairs, result->pair_count, &pairs);
+    *answer = (struct answer){
+        .ref = ask->ref, .core = ask->core, .sent = ask->sent, .sure = sure, .result = *result};
+    answer->result.pairs = pairs;
+    struct sim_event *event = sim_aside(sim, delay, answer_arrives, &sim->members[ask->member]);
+    event->life = ask->life;
+    event->bytes = (char *)answer;
+    sim_aside(sim, delay, answer_over, NULL);
+}
+
+/* Sometimes the broken connection says so at once, else patience ends it. */
+static void unknown_later(struct sim *sim, const struct ask *ask)
+{
+    struct kv_result result = {.outcome = KV_UNKNOWN, .why = "no answer from the store in time"};
+    usec_t left = ask->sent + KV_PATIENCE - sim->now;
+    left = left < 0 ? 0 : left;
+    answer_later(sim, ask, &result, sim_chance(sim, 400) ? sim_between(sim, 0, left) : left, true);
+}
+
+static void request_arrives(struct sim *sim, struct sim_event *event)
+{
+    const struct ask *ask = (const struct ask *)(const void *)event->bytes;
+    struct member *member = &sim->members[ask->member];
+    sim->link->under_way -= ask->given_up;
+    if (!link_up(member)) {
+        if (!ask->given_up)
+            unknown_later(sim, ask);
+        return;
+    }
+    struct kv_result result;
+    if (!sim->link->leases_stand)
+        store_expire(sim->link->store, store_now(sim));
+    store_apply(sim->link->store, ask->client, &ask->request, store_now(sim), &result);
+    usec_t delay = draw_delay(sim);
+    if (ask->given_up)
+        trace_line(sim, "store", "late", "a request that %s has given up", member->name);
+    else if (ask->answer_lost || sim->now + delay > ask->sent + KV_PATIENCE)
+        unknown_later(sim, ask);
+    else
+        answer_later(sim, ask, &result, delay, false);
+    pump_all(sim);
+    sweep_settle(sim);
+}
+
+static void crash_now(struct sim *sim, struct sim_event *event)
+{
+    (void)sim;
+    member_crash(event->member, true);
+}
+
+/* Processes like to die while they ask for something that matters; what they asked then comes late. */
+static bool dies_asking(struct member *member, const struct kv_request *request)
+{
+    struct sim *sim = member->sim;
+    bool spool = request->change_count > 0 && strstr(request->changes[0].key, "/spool/") != NULL;
+    if (request->verb != KV_TXN || sim->phase != PHASE_LOAD || (sim->faults_on & 1u << FAULT_CRASH) == 0 ||
+        !sim_chance(sim, spool ? 100 : 5))
+        return false;
+    sim_aside(sim, 0, crash_now, member)->life = member->life;
+    return true;
+}
+
+void link_request(struct member *member, int core, uint64_t ref, const struct kv_request *request)
+{
+    struct sim *sim = member->sim;
+    struct ask *ask = ask_copy(request);
+    ask->client = link_client(member);
+    ask->life = member->life;
+    ask->ref = ref;
+    ask->member = member->index;
+    ask->core = core;
+    ask->sent = sim->now;
+    ask->answer_lost = draw_loss(sim);
+    ask->given_up = false;
+    sim->link->under_way++;
+    if (!link_up(member) || draw_loss(sim)) {
+        unknown_later(sim, ask);
+        free(ask);
+        return;
+    }
+    usec_t delay = draw_delay(sim);
+    if (dies_asking(member, request))
+        delay = sim_between(sim, 100 * USEC_MS, LATEST);
+    if (delay > KV_PATIENCE) {
+        unknown_later(sim, ask);
+        ask->given_up = true;
+        sim->link->under_way++;
+    }
+    sim_aside(sim, delay, request_arrives, NULL)->bytes = (char *)ask;
+}
+
+void link_operator_put(struct sim *sim, const char *key, const void *value, size_t len)
+{
+    struct kv_change change = {.key = key, .value = value, .len = len};
+    struct kv_request request = {.verb = KV_TXN, .changes = &change, .change_count = 1};
+    struct kv_result result;
+    store_apply(sim->link->store, UINT64_MAX, &request, store_now(sim), &result);
+    if (result.outcome != KV_DONE)
+        sim_fail(sim, "store: an operator cannot write %s", key);
+    pump_all(sim);
+}
+
+/* ---- watches ---- */
+
+static struct watch *watch_find(struct sim *sim, uint64_t id)
+{
+    for (struct watch *watch = sim->link->watches; watch != NULL; watch = watch->next)
+        if (watch->id == id)
+            return watch;
+    return NULL;
+}
+
+static void queue_clear(struct watch *watch)
+{
+    for (struct item *item; (item = watch->first) != NULL;) {
+        watch->first = item->next;
+        free(item);
+    }
+    watch->last = &watch->first;
+}
+
+static void news_arrive(struct sim *sim, struct sim_event *event)
+{
+    struct watch *watch = watch_find(sim, event->number);
+    struct item *item = watch == NULL ? NULL : watch->first;
+    if (item == NULL)
+        return;
+    watch->first = item->next;
+    if (watch->first == NULL)
+        watch->last = &watch->first;
+    if (item->news.type != KV_AWAY)
+        watch->told = item->revision;
+    control_news(watch->member, watch->topic, &item->news);
+    free(item);
+}
+
+static void news_later(struct sim *sim, struct watch *watch, enum kv_news_type type,
+    const struct kv_pair *pairs, size_t count, uint64_t revision)
+{
+    struct kv_pair *copies;
+    struct item *item = pairs_copy(sizeof *item, pairs, count, &copies);
+    item->revision = revision;
+    item->news = (struct kv_news){.type = type,
+        .pairs = copies,
+        .pair_count = count,
+        .revision = revision,
+        .why = type == KV_AWAY ? "the store has not answered for seconds" : NULL};
+    *watch->last = item;
+    watch->last = &item->next;
+    usec_t at = sim->now + draw_delay(sim);
+    watch->stream_at = at > watch->stream_at ? at : watch->stream_at;
+    struct sim_event *event = sim_aside(sim, watch->stream_at - sim->now, news_arrive, watch->member);
+    event->life = watch->life;
+    event->number = watch->id;
+}
+
+static void list(struct sim *sim, struct watch *watch)
+{
+    const struct kv_pair *pairs;
+    size_t count = store_list(sim->link->store, watch->prefix, &pairs);
+    watch->sent = store_revision(sim->link->store);
+    watch->listed = true;
+    watch->away = false;
+    news_later(sim, watch, KV_LIST, pairs, count, watch->sent);
+}
+
+/* What has changed since goes to all whose way is whole. */
+static void pump(struct sim *sim, struct watch *watch)
+{
+    const struct kv_pair *pairs;
+    size_t count;
+    uint64_t revision = store_revision(sim->link->store);
+    if (watch->broken || watch->sent >= revision)
+        return;
+    if (!store_since(sim->link->store, watch->prefix, watch->sent, &pairs, &count)) {
+        list(sim, watch);
+        return;
+    }
+    watch->sent = revision;
+    if (count > 0)
+        news_later(sim, watch, KV_CHANGES, pairs, count, revision);
+}
+
+static void pump_all(struct sim *sim)
+{
+    for (struct watch *watch = sim->link->watches; watch != NULL; watch = watch->next)
+        pump(sim, watch);
+}
+
+/* Tries again now and then, until the way is whole. */
+static void mend(struct sim *sim, struct sim_event *event)
+{
+    struct watch *watch = watch_find(sim, event->number);
+    if (watch == NULL || !watch->broken)
+        return;
+    if (!link_up(watch->member)) {
+        if (!watch->away && sim->now - watch->broken_since > 4 * USEC_SEC &&
+            sim->now >= watch->member->frozen_until) {
+            watch->away = true;
+            news_later(sim, watch, KV_AWAY, NULL, 0, watch->told);
+        }
+        sim_aside(sim, sim_between(sim, 100 * USEC_MS, USEC_SEC), mend, NULL)->number = watch->id;
+        return;
+    }
+    watch->broken = false;
+    const struct kv_pair *pairs;
+    size_t count;
+    if (watch->listed && !watch->away && watch->told > 0 && sim_chance(sim, 500) &&
+        store_since(sim->link->store, watch->prefix, watch->told, &pairs, &count)) {
+        watch->sent = watch->told;
+        pump(sim, watch);
+    } else {
+        list(sim, watch);
+    }
+}
+
+static void watch_break(struct sim *sim, struct watch *watch)
+{
+    if (watch->broken)
+        return;
+    watch->broken = true;
+    watch->broken_since = sim->now;
+    queue_clear(watch);
+    sim_aside(sim, sim_between(sim, USEC_MS, USEC_SEC), mend, NULL)->number = watch->id;
+}
+
+void link_watch(struct member *member, int topic, const char *prefix)
+{
+    struct sim *sim = member->sim;
+    struct watch *watch = xcalloc(1, sizeof *watch);
+    watch->id = ++sim->link->next_watch;
+    watch->member = member;
+    watch->life = member->life;
+    watch->topic = topic;
+    watch->last = &watch->first;
+    snprintf(watch->prefix, sizeof watch->prefix, "%s", prefix);
+    *sim->link->last_watch = watch;
+    sim->link->last_watch = &watch->next;
+    watch->broken = true;
+    watch->broken_since = sim->now;
+    sim_aside(sim, draw_delay(sim), mend, NULL)->number = watch->id;
+}
+
+void link_process_ends(struct member *member)
+{
+    struct store_link *link = member->sim->link;
+    for (struct watch **at = &link->watches; *at != NULL;) {
+        struct watch *watch = *at;
+        if (watch->member != member) {
+            at = &watch->next;
+            continue;
+        }
+        *at = watch->next;
+        queue_clear(watch);
+        free(watch);
+    }
+    link->last_watch = &link->watches;
+    while (*link->last_watch != NULL)
+        link->last_watch = &(*link->last_watch)->next;
+}
+
+/* ---- faults ---- */
+
+static void break_watches(struct sim *sim, const struct member *only)
+{
+    for (struct watch *watch = sim->link->watches; watch != NULL; watch = watch->next)
+        if (only == NULL || watch->member == only)
+            watch_break(sim, watch);
+}
+
+static void quorum_back(struct sim *sim, struct sim_event *event)
+{
+    (void)event;
+    struct store_link *link = sim->link;
+    if (!link->leases_stand || store_now(sim) < link->away_until)
+        return;
+    link->leases_stand = false;
+    store_renew_leases(link->store, store_now(sim));
+    trace_line(sim, "store", "is back", "with all leases renewed");
+    sweep_settle(sim);
+}
+
+void link_away(struct sim *sim, usec_t time, bool leases_run)
+{
+    struct store_link *link = sim->link;
+    usec_t until = store_now(sim) + time;
+    link->away_until = until > link->away_until ? until : link->away_until;
+    if (!leases_run) {
+        link->leases_stand = true;
+        sim_aside(sim, link->away_until - store_now(sim), quorum_back, NULL);
+    } else if (link->leases_stand) {
+        sim_aside(sim, link->away_until - store_now(sim), quorum_back, NULL);
+    }
+    trace_line(sim, "store", "AWAY", "for %lld ms%s", (long long)time / 1000,
+        leases_run ? ", cut off from everybody" : ", without a quorum");
+    break_watches(sim, NULL);
+}
+
+void link_new_leader(struct sim *sim)
+{
+    link_away(sim, sim_between(sim, 300 * USEC_MS, 2 * USEC_SEC), false);
+}
+
+void link_cut(struct member *member, usec_t time)
+{
+    struct store_link *link = member->sim->link;
+    link->cut_until[member->index] = store_now(member->sim) + time;
+    trace_member(member, "STORE CUT", "for %lld ms", (long long)time / 1000);
+    break_watches(member->sim, member);
+}
+
+void link_revoke(struct sim *sim)
+{
+    struct store *store = sim->link->store;
+    if (store_lease_count(store) == 0 || sim->link->leases_stand)
+        return;
+    uint64_t lease = store_nth_lease(store, sim_draw(sim, store_lease_count(store)));
+    trace_line(sim, "store", "REVOKES", "lease %llu early", (unsigned long long)lease);
+    struct kv_request request = {.verb = KV_LEASE_REVOKE, .lease = lease};
+    struct kv_result result;
+    store_apply(store, 0, &request, store_now(sim), &result);
+    pump_all(sim);
+}
+
+void link_compact(struct sim *sim)
+{
+    trace_line(sim, "store", "COMPACTS", "up to revision %llu",
+        (unsigned long long)store_revision(sim->link->store));
+    store_compact(sim->link->store);
+    for (struct watch *watch = sim->link->watches; watch != NULL; watch = watch->next)
+        if (sim_chance(sim, 500))
+            watch_break(sim, watch);
+}
+
+void link_bad(struct sim *sim, usec_t time)
+{
+    sim->link->bad_until = store_now(sim) + time;
+    trace_line(sim, "store", "BAD WAY", "for %lld ms", (long long)time / 1000);
+}
+
+void link_calm(struct sim *sim)
+{
+    struct store_link *link = sim->link;
+    memset(link->cut_until, 0, sizeof link->cut_until);
+    link->bad_until = 0;
+    if (link->away_until > store_now(sim) + USEC_SEC) {
+        link->away_until = store_now(sim) + USEC_SEC;
+        if (link->leases_stand)
+            sim_aside(sim, USEC_SEC, quorum_back, NULL);
+    }
+}
+
+bool link_quiet(struct sim *sim)
+{
+    const struct store_link *link = sim->link;
+    if (link->under_way > 0 || link->leases_stand || store_now(sim) < link->away_until ||
+        store_now(sim) < link->bad_until)
+        return false;
+    for (int i = 0; i < sim->members_count; i++)
+        if (store_now(sim) < link->cut_until[i])
+            return false;
+    for (const struct watch *watch = link->watches; watch != NULL; watch = watch->next)
+        if (watch->broken || watch->first != NULL)
+            return false;
+    return true;
+}
+
+static void changed(void *arg, uint64_t client, const struct kv_pair *before, const struct kv_pair *after)
+{
+    agree_changed(arg, client, before, after);
+}
+
+void link_start(struct sim *sim)
+{
+    sim->link = xcalloc(1, sizeof *sim->link);
+    sim->link->store = store_new(changed, sim);
+    sim->link->last_watch = &sim->link->watches;
+}
+
+void link_free(struct sim *sim)
+{
+    struct store_link *link = sim->link;
+    if (link == NULL)
+        return;
+    for (struct watch *watch; (watch = link->watches) != NULL;) {
+        link->watches = watch->next;
+        queue_clear(watch);
+        free(watch);
+    }
+    store_free(&link->store);
+    free(link);
+    sim->link = NULL;
+}
