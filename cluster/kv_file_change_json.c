@@ -54,7 +54,7 @@ static void draft_delete(struct draft *draft, const char *key)
 
 static void draft_drop(struct draft *draft)
 {
-    table_free(&draft->table);
+    kv_table_free(&draft->table);
     entries_free(draft->told, draft->count);
 }
 

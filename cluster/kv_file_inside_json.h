@@ -72,7 +72,7 @@ struct entry *entry_new(const char *key, const void *value, size_t len, uint64_t
 struct entry *entry_ref(struct entry *entry);
 void entry_unref(struct entry *entry);
 struct table table_copy(const struct table *table);
-void table_free(struct table *table);
+void kv_table_free(struct table *table);
 /* Where the key is, or would be. */
 size_t table_find(const struct table *table, const char *key, bool *found_r);
 /* Takes over the reference. A null entry takes the key out, if it is there. */

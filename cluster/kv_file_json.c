@@ -120,7 +120,7 @@ struct kv_file *kv_file_open(const char *file, struct error *error)
         return NULL;
     }
     if (table_load(&table, file, error) < 0) {
-        table_free(&table);
+        kv_table_free(&table);
         return NULL;
     }
     struct kv_file *store = xcalloc(1, sizeof *store);
@@ -147,7 +147,7 @@ void kv_file_close(struct kv_file **store)
     file_watches_free(s);
     list_each_safe (link, &s->leases)
         free(list_item(link, struct lease, link));
-    table_free(&s->table);
+    kv_table_free(&s->table);
     pthread_cond_destroy(&s->moved);
     pthread_mutex_destroy(&s->lock);
     free(s);

@@ -68,7 +68,7 @@ struct table table_copy(const struct table *table)
     return copy;
 }
 
-void table_free(struct table *table)
+void kv_table_free(struct table *table)
 {
     entries_free(table->entries, table->count);
     *table = (struct table){0};

@@ -18,7 +18,7 @@ static const struct question_kind kinds[] = {
     {"events", compose_events, NULL, NULL, MANY_EVENTS, NULL, true, false},
     {"explain", compose_explain, NULL, NULL, 0, NULL, false, false},
     {"lanes", compose_rows, NULL, NULL, MANY, NULL, false, false},
-    {"message", compose_message, NULL, NULL, 0, NULL, false, false},
+    {"message", compose_history, NULL, NULL, 0, NULL, false, false},
     {"messages", compose_rows, "time", NULL, MANY_EVENTS, NULL, true, false},
     {"metrics", compose_metrics, NULL, NULL, 0, NULL, false, true},
     {"nodes", compose_nodes, NULL, NULL, 0, "status", false, false},

@@ -78,7 +78,7 @@ static inline bool reply_counts(const struct reply *reply)
 }
 
 void compose_rows(struct question *question, struct buffer *out);
-void compose_message(struct question *question, struct buffer *out);
+void compose_history(struct question *question, struct buffer *out);
 void compose_events(struct question *question, struct buffer *out);
 void compose_explain(struct question *question, struct buffer *out);
 void compose_nodes(struct question *question, struct buffer *out);

@@ -35,7 +35,7 @@ void compose_rows(struct question *question, struct buffer *out)
 }
 
 /* What happened, by time, wherever it was; then how its deliveries stand now, which has no time. */
-void compose_message(struct question *question, struct buffer *out)
+void compose_history(struct question *question, struct buffer *out)
 {
     struct rows rows = {0};
     collect(question, &rows);
