@@ -195,6 +195,7 @@ void delivery_leave_mood(struct node *node, struct delivery *delivery);
 void delivery_place_anew(struct node *node, struct delivery *delivery, usec_t now);
 /* Takes it out of its queue for good. */
 void delivery_leave_queue(struct node *node, struct delivery *delivery);
+/* What was to be sent, and was not, is the next again; unless it belongs elsewhere meanwhile. */
 void queue_push_front(struct node *node, struct delivery *delivery, usec_t now);
 /* The spool has refused a move. */
 void spool_refused(struct node *node, const char *spool);

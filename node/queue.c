@@ -138,11 +138,6 @@ static void make_ready(struct node *node, struct delivery *delivery, bool front,
     queue_activate(node, queue, now);
 }
 
-void queue_push_front(struct node *node, struct delivery *delivery, usec_t now)
-{
-    make_ready(node, delivery, true, now);
-}
-
 #define SHY_FIRST USEC_SEC
 #define SHY_LONGEST USEC_MIN
 
@@ -235,6 +230,15 @@ void delivery_place_anew(struct node *node, struct delivery *delivery, usec_t no
         return;
     delivery_leave_mood(node, delivery);
     delivery_place(node, delivery, now);
+}
+
+/* The census passes over what is being sent: it is looked at when it comes back. */
+void queue_push_front(struct node *node, struct delivery *delivery, usec_t now)
+{
+    if (other_owner(node, delivery) == NULL && pool_here(node, delivery->held->mail->pool))
+        make_ready(node, delivery, true, now);
+    else
+        delivery_place(node, delivery, now);
 }
 
 void due_tick(struct node *node, usec_t now)
