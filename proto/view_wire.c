@@ -217,10 +217,13 @@ int view_wire_read(
     struct budget budget = {.left = UNPACK_BUDGET};
     ProtobufCAllocator allocator = {.alloc = budget_take, .free = budget_free, .allocator_data = &budget};
     Todoku__View *view = todoku__view__unpack(&allocator, len, bytes);
-    int status = view == NULL ? error_set(error, "the view's %zu bytes are no view of Todoku's", len)
-                              : view_wire_check(view, error);
-    if (status == 0)
+    int status = -1;
+    if (view == NULL) {
+        error_set(error, "the view's %zu bytes are no view of Todoku's", len);
+    } else if (view_wire_check(view, error) == 0) {
         visit(view, visitor);
+        status = 0;
+    }
     arena_free(&budget.arena);
     return status;
 }
