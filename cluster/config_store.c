@@ -153,7 +153,7 @@ void config_store_apply(const struct kv *kv, const char *cluster, const char *te
     job->done = done;
     snprintf(job->by, sizeof job->by, "%s", by == NULL ? "" : by);
     snprintf(job->comment, sizeof job->comment, "%s", comment == NULL ? "" : comment);
-    if (len > CONFIG_MAX_TEXT)
+    if (len > CONFIG_MAX_VERSION)
         applied(job, KV_REFUSED, 0, "the text is larger than 768 KiB");
     else
         request(job, 0, on_found);

@@ -13,7 +13,7 @@
 #include "cluster/kv.h"
 
 #define CONFIG_KEPT 100
-#define CONFIG_MAX_TEXT ((size_t)768 << 10)
+#define CONFIG_MAX_VERSION ((size_t)768 << 10)
 
 struct config_version {
     uint64_t number;

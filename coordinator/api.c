@@ -8,6 +8,11 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/alloc.h"
+#include "base/query.h"
+#include "base/units.h"
+#include "cluster/config_store.h"
+#include "coordinator/asking_cursor.h"
 #include "coordinator/page.h"
 #include "proto/id.h"
 
@@ -38,6 +43,11 @@ static const struct row {
     {"GET", "/v1/lanes", API_ASK, "lanes", API_ARRAY, ADMIN},
     {"GET", "/v1/providers", API_ASK, "providers", API_ARRAY, ADMIN},
     {"GET", "/v1/alerts", API_ASK, "alerts", API_ARRAY, ADMIN},
+    {"GET", "/v1/config", API_CONFIG, "show", API_ARRAY, ADMIN},
+    {"POST", "/v1/config", API_CONFIG, "apply", API_ARRAY, ADMIN},
+    {"GET", "/v1/config/history", API_CONFIG, "history", API_ARRAY, ADMIN},
+    {"POST", "/v1/config/rollback", API_CONFIG, "rollback", API_ARRAY, ADMIN},
+    {"GET", "/v1/config/", API_CONFIG, "version", API_ARRAY, ADMIN},
 };
 #define ROWS (sizeof rows / sizeof *rows)
 
@@ -82,7 +92,10 @@ static void refuse_path(
             path);
         return;
     }
-    plan->answer.allow = strcmp(path, "/v1/messages") == 0 ? "GET, HEAD, POST" : "GET, HEAD";
+    plan->answer.allow = strcmp(path, "/v1/messages") == 0 || strcmp(path, "/v1/config") == 0
+                             ? "GET, HEAD, POST"
+                         : strcmp(path, "/v1/config/rollback") == 0 ? "POST"
+                                                                    : "GET, HEAD";
     api_problem(&plan->answer, 405, "%.20s does not go with %.100s; it takes %s.", request->method, path,
         plan->answer.allow);
 }
@@ -103,13 +116,30 @@ static bool host_is_local(const char *host)
            (inet_pton(AF_INET, name, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127);
 }
 
+static bool is_type(const char *content_type, const char *name)
+{
+    size_t len = strlen(name);
+    if (content_type == NULL || strncasecmp(content_type, name, len) != 0)
+        return false;
+    char after = content_type[len];
+    return after == '\0' || after == ';' || after == ' ';
+}
+
 static bool is_json(const char *content_type)
 {
-    static const char name[] = "application/json";
-    if (content_type == NULL || strncasecmp(content_type, name, sizeof name - 1) != 0)
-        return false;
-    char after = content_type[sizeof name - 1];
-    return after == '\0' || after == ';' || after == ' ';
+    return is_type(content_type, "application/json");
+}
+
+/* Without keys text/plain is not enough: any page may send it to this machine unasked (Fetch, section 2.2.2,
+ * CORS-safelisted request headers). */
+static bool is_yaml(const char *content_type, bool keyed)
+{
+    static const char *const names[] = {
+        "application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "text/vnd.yaml"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (is_type(content_type, names[i]))
+            return true;
+    return keyed && content_type != NULL && strncasecmp(content_type, "text/", 5) == 0;
 }
 
 /* Nobody is asked for a key: true unless a browser may have been led here. */
@@ -167,10 +197,12 @@ static bool query_is_sound(const char *query)
 /* Takes "cursor=..." out of the selectors. */
 static void take_cursor(struct api_plan *plan)
 {
+    plan->cursor = xstrdup("");
     for (char *at = plan->selectors; *at != '\0';) {
         size_t len = strcspn(at, "&");
         if (strncmp(at, "cursor=", 7) == 0) {
-            snprintf(plan->cursor, sizeof plan->cursor, "%.*s", (int)(len - 7), at + 7);
+            free(plan->cursor);
+            plan->cursor = xstrndup(at + 7, len - 7);
             char *rest = at[len] == '&' ? at + len + 1 : at + len;
             memmove(at, rest, strlen(rest) + 1);
             continue;
@@ -185,7 +217,7 @@ static void take_cursor(struct api_plan *plan)
 static bool cursor_is_sound(const char *cursor)
 {
     for (; *cursor != '\0'; cursor++)
-        if (!isalnum((unsigned char)*cursor) && strchr("-_.:%/", *cursor) == NULL)
+        if (!isalnum((unsigned char)*cursor) && strchr("-_.:%/,", *cursor) == NULL)
             return false;
     return true;
 }
@@ -206,11 +238,12 @@ static void plan_events(const struct api_request *request, struct api_plan *plan
     take_cursor(plan);
     /* A browser that comes back says where it was (HTML, Server-sent events, 9.2.4). */
     if (request->last_event_id != NULL && request->last_event_id[0] != '\0') {
-        if (strlen(request->last_event_id) >= sizeof plan->cursor) {
+        if (strlen(request->last_event_id) > CURSOR_MAX) {
             refuse(plan, 400, "The Last-Event-ID is no cursor of ours: it is too long.");
             return;
         }
-        snprintf(plan->cursor, sizeof plan->cursor, "%s", request->last_event_id);
+        free(plan->cursor);
+        plan->cursor = xstrdup(request->last_event_id);
     }
     if (!cursor_is_sound(plan->cursor))
         refuse(plan, 400, "The cursor is none of ours; leave it out to read from now on.");
@@ -263,8 +296,55 @@ static void plan_answer(const struct row *row, struct api_plan *plan)
     }
 }
 
-static void plan_row(const struct row *row, const struct api_request *request, const char *path,
-    const char *query, struct api_plan *plan)
+/* What is said of a change in the query. */
+static void plan_apply(
+    const struct api *api, const struct api_request *request, const char *query, struct api_plan *plan)
+{
+    char expected[24];
+    struct error error;
+    if (!is_yaml(request->content_type, api->verify != NULL)) {
+        refuse(plan, 415,
+            "The configuration must come as YAML: send the header `Content-Type: application/yaml`.");
+        return;
+    }
+    if (!query_get(query, "file", plan->config.origin, sizeof plan->config.origin))
+        snprintf(plan->config.origin, sizeof plan->config.origin, "config");
+    if (query_has(query, "comment") &&
+        !query_get(query, "comment", plan->config.comment, sizeof plan->config.comment))
+        refuse(plan, 400, "`comment` is longer than 200 bytes, or badly encoded.");
+    if (query_has(query, "expected") &&
+        (!query_get(query, "expected", expected, sizeof expected) ||
+            units_number(expected, 1, UINT32_MAX, &plan->config.expected, &error) != 0))
+        refuse(
+            plan, 400, "`expected` must be the number of a version, as `todoku config history` lists them.");
+    for (char *at = plan->config.comment; *at != '\0'; at++)
+        if ((unsigned char)*at < 0x20 || *at == 0x7f)
+            *at = ' ';
+}
+
+static void plan_config(const struct api *api, const struct row *row, const struct api_request *request,
+    const char *path, const char *query, struct api_plan *plan)
+{
+    struct error error;
+    plan->config.yaml = accepts(request, "application/yaml");
+    if (strcmp(row->what, "history") == 0) {
+        plan->config.verb = API_CONFIG_HISTORY;
+    } else if (strcmp(row->what, "apply") == 0) {
+        plan->config.verb = API_CONFIG_APPLY;
+        plan_apply(api, request, query, plan);
+    } else if (strcmp(row->what, "rollback") == 0) {
+        plan->config.verb = API_CONFIG_ROLLBACK;
+        if (!is_json(request->content_type))
+            refuse(plan, 415,
+                "Say it as JSON, {\"version\": 3}, with the header `Content-Type: application/json`.");
+    } else if (strcmp(row->what, "version") == 0 &&
+               units_number(path + strlen(row->path), 1, UINT32_MAX, &plan->config.version, &error) != 0) {
+        refuse(plan, 404, "A version is a number, as GET /v1/config/history lists them.");
+    }
+}
+
+static void plan_row(const struct api *api, const struct row *row, const struct api_request *request,
+    const char *path, const char *query, struct api_plan *plan)
 {
     plan->kind = row->kind;
     plan->what = row->what;
@@ -282,6 +362,8 @@ static void plan_row(const struct row *row, const struct api_request *request, c
         plan_events(request, plan);
     else if (row->kind == API_SUBMIT)
         plan_submission(request, plan);
+    else if (row->kind == API_CONFIG)
+        plan_config(api, row, request, path, query, plan);
     else if (strcmp(row->what, "message") == 0)
         plan_message(path + strlen(row->path), plan);
 }
@@ -303,12 +385,14 @@ void api_plan(const struct api *api, const struct api_request *request, struct a
     if (row == NULL)
         refuse_path(plan_r, request, path, known);
     else if (admit(api, row, request, plan_r))
-        plan_row(row, request, path, query, plan_r);
+        plan_row(api, row, request, path, query, plan_r);
 }
 
 void api_plan_free(struct api_plan *plan)
 {
     api_answer_free(&plan->answer);
+    free(plan->cursor);
+    plan->cursor = NULL;
 }
 
 const char *api_plan_tenant(const struct api_plan *plan)
@@ -316,8 +400,14 @@ const char *api_plan_tenant(const struct api_plan *plan)
     return plan->who.admin ? NULL : plan->who.tenant;
 }
 
-size_t api_max_body(const struct api *api)
+size_t api_max_body(const struct api *api, const struct api_plan *plan)
 {
+    if (plan->kind == API_CONFIG && plan->config.verb == API_CONFIG_APPLY)
+        return CONFIG_MAX_VERSION;
+    if (plan->kind == API_CONFIG && plan->config.verb == API_CONFIG_ROLLBACK)
+        return 1024;
+    if (plan->kind != API_SUBMIT)
+        return 0;
     /* A message inside JSON grows by its escapes; most of mail is plain text. */
     return (size_t)api->settings->coordinator.max_size / 3 * 4 + (64u << 10);
 }

@@ -7,11 +7,12 @@
  *     API_ASK     put `what` with `selectors` to the front, then api_asked() makes the answer
  *     API_SUBMIT  read the body, api_json.h makes a mail of it, the front takes it, api_submitted() answers
  *     API_EVENTS  a stream of events from `cursor`
+ *     API_CONFIG  read the body if it takes one, then api_config.h asks the store and answers
  *
  * Who is who: with a keys_file every request but the page, /healthz and /readyz needs `Authorization: Bearer
  * KEY`; a tenant's key sees and touches that tenant only. Without one the door listens on loopback only and
  * nobody is asked; then a browser is the one to be feared, so the Host must be local (DNS rebinding) and a
- * POST must be application/json (which no page of another site may send unasked).
+ * POST must be of a media type that no page of another site may send unasked (application/json, YAML).
  *
  * Memory: a plan and an answer own their texts; api_plan_free(), api_answer_free(). Errors: problem objects
  * (RFC 9457) whose `detail` is a sentence for a person. */
@@ -22,17 +23,30 @@
 #include <stddef.h>
 
 #include "base/buffer.h"
+#include "cluster/kv.h"
 #include "cluster/settings.h"
+#include "cluster/view.h"
 #include "coordinator/front.h"
 #include "proto/mail.h"
 
 #define API_TENANT_SIZE 128
 #define API_MAX_TARGET 8192
 #define API_MAX_KEY 255 /* Idempotency-Key */
+#define API_COMMENT_SIZE 201
+#define API_NAME_SIZE 128
 
 struct api_identity {
     bool admin;
     char tenant[API_TENANT_SIZE]; /* of a tenant's key */
+    char key[64];                 /* which key it was, for the record; "" = nobody was asked */
+};
+
+/* The cluster, for those who may change its configuration. All is lent and outlives the API. */
+struct api_admin {
+    const struct kv *kv;
+    const char *cluster;
+    struct view *(*view)(void *context); /* the newest, held once for the caller; may be null */
+    void *context;
 };
 
 struct api {
@@ -45,6 +59,7 @@ struct api {
      * HMAC-SHA256(secret, tenant '\0' key)), or a fresh one if the key is null. From any thread. */
     struct mail_id (*make_id)(void *ids, const char *tenant, const char *key);
     void *ids;
+    const struct api_admin *admin; /* null on one machine: there the file wins */
 };
 
 /* Headers that are not there are null. */
@@ -62,7 +77,8 @@ struct api_answer {
     bool page;            /* the web page: the door adds its Content-Security-Policy */
 };
 
-enum api_kind { API_ANSWER, API_ASK, API_SUBMIT, API_EVENTS };
+enum api_kind { API_ANSWER, API_ASK, API_SUBMIT, API_EVENTS, API_CONFIG };
+enum api_verb { API_CONFIG_SHOW, API_CONFIG_HISTORY, API_CONFIG_APPLY, API_CONFIG_ROLLBACK };
 enum api_shape { API_ARRAY, API_LINES, API_TEXT, API_READY };
 
 struct api_plan {
@@ -71,9 +87,17 @@ struct api_plan {
     const char *what;         /* API_ASK: the front's word */
     enum api_shape shape;
     char selectors[API_MAX_TARGET];        /* API_ASK, API_EVENTS */
-    char cursor[API_TENANT_SIZE];          /* API_EVENTS: "" = from now on */
+    char *cursor;                          /* API_EVENTS, owned: "" = from now on; else null */
     struct api_identity who;               /* admin is true where no key is asked for */
     char idempotency_key[API_MAX_KEY + 1]; /* API_SUBMIT; "" = none */
+    struct {                               /* API_CONFIG */
+        enum api_verb verb;
+        uint64_t version;  /* SHOW: 0 = the one in force */
+        uint64_t expected; /* APPLY: what it was made from; 0 = whatever is in force */
+        char comment[API_COMMENT_SIZE];
+        char origin[API_NAME_SIZE]; /* APPLY: what the text is called in faults */
+        bool yaml;                  /* SHOW: the bare text */
+    } config;
 };
 
 void api_plan(const struct api *api, const struct api_request *request, struct api_plan *plan_r);
@@ -81,8 +105,8 @@ void api_plan_free(struct api_plan *plan);
 /* The tenant to name to the front: null for an administrator. */
 const char *api_plan_tenant(const struct api_plan *plan);
 
-/* The biggest request body that may be read. */
-size_t api_max_body(const struct api *api);
+/* The biggest request body that may be read for this plan; 0: it takes none. */
+size_t api_max_body(const struct api *api, const struct api_plan *plan);
 
 /* Answers. Each fills an empty one. */
 void api_asked(enum api_shape shape, int code, const char *text, size_t len, struct api_answer *answer_r);

@@ -1,9 +1,12 @@
 /* api_answer - the answers of api.h */
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/json_out.h"
+#include "base/panic.h"
 #include "coordinator/api.h"
 #include "proto/id.h"
 
@@ -20,6 +23,7 @@ static const char *title(int status)
         {403, "Forbidden"},
         {404, "Not Found"},
         {405, "Method Not Allowed"},
+        {409, "Conflict"},
         {413, "Content Too Large"},
         {414, "URI Too Long"},
         {415, "Unsupported Media Type"},
@@ -35,10 +39,14 @@ static const char *title(int status)
 
 void api_problem(struct api_answer *answer_r, int status, const char *format, ...)
 {
-    char detail[1024];
-    va_list args;
+    va_list args, again;
     va_start(args, format);
-    vsnprintf(detail, sizeof detail, format, args);
+    va_copy(again, args);
+    int len = vsnprintf(NULL, 0, format, args);
+    must(len >= 0);
+    char *detail = xmalloc((size_t)len + 1);
+    vsnprintf(detail, (size_t)len + 1, format, again);
+    va_end(again);
     va_end(args);
     answer_r->status = status;
     answer_r->type = "application/problem+json";
@@ -51,6 +59,7 @@ void api_problem(struct api_answer *answer_r, int status, const char *format, ..
     json_text(&answer_r->text, "detail", detail);
     json_end(&answer_r->text, '}');
     buffer_add(&answer_r->text, "\n", 1);
+    free(detail);
 }
 
 void api_answer_free(struct api_answer *answer)

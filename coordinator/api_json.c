@@ -10,6 +10,7 @@
 #include "base/units.h"
 #include "coordinator/api_inside_json.h"
 #include "coordinator/api_time.h"
+#include "coordinator/asking_cursor.h"
 #include "proto/address.h"
 
 #define MAX_NAME 127 /* campaign; as long as X-Todoku-Campaign may be */
@@ -320,21 +321,20 @@ int api_json_mail(const struct api *api, const struct api_plan *plan, const char
     return 0;
 }
 
-int api_json_cursor(const char *line, size_t len, char out[API_TENANT_SIZE], bool *event_r)
+char *api_json_cursor(const char *line, size_t len, bool *event_r)
 {
     json_t *root = json_loadb(line, len, 0, NULL);
     const json_t *cursor = json_object_get(root, "cursor"), *next = json_object_get(root, "next");
+    char *found = NULL, number[24];
     *event_r = json_object_get(root, "event") != NULL;
     if (cursor == NULL)
         cursor = next;
-    int rc = -1;
-    if (json_is_string(cursor) && json_string_length(cursor) < API_TENANT_SIZE) {
-        snprintf(out, API_TENANT_SIZE, "%s", json_string_value(cursor));
-        rc = 0;
+    if (json_is_string(cursor) && json_string_length(cursor) <= CURSOR_MAX) {
+        found = xstrdup(json_string_value(cursor));
     } else if (json_is_integer(cursor)) {
-        snprintf(out, API_TENANT_SIZE, "%lld", (long long)json_integer_value(cursor));
-        rc = 0;
+        snprintf(number, sizeof number, "%lld", (long long)json_integer_value(cursor));
+        found = xstrdup(number);
     }
     json_decref(root);
-    return rc;
+    return found;
 }

@@ -26,7 +26,7 @@ int api_json_mail(const struct api *api, const struct api_plan *plan, const char
     usec_t now, struct mail **mail_r, struct blob **body_r, struct api_answer *answer_r);
 
 /* What the stream of events needs of one line: its "cursor", or its "next" where it is only a mark (*event_r
- * false). -1 if it has neither. */
-int api_json_cursor(const char *line, size_t len, char out[API_TENANT_SIZE], bool *event_r);
+ * false); the caller's (free()). Null if it has neither. */
+char *api_json_cursor(const char *line, size_t len, bool *event_r);
 
 #endif

@@ -15,5 +15,6 @@ bool api_keys_verify(void *keys, const char *key, struct api_identity *who_r)
         return false;
     who_r->admin = owner.admin;
     snprintf(who_r->tenant, sizeof who_r->tenant, "%s", owner.tenant);
+    snprintf(who_r->key, sizeof who_r->key, "%s", owner.id);
     return true;
 }

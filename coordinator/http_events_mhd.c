@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/panic.h"
 #include "coordinator/api_json.h"
@@ -56,6 +57,21 @@ static bool count_in(struct http_request *request)
     return stream->open;
 }
 
+/* Takes `cursor` over; null leaves all as it is. */
+static void set_cursor(struct http_stream *stream, char *cursor)
+{
+    if (cursor == NULL)
+        return;
+    free(stream->cursor);
+    stream->cursor = cursor;
+}
+
+static size_t first_line(const char *text, size_t len)
+{
+    const char *stop = memchr(text, '\n', len);
+    return stop == NULL ? len : (size_t)(stop - text);
+}
+
 /* The last line there is now: the stream begins behind it. */
 static void on_placed(void *arg, int code, const char *text, size_t len)
 {
@@ -64,8 +80,7 @@ static void on_placed(void *arg, int code, const char *text, size_t len)
     bool event;
     pthread_mutex_lock(&http->lock);
     if (code == 200 && !request->stream.ended)
-        api_json_cursor(
-            text, strcspn(text, "\n") < len ? strcspn(text, "\n") : len, request->stream.cursor, &event);
+        set_cursor(&request->stream, api_json_cursor(text, first_line(text, len), &event));
     if (request->waits) { /* else the door is closing and has answered */
         request->waits = false;
         MHD_resume_connection(request->connection);
@@ -89,8 +104,12 @@ static enum MHD_Result place(struct http_request *request, struct MHD_Connection
     pthread_mutex_unlock(&http->lock);
     if (!open)
         return http_events_begin(request, connection);
-    http->front.ask(http->front.context, "events", "cursor=end&limit=1", api_plan_tenant(&request->plan),
+    struct buffer selectors = {0};
+    const char *own = request->plan.selectors; /* which node, if one is named */
+    buffer_printf(&selectors, "cursor=end&limit=1%s%s", own[0] != '\0' ? "&" : "", own);
+    http->front.ask(http->front.context, "events", buffer_text(&selectors), api_plan_tenant(&request->plan),
         on_placed, request);
+    buffer_free(&selectors);
     return MHD_YES;
 }
 
@@ -107,7 +126,7 @@ enum MHD_Result http_events_begin(struct http_request *request, struct MHD_Conne
         return http_send_answer(request, connection);
     }
     if (!stream->placed)
-        snprintf(stream->cursor, sizeof stream->cursor, "%s", request->plan.cursor);
+        set_cursor(stream, xstrdup(request->plan.cursor));
     stream->spoke = clock_now();
     buffer_add_text(&stream->pending, "retry: 2000\n\n");
     struct MHD_Response *response =
@@ -133,30 +152,28 @@ void http_events_end(struct http_request *request)
 
 /* What the front says */
 
-static void add_event(struct buffer *out, const char *line, size_t len, char cursor[API_TENANT_SIZE])
+static void add_event(struct http_stream *stream, const char *line, size_t len)
 {
+    struct buffer *out = &stream->pending;
     bool event = false;
-    char at[API_TENANT_SIZE] = "";
-    if (api_json_cursor(line, len, at, &event) != 0)
-        at[0] = '\0';
-    else
-        memcpy(cursor, at, sizeof at);
+    char *at = api_json_cursor(line, len, &event);
+    if (event && at != NULL && at[0] != '\0')
+        buffer_printf(out, "id: %s\n", at);
+    set_cursor(stream, at);
     if (!event)
         return;
-    if (at[0] != '\0')
-        buffer_printf(out, "id: %s\n", at);
     buffer_add_text(out, "data: ");
     buffer_add(out, line, len);
     buffer_add_text(out, "\n\n");
 }
 
-static void add_events(struct buffer *out, const char *text, size_t len, char cursor[API_TENANT_SIZE])
+static void add_events(struct http_stream *stream, const char *text, size_t len)
 {
     for (const char *end = text + len; text < end;) {
         const char *stop = memchr(text, '\n', (size_t)(end - text));
         size_t line = (size_t)((stop != NULL ? stop : end) - text);
         if (line > 0)
-            add_event(out, text, line, cursor);
+            add_event(stream, text, line);
         text += line + (stop != NULL ? 1 : 0);
     }
 }
@@ -173,7 +190,7 @@ static void take_events(struct http_stream *stream, int code, const char *text, 
 {
     usec_t now = clock_now();
     if (code == 200) {
-        add_events(&stream->pending, text, len, stream->cursor);
+        add_events(stream, text, len);
     } else {
         add_error(&stream->pending, text, len);
         stream->ended = true;
@@ -223,11 +240,14 @@ static unsigned collect(struct http *http, struct http_request *out[HTTP_MAX_STR
 /* The cursor is read without the lock: only `done` changes it, and none is out. */
 static void ask_for(struct http *http, struct http_request *request)
 {
-    char selectors[API_MAX_TARGET + API_TENANT_SIZE + 64];
+    struct buffer selectors = {0};
     const struct api_plan *plan = &request->plan;
-    snprintf(selectors, sizeof selectors, "%s%scursor=%s&limit=%d", plan->selectors,
-        plan->selectors[0] != '\0' ? "&" : "", request->stream.cursor, AT_ONCE);
-    http->front.ask(http->front.context, "events", selectors, api_plan_tenant(plan), on_events, request);
+    const char *cursor = request->stream.cursor;
+    buffer_printf(&selectors, "cursor=%s&limit=%d%s%s", cursor == NULL ? "" : cursor, AT_ONCE,
+        plan->selectors[0] != '\0' ? "&" : "", plan->selectors);
+    http->front.ask(
+        http->front.context, "events", buffer_text(&selectors), api_plan_tenant(plan), on_events, request);
+    buffer_free(&selectors);
 }
 
 static void sleep_a_poll(struct http *http)

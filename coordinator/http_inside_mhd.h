@@ -34,13 +34,13 @@ struct http {
 /* An event stream; guarded. */
 struct http_stream {
     struct buffer pending; /* what the client will read next */
-    char cursor[API_TENANT_SIZE];
-    bool placed;  /* `cursor` says where it begins */
-    bool open;    /* counted in http->streams */
-    bool waiting; /* suspended: nothing to read */
-    bool asking;  /* a question is out */
-    bool ended;   /* after what is pending nothing comes */
-    usec_t spoke; /* when something was last put into `pending` */
+    char *cursor;          /* owned; "" until it is placed */
+    bool placed;           /* `cursor` says where it begins */
+    bool open;             /* counted in http->streams */
+    bool waiting;          /* suspended: nothing to read */
+    bool asking;           /* a question is out */
+    bool ended;            /* after what is pending nothing comes */
+    usec_t spoke;          /* when something was last put into `pending` */
 };
 
 struct http_request {

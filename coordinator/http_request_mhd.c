@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "coordinator/api_config.h"
 #include "coordinator/api_json.h"
 #include "coordinator/http_inside_mhd.h"
 
@@ -46,6 +47,7 @@ void http_request_drop(struct http_request *request)
     api_answer_free(&request->answer);
     buffer_free(&request->body);
     buffer_free(&request->stream.pending);
+    free(request->stream.cursor);
     mail_drop(&request->mail);
     free(request->target);
     free(request);
@@ -217,7 +219,36 @@ static enum MHD_Result ask(struct http_request *request, struct MHD_Connection *
     return MHD_YES;
 }
 
+static void on_configured(void *arg, struct api_answer *answer)
+{
+    struct http_request *request = arg;
+    http_answer(request, answer);
+    http_request_drop(request);
+}
+
+/* The store may answer within the call: then the connection is resumed before we have returned. */
+static enum MHD_Result configure(struct http_request *request, struct MHD_Connection *connection)
+{
+    if (!wait_for_answer(request, connection))
+        return http_send_answer(request, connection);
+    api_config(&request->http->api, &request->plan, buffer_bytes(&request->body), buffer_len(&request->body),
+        clock_now(), on_configured, request);
+    release_body(request);
+    return MHD_YES;
+}
+
 /* Reading */
+
+static bool takes_body(const struct http_request *request)
+{
+    return api_max_body(&request->http->api, &request->plan) > 0;
+}
+
+static const char *too_big(const struct http_request *request)
+{
+    return request->plan.kind == API_SUBMIT ? "The message is bigger than intake.max_size allows."
+                                            : "The text is bigger than 768 KiB.";
+}
 
 static const char *header(struct MHD_Connection *connection, const char *name)
 {
@@ -245,8 +276,8 @@ static enum MHD_Result plan(
     unsigned long long len = said == NULL ? 0 : strtoull(said, NULL, 10);
     if (request->plan.kind == API_ANSWER)
         http_answer(request, &request->plan.answer);
-    else if (request->plan.kind == API_SUBMIT && len > api_max_body(&http->api))
-        problem(request, 413, "The message is bigger than intake.max_size allows.");
+    else if (takes_body(request) && len > api_max_body(&http->api, &request->plan))
+        problem(request, 413, too_big(request));
     bool chunked = header(connection, "Transfer-Encoding") != NULL;
     bool early = request->answered && (len > SMALL_BODY || chunked);
     return early ? http_send_answer(request, connection) : MHD_YES;
@@ -268,11 +299,11 @@ static bool reserve(struct http_request *request, size_t len)
 /* An answer cannot be given while the body still comes: what nobody wants is dropped, for a while. */
 static enum MHD_Result take(struct http_request *request, const char *bytes, size_t len)
 {
-    if (request->plan.kind == API_SUBMIT && !request->answered) {
-        if (buffer_len(&request->body) + len > api_max_body(&request->http->api))
-            problem(request, 413, "The message is bigger than intake.max_size allows.");
+    if (takes_body(request) && !request->answered) {
+        if (buffer_len(&request->body) + len > api_max_body(&request->http->api, &request->plan))
+            problem(request, 413, too_big(request));
         else if (!reserve(request, len))
-            problem(request, 503, "Too many big messages come in at once; try again in a moment.");
+            problem(request, 503, "Too many big bodies come in at once; try again in a moment.");
         else
             buffer_add(&request->body, bytes, len);
         if (!request->answered)
@@ -301,5 +332,7 @@ enum MHD_Result http_on_request(void *context, struct MHD_Connection *connection
         return submit(r, connection);
     if (r->plan.kind == API_EVENTS)
         return http_events_begin(r, connection);
+    if (r->plan.kind == API_CONFIG)
+        return configure(r, connection);
     return ask(r, connection);
 }

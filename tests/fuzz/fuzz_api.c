@@ -6,6 +6,7 @@
 
 #include "base/panic.h"
 #include "coordinator/api.h"
+#include "coordinator/api_config.h"
 #include "coordinator/api_json.h"
 
 static const char config[] = "coordinator: { default_tenant: t }\n"
@@ -90,9 +91,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct api_answer answer = {0};
     api_asked(API_ARRAY, 200, body, len, &answer);
     api_answer_free(&answer);
-    char cursor[API_TENANT_SIZE];
     bool event;
-    api_json_cursor(body, len, cursor, &event);
+    free(api_json_cursor(body, len, &event));
+    api_config_wanted(body, len);
     free(body);
     api_plan_free(&plan);
     free(text);

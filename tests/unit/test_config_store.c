@@ -170,8 +170,8 @@ static void trouble_is_told(void **state)
     help.troubles = 1;
     read_version(0);
     assert_int_equal(said.outcome, KV_UNKNOWN);
-    char *big = xcalloc(1, CONFIG_MAX_TEXT + 2);
-    memset(big, 'a', CONFIG_MAX_TEXT + 1);
+    char *big = xcalloc(1, CONFIG_MAX_VERSION + 2);
+    memset(big, 'a', CONFIG_MAX_VERSION + 1);
     apply(big, 0);
     assert_int_equal(said.outcome, KV_REFUSED);
     free(big);

@@ -21,6 +21,7 @@
 #include "base/tls_ossl.h"
 #include "coordinator/http_mhd.h"
 #include "tests/unit/certificate_ossl.h"
+#include "tests/unit/kv_help.h"
 
 #define MAX_CALLS 64
 #define KIB ((size_t)1024)
@@ -172,9 +173,12 @@ static struct mail_id make_id(void *ids, const char *tenant, const char *key)
 
 static const struct front face = {NULL, on_submit, on_ask};
 
+static const struct api_admin *api_admin;
+
 static void open_door(bool keys)
 {
-    struct api api = {.settings = settings, .make_id = make_id, .verify = keys ? verify : NULL};
+    struct api api = {
+        .settings = settings, .make_id = make_id, .verify = keys ? verify : NULL, .admin = api_admin};
     struct setting_listener listener = {.listen = (char *)"127.0.0.1:0"};
     struct error error = {0};
     http = http_start(&api, &face, &listener, &error);
@@ -625,11 +629,52 @@ static int drop_settings(void **state)
     return 0;
 }
 
+/* The store answers within the call here: the connection is resumed before it has been left. */
+static void the_configuration_goes_through_the_door(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "pools: { a: {} }\ntenants: [{ id: acme, pools: [a], domains: [acme.example] }]\n";
+    struct kv_help store = {.revision = 1};
+    struct kv kv = kv_help_face(&store);
+    struct api_admin admin = {.kv = &kv, .cluster = "prod"};
+    char *answer, *big = xcalloc(1, KIB * KIB);
+    api_admin = &admin;
+    open_door(false);
+    api_admin = NULL;
+    for (int i = 1; i <= 20; i++) {
+        assert_int_equal(
+            request("POST /v1/config", "Content-Type: application/yaml\r\n", text, sizeof text - 1, &answer),
+            200);
+        free(answer);
+    }
+    assert_int_equal(request("GET /v1/config", "Accept: application/yaml\r\n", NULL, 0, &answer), 200);
+    assert_non_null(strstr(answer, "Content-Type: application/yaml"));
+    assert_non_null(strstr(answer, text));
+    free(answer);
+    assert_int_equal(
+        request("GET /v1/config/history", "Accept: application/x-ndjson\r\n", NULL, 0, &answer), 200);
+    assert_non_null(strstr(answer, "{\"version\":20,"));
+    free(answer);
+    assert_int_equal(request("POST /v1/config/rollback", JSON, "{\"version\":1}", 13, &answer), 200);
+    assert_non_null(strstr(answer, "\"version\":21"));
+    free(answer);
+    memset(big, '#', KIB * KIB);
+    assert_int_equal(
+        request("POST /v1/config", "Content-Type: application/yaml\r\n", big, KIB * KIB, &answer), 413);
+    assert_non_null(strstr(answer, "768 KiB"));
+    free(answer);
+    free(big);
+    http_stop(&http);
+    kv_help_end(&store);
+}
+
 #define with_front(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        with_front(the_configuration_goes_through_the_door),
         with_front(pages_and_listings),
         with_front(messages_are_taken_after_the_front_said_so),
         with_front(keys_open_what_is_theirs),
