@@ -83,24 +83,17 @@ static void copy_sources(struct view_node *node, const struct view_source *sourc
     }
 }
 
-/* False: somebody else serves that spool in this view. */
-static bool has_spool(struct making *making, struct leader_member *member, const char *spool)
+/* Who else serves that spool in this view, or null. */
+static const struct leader_member *other_server(
+    const struct making *making, const struct leader_member *member, const char *spool)
 {
     const struct leader_member *server = map_get_text(&making->spools, spool);
-    if (server == NULL || server == member)
-        return true;
-    char what[256];
-    snprintf(what, sizeof what, "%s is left out of the view: %s serves its spool %s", member->id, server->id,
-        spool);
-    leader_tell_once(making->leader, member, what);
-    return false;
+    return server == member ? NULL : server;
 }
 
 static void add_serving_node(struct making *making, struct leader_member *member)
 {
     const struct member_live *live = &member->live;
-    if (!has_spool(making, member, live->spool))
-        return;
     uint32_t weight = member->spec.weight != 0 ? member->spec.weight : live->weight;
     struct view_node *node = view_add_node(making->next, member->id, live->spool, live->incarnation, weight);
     node->process = live->process;
@@ -114,8 +107,6 @@ static void add_serving_node(struct making *making, struct leader_member *member
 static void add_absent_node(
     struct making *making, struct leader_member *member, const struct view_node *before)
 {
-    if (!has_spool(making, member, before->spool))
-        return;
     uint32_t weight = member->spec.weight != 0 ? member->spec.weight : before->weight;
     struct view_node *node =
         view_add_node(making->next, member->id, before->spool, before->incarnation, weight);
@@ -147,17 +138,22 @@ static void add_member(struct making *making, struct leader_member *member)
     struct leader *leader = making->leader;
     struct error why;
     bool serves = leader_member_serves(member, &why);
-    leader_tell_once(leader, member, serves || why.text[0] == '\0' ? NULL : why.text);
-    if (leader_member_other_wire(member))
-        return;
     const struct view_node *node = view_node(leader->view, member->id);
     const struct view_coordinator *coordinator = coordinator_of(leader->view, member->id);
-    if (serves && member->live.role == MEMBER_NODE)
+    bool is_node = serves ? member->live.role == MEMBER_NODE : node != NULL;
+    const char *spool = !is_node ? NULL : serves ? member->live.spool : node->spool;
+    const struct leader_member *other = is_node ? other_server(making, member, spool) : NULL;
+    if (other != NULL)
+        error_set(&why, "%s is left out of the view: %s serves its spool %s", member->id, other->id, spool);
+    leader_tell_once(leader, member, why.text[0] == '\0' ? NULL : why.text);
+    if (other != NULL || leader_member_other_wire(member))
+        return;
+    if (serves && is_node)
         add_serving_node(making, member);
     else if (serves)
         view_add_coordinator(making->next, member->id, member->live.process,
             member->live.endpoint[0] == '\0' ? NULL : member->live.endpoint);
-    else if (node != NULL)
+    else if (is_node)
         add_absent_node(making, member, node);
     else if (coordinator != NULL)
         add_absent_coordinator(making, member, coordinator);

@@ -53,8 +53,9 @@ int spool_register_read(const char *text, size_t len, struct spool_register *reg
         reg_r->process = strtoull(process, NULL, 10);
         snprintf(why.text, sizeof why.text, "a name in it is too long");
     }
-    if (bad == 0 && (epoch < 1 || incarnation < 1)) {
-        snprintf(why.text, sizeof why.text, "its epoch or incarnation is not above 0");
+    if (bad == 0 && (epoch < 1 || incarnation < 1 || epoch > INT64_MAX / 2 || incarnation > INT64_MAX / 2)) {
+        snprintf(
+            why.text, sizeof why.text, "its epoch or incarnation is no number that one can count on from");
         bad = -1;
     }
     json_decref(json);
