@@ -14,22 +14,22 @@
 #define MANY_EVENTS 1000
 
 static const struct question_kind kinds[] = {
-    {"alerts", compose_alerts, NULL, NULL, 0, NULL, false, false},
-    {"events", compose_events, NULL, NULL, MANY_EVENTS, NULL, true, false},
-    {"explain", compose_explain, NULL, NULL, 0, NULL, false, false},
-    {"lanes", compose_rows, NULL, NULL, MANY, NULL, false, false},
+    {"alerts", merge_alerts, NULL, NULL, 0, NULL, false, false},
+    {"events", merge_events, NULL, NULL, MANY_EVENTS, NULL, true, false},
+    {"explain", merge_explain, NULL, NULL, 0, NULL, false, false},
+    {"lanes", merge_rows, NULL, NULL, MANY, NULL, false, false},
     {"message", compose_history, NULL, NULL, 0, NULL, false, false},
-    {"messages", compose_rows, "time", NULL, MANY_EVENTS, NULL, true, false},
-    {"metrics", compose_metrics, NULL, NULL, 0, NULL, false, true},
-    {"nodes", compose_nodes, NULL, NULL, 0, "status", false, false},
-    {"providers", compose_rows, "provider", NULL, MANY, NULL, false, false},
-    {"queues", compose_rows, "-queued", "domain", MANY, NULL, false, false},
-    {"ready", compose_rows, NULL, NULL, 0, NULL, false, true},
-    {"sources", compose_rows, NULL, NULL, MANY, NULL, false, false},
-    {"status", compose_status, NULL, NULL, 0, NULL, false, false},
-    {"tenants", compose_rows, "tenant", NULL, MANY, NULL, false, false},
+    {"messages", merge_rows, "time", NULL, MANY_EVENTS, NULL, true, false},
+    {"metrics", merge_metrics, NULL, NULL, 0, NULL, false, true},
+    {"nodes", merge_nodes, NULL, NULL, 0, "status", false, false},
+    {"providers", merge_rows, "provider", NULL, MANY, NULL, false, false},
+    {"queues", merge_rows, "-queued", "domain", MANY, NULL, false, false},
+    {"ready", merge_rows, NULL, NULL, 0, NULL, false, true},
+    {"sources", merge_rows, NULL, NULL, MANY, NULL, false, false},
+    {"status", merge_status, NULL, NULL, 0, NULL, false, false},
+    {"tenants", merge_rows, "tenant", NULL, MANY, NULL, false, false},
 };
-static const struct question_kind other = {"", compose_rows, NULL, NULL, MANY, NULL, false, false};
+static const struct question_kind other = {"", merge_rows, NULL, NULL, MANY, NULL, false, false};
 
 struct asking *asking_new(const char *member, uint64_t seed, const struct asking_ports *ports)
 {
@@ -132,11 +132,11 @@ static void finish(struct question *question)
     struct buffer out = {0};
     map_remove(&asking->questions, &question->ref, sizeof question->ref);
     heap_remove(&asking->timers, &question->timer);
-    bool about_all = question->kind->compose == compose_nodes || question->kind->compose == compose_status ||
-                     question->kind->compose == compose_alerts || question->kind->compose == compose_metrics;
+    bool about_all = question->kind->merge == merge_nodes || question->kind->merge == merge_status ||
+                     question->kind->merge == merge_alerts || question->kind->merge == merge_metrics;
     int code = 200;
     if (first_that_said(question, 200) != NULL || (about_all && !question->alone))
-        question->kind->compose(question, &out);
+        question->kind->merge(question, &out);
     else
         code = refuse(question, &out);
     if (code == 200 && missing(question) > 0 && !question->kind->plain)
@@ -205,7 +205,7 @@ static bool read_cursor(struct question *question, const char *selectors, usec_t
     const struct view *view = question->view;
     question->newest = question->kind->newest && !query_has(selectors, "cursor");
     cursor->base = now / USEC_MS;
-    if (question->kind->compose != compose_events || question->newest)
+    if (question->kind->merge != merge_events || question->newest)
         return true;
     char *text = xmalloc(CURSOR_MAX + 1);
     bool good = query_get(selectors, "cursor", text, CURSOR_MAX + 1);
@@ -227,7 +227,7 @@ static void ask_node(struct question *question, const struct reply *reply, const
     struct bus_msg *msg = bus_msg_new(BUS_ASK, question->asking->member, reply->node->id);
     msg->ref = question->ref;
     buffer_printf(&text, "%s?", question->kind->ask != NULL ? question->kind->ask : question->kind->what);
-    if (question->kind->compose == compose_events && !question->newest && !question->alone)
+    if (question->kind->merge == merge_events && !question->newest && !question->alone)
         buffer_printf(&text, "cursor=%s&",
             question->from_end ? "end" : cursor_place(&question->cursor, reply->node->id, room));
     buffer_add_text(&text, selectors);

@@ -104,7 +104,7 @@ static void coordinator_row(
     end_row(out);
 }
 
-void compose_nodes(struct question *question, struct buffer *out)
+void merge_nodes(struct question *question, struct buffer *out)
 {
     const struct view *view = question->view;
     for (size_t i = 0; i < question->count; i++)
@@ -161,12 +161,12 @@ static void totals(const struct question *question, struct buffer *out)
     }
 }
 
-void compose_status(struct question *question, struct buffer *out)
+void merge_status(struct question *question, struct buffer *out)
 {
     const struct view *view = question->view;
     const struct asking *asking = question->asking;
     if (question->alone) {
-        compose_rows(question, out);
+        merge_rows(question, out);
         return;
     }
     json_begin(out, '{');
@@ -281,7 +281,7 @@ static void alerts_of_cluster(const struct question *question, struct buffer *ou
     alert_of_config(question, asking->member, true, asking->own_config, out);
 }
 
-void compose_alerts(struct question *question, struct buffer *out)
+void merge_alerts(struct question *question, struct buffer *out)
 {
     if (!question->alone)
         alerts_of_cluster(question, out);

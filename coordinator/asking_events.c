@@ -146,7 +146,7 @@ static void merge(struct question *question, struct head *heads, size_t count, s
             cursor_set(cursor, heads[i].reply->node->id, heads[i].next.bytes, heads[i].next.len);
 }
 
-void compose_events(struct question *question, struct buffer *out)
+void merge_events(struct question *question, struct buffer *out)
 {
     if (question->alone) {
         for (size_t i = 0; i < question->count; i++)

@@ -27,8 +27,8 @@ struct question;
 struct question_kind {
     const char *what;
     /* Makes the answer of those that said 200; `out` is empty. */
-    void (*compose)(struct question *question, struct buffer *out);
-    const char *sort, *then; /* compose_rows: members; a '-' before one turns it round; null = node by node */
+    void (*merge)(struct question *question, struct buffer *out);
+    const char *sort, *then; /* merge_rows: members; a '-' before one turns it round; null = node by node */
     size_t limit;            /* rows, where none is said; 0 = no bound */
     const char *ask;         /* what nodes are asked instead */
     bool newest;             /* of sorted rows the last ones are kept */
@@ -77,13 +77,13 @@ static inline bool reply_counts(const struct reply *reply)
     return reply->state == REPLY_SAID && reply->code == 200;
 }
 
-void compose_rows(struct question *question, struct buffer *out);
+void merge_rows(struct question *question, struct buffer *out);
 void compose_history(struct question *question, struct buffer *out);
-void compose_events(struct question *question, struct buffer *out);
-void compose_explain(struct question *question, struct buffer *out);
-void compose_nodes(struct question *question, struct buffer *out);
-void compose_status(struct question *question, struct buffer *out);
-void compose_alerts(struct question *question, struct buffer *out);
-void compose_metrics(struct question *question, struct buffer *out);
+void merge_events(struct question *question, struct buffer *out);
+void merge_explain(struct question *question, struct buffer *out);
+void merge_nodes(struct question *question, struct buffer *out);
+void merge_status(struct question *question, struct buffer *out);
+void merge_alerts(struct question *question, struct buffer *out);
+void merge_metrics(struct question *question, struct buffer *out);
 
 #endif

@@ -21,7 +21,7 @@ static void collect(const struct question *question, struct rows *rows)
     }
 }
 
-void compose_rows(struct question *question, struct buffer *out)
+void merge_rows(struct question *question, struct buffer *out)
 {
     struct rows rows = {0};
     collect(question, &rows);
@@ -56,7 +56,7 @@ static bool is_owners(const char *line, size_t len)
 }
 
 /* The owner's word counts, by the newest view if two nodes think they are; else the first node's. */
-void compose_explain(struct question *question, struct buffer *out)
+void merge_explain(struct question *question, struct buffer *out)
 {
     const char *best = NULL;
     size_t best_len = 0;

@@ -77,7 +77,7 @@ static void own_text(const struct question *question, struct buffer *out)
         asking->ports.figures(asking->ports.context, out);
 }
 
-void compose_metrics(struct question *question, struct buffer *out)
+void merge_metrics(struct question *question, struct buffer *out)
 {
     struct map families = {0};
     struct buffer own = {0};
