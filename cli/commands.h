@@ -30,11 +30,13 @@ const struct cli_command *cli_command(const char *name);
 const struct cli_command *cli_commands(size_t *count_r);
 
 int cli_check(int argc, char **argv);
+int cli_coordinator(int argc, char **argv);
 int cli_completion(int argc, char **argv);
 int cli_key(int argc, char **argv);
 int cli_keygen(int argc, char **argv);
 int cli_listing(int argc, char **argv); /* status, queues ... whatever argv[0] says */
 int cli_members(int argc, char **argv);
+int cli_node(int argc, char **argv);
 int cli_send(int argc, char **argv);
 int cli_up(int argc, char **argv);
 

@@ -22,6 +22,9 @@ static struct cli_command commands[] = {
     {"up", "[-c FILE] [-d DIR]", "Run everything on one machine: coordinator and node in one process", NULL,
         NULL, 0, cli_up},
 #endif
+    {"coordinator", "-c FILE", "Run a front door of a cluster; one of them is the head", NULL, NULL, 0,
+        cli_coordinator},
+    {"node", "-c FILE [-d DIR]", "Run a sender of a cluster", NULL, NULL, 0, cli_node},
     {"check", "-c FILE", "Read a configuration file and say every fault with file:line:column", NULL, NULL, 0,
         cli_check},
     {"keygen", "FILE", "Make a member's secret key in FILE, and print its public key",

@@ -2,11 +2,12 @@
  *
  * The keeper behind `todoku coordinator` and `todoku node`: opens etcd and the bus, joins, follows spec/
  * (whose keys the bus lets in), the view (who there is to talk to) and config/; a coordinator also stands for
- * election. What it learns it tells its listener, from its own thread.
+ * election. What it learns it tells its listener, from its own thread or the store's.
  *
- * Life: control_open (binds the bus; nothing waits) -> control_start (its thread) -> control_join (waits
- * until claimed, or refused; says in the log what it waits for) -> control_ready -> control_stop (gives
- * everything back) -> control_close. */
+ * Life: control_open (binds the bus, reads keys and certificates; nothing waits for etcd) -> control_start
+ * (its thread) -> control_join -> `joined` or `ended` is told -> control_ready -> control_stop (gives
+ * everything back)
+ * -> control_close. What is being waited for stands in the log. */
 #ifndef CLUSTER_CONTROL_H
 #define CLUSTER_CONTROL_H
 
@@ -21,20 +22,24 @@ struct control_listener {
     /* The cluster-wide configuration in force; number 0: none was applied, the file's own goes. Lent. */
     void (*config)(void *context, uint64_t number, const char *text, size_t len);
     void (*silent)(void *context, const char *member, bool silent);
-    void (*ended)(void *context, const char *why); /* no member any more: the process must stop */
+    void (*away)(void *context, const char *why); /* etcd does not answer; null: it does again */
+    void (*joined)(void *context, uint64_t incarnation);
+    void (*ended)(
+        void *context, const char *why); /* not let in, or no member any more: the process must stop */
 };
 
 struct control;
+/* `settings` and `bus` are lent. */
 struct control *control_open(const struct settings *settings, enum member_role role, struct bus_local *bus,
     const struct control_listener *listener, struct error *error);
-int control_start(struct control *control, struct error *error);
-/* `disk` and `spool`: of a node, else null. Sets the incarnation. -1: refused (or `control_stop`), with the
- * sentence. From another thread than its own. */
-int control_join(struct control *control, const char *disk, const char *spool, uint64_t *incarnation_r,
-    struct error *error);
+void control_start(struct control *control);
+/* `disk` and `spool`: of a node, else null. */
+void control_join(struct control *control, const char *disk, const char *spool);
+/* A node's log has been read: it may be in the view. */
 void control_ready(struct control *control);
 /* What this member says of itself changed: weight, sources, config version. */
 void control_set_settings(struct control *control, const struct settings *settings, uint64_t config);
+/* Gives name, addresses and leadership back, for 3 s at most; returns when its thread has ended. */
 void control_stop(struct control *control);
 void control_close(struct control **control);
 /* The store, for the admin API; any thread. */

@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 
 #include "base/log.h"
-#include "cluster/spool_register.h"
 #include "node/keeper_state_uv.h"
 #include "node/source_check.h"
 
@@ -73,15 +72,11 @@ static int open_spool(struct keeper *k, struct error *error)
 
 /* The core is made before the log is read, so it does not know its incarnation yet; the register needs the
  * disk's id, which the spool knows only when it is open. */
-static int take_register(struct keeper *k, const struct kv *kv, struct error *error)
+static int take_spool(struct keeper *k, const struct keeper_claim *claim, struct error *error)
 {
-    char key[256];
-    struct spool_register reg;
-    snprintf(key, sizeof key, "/todoku/%s/spool/%s", k->settings->cluster.name, k->spool_name);
-    if (spool_register_resume(kv, key, k->member, spool_disk_id(k->spool), &reg, error) != 0)
+    if (claim->claim(claim->context, k->spool_name, spool_disk_id(k->spool), &k->incarnation, error) != 0)
         return -1;
-    k->incarnation = reg.incarnation;
-    node_set_incarnation(k->node, reg.incarnation);
+    node_set_incarnation(k->node, k->incarnation);
     return 0;
 }
 
@@ -96,12 +91,12 @@ static int open_events(struct keeper *k, struct error *error)
     return 0;
 }
 
-int keeper_open_data(struct keeper *k, const struct kv *kv, struct error *error)
+int keeper_open_data(struct keeper *k, const struct keeper_claim *claim, struct error *error)
 {
     k->tls = tls_context_client(error);
     if (k->tls == NULL || source_check(k->settings, error) != 0 || make_folder(k->log_dir, error) != 0 ||
         open_events(k, error) != 0 || keeper_open_resolver(k, error) != 0 || open_spool(k, error) != 0 ||
-        take_register(k, kv, error) != 0)
+        take_spool(k, claim, error) != 0)
         return -1;
     k->committed_told = spool_last_seq(k->spool);
     atomic_store(&k->committed, k->committed_told);

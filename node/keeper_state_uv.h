@@ -75,7 +75,7 @@ void keeper_take_answers(struct keeper *keeper, usec_t now);
 void keeper_forget_answers(struct keeper *keeper);
 
 /* keeper_open_uv.c: 0, or -1 with the reason */
-int keeper_open_data(struct keeper *keeper, const struct kv *kv, struct error *error);
+int keeper_open_data(struct keeper *keeper, const struct keeper_claim *claim, struct error *error);
 
 /* link_uv.c */
 void link_ports(struct node_ports *ports);

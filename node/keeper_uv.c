@@ -113,6 +113,7 @@ static void on_pulse(uv_timer_t *handle)
 {
     struct keeper *k = handle->data;
     usec_t now = clock_now();
+    bus_local_beat(k->bus, k->member, now);
     event_log_flush(k->events, now);
     watch_room(k);
     tidy(k, now);
@@ -157,8 +158,8 @@ static void open_loop(struct keeper *k)
     k->armed = USEC_NEVER;
 }
 
-struct keeper *keeper_open(
-    const struct settings *settings, struct bus_local *bus, const struct kv *kv, struct error *error)
+struct keeper *keeper_open(const struct settings *settings, struct bus_local *bus,
+    const struct keeper_claim *claim, struct error *error)
 {
     struct keeper *k = xcalloc(1, sizeof *k);
     k->settings = settings;
@@ -166,7 +167,7 @@ struct keeper *keeper_open(
     k->bus_face = bus_local_face(bus);
     k->told_room = true;
     snprintf(k->member, sizeof k->member, "%s", settings->node.id);
-    snprintf(k->spool_name, sizeof k->spool_name, "%.50s.0", settings->node.id);
+    snprintf(k->spool_name, sizeof k->spool_name, "%.61s.0", settings->node.id);
     snprintf(k->spool_dir, sizeof k->spool_dir, "%.4000s/spool", settings->node.data_dir);
     snprintf(k->log_dir, sizeof k->log_dir, "%.4000s/log", settings->node.data_dir);
     list_init(&k->dirty);
@@ -176,7 +177,7 @@ struct keeper *keeper_open(
     open_loop(k);
     keeper_make_node(k);
     bus_local_join(bus, k->member, wake, k);
-    if (keeper_open_data(k, kv, error) != 0)
+    if (keeper_open_data(k, claim, error) != 0)
         keeper_close(&k);
     return k;
 }

@@ -11,15 +11,23 @@
 
 #include "base/error.h"
 #include "cluster/bus.h"
-#include "cluster/kv.h"
 #include "cluster/settings.h"
 #include "cluster/view.h"
 
+/* How the node comes by its spool: makes (member, disk) the primary of `spool` with a fresh incarnation, as
+ * all agree. May wait. -1 with the reason: it is not ours. */
+struct keeper_claim {
+    void *context;
+    int (*claim)(
+        void *context, const char *spool, const char *disk, uint64_t *incarnation_r, struct error *error);
+};
+
 struct keeper;
-/* Opens data_dir (made if missing) and takes the spool's register over. The error names the file and what to
- * do. */
-struct keeper *keeper_open(
-    const struct settings *settings, struct bus_local *bus, const struct kv *kv, struct error *error);
+/* Opens data_dir (made if missing), reads the log and claims the spool. The error names the file and what to
+ * do.
+ */
+struct keeper *keeper_open(const struct settings *settings, struct bus_local *bus,
+    const struct keeper_claim *claim, struct error *error);
 void keeper_close(struct keeper **keeper);
 /* The name of the home spool and the incarnation that serves it: what the view says of this node. */
 const char *keeper_spool(const struct keeper *keeper);

@@ -1,0 +1,128 @@
+/* node - `todoku node`: a sender of a cluster
+ *
+ * The order of a start: settings, the bus (which may need root), then the user is changed, then the log is
+ * read, the cluster is joined with the disk that holds it, and the node is announced as ready. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/panic.h"
+#include "cli/commands.h"
+#include "cli/member.h"
+#include "cli/not_yet.h"
+#include "cli/start.h"
+#include "node/keeper_uv.h"
+
+struct sender {
+    struct member member;
+    struct keeper *keeper;
+    pthread_t thread;
+};
+
+static void on_view(void *context, struct view *view)
+{
+    const struct sender *sender = context;
+    keeper_set_view(sender->keeper, view);
+}
+
+static void on_settings(void *context, const struct settings *settings)
+{
+    const struct sender *sender = context;
+    keeper_set_settings(sender->keeper, settings);
+}
+
+static int claim(
+    void *context, const char *spool, const char *disk, uint64_t *incarnation_r, struct error *error)
+{
+    struct sender *sender = context;
+    return member_join(&sender->member, disk, spool, incarnation_r, error);
+}
+
+static int start(struct sender *sender, struct error *error)
+{
+    struct passwd *user;
+    const struct settings *settings = sender->member.settings;
+    start_raise_file_limit();
+    if (start_find_user(settings, &user, error) != 0 ||
+        start_make_data_dir(settings->node.data_dir, user, error) != 0 || start_become(user, error) != 0)
+        return -1;
+    struct keeper_claim face = {.context = sender, .claim = claim};
+    sender->keeper = keeper_open(settings, sender->member.bus, &face, error);
+    if (sender->keeper == NULL)
+        return -1;
+    struct member_part part = {.context = sender, .view = on_view, .settings = on_settings};
+    member_attach(&sender->member, &part);
+    member_take_config(&sender->member);
+    control_ready(sender->member.control);
+    return 0;
+}
+
+static void *run_node(void *arg)
+{
+    keeper_run(arg);
+    return NULL;
+}
+
+static int run(struct sender *sender)
+{
+    const struct settings *settings = sender->member.settings;
+    not_yet_warn(settings);
+    must(pthread_create(&sender->thread, NULL, run_node, sender->keeper) == 0);
+    log_info("todoku", "node %s of cluster %s is up: %zu sources", settings->node.id, settings->cluster.name,
+        settings->node.source_count);
+    int status = member_run(&sender->member);
+    start_end_hard();
+    keeper_stop(sender->keeper);
+    pthread_join(sender->thread, NULL);
+    return status;
+}
+
+static void end(struct sender *sender)
+{
+    member_stop(&sender->member);
+    keeper_close(&sender->keeper);
+    member_close(&sender->member);
+}
+
+static int usage(void)
+{
+    fprintf(stderr, "usage: todoku node -c FILE [-d DIR]\n");
+    return 2;
+}
+
+int cli_node(int argc, char **argv)
+{
+    struct sender sender = {0};
+    const char *file = NULL;
+    char *data_dir = NULL;
+    if (argc > 1 && strcmp(argv[1], "--help") == 0) {
+        printf(
+            "usage: todoku node -c FILE [-d DIR]\n\nRuns a sender of the cluster that FILE names. DIR: "
+            "node.data_dir. SIGTERM stops in order: what is\nin flight is finished, what waits stays on the "
+            "disk for the next start. SIGHUP reads FILE again.\nSee todoku.yaml(5).\n");
+        return 0;
+    }
+    for (int option; (option = getopt(argc, argv, "c:d:")) != -1;) {
+        if (option == 'c')
+            file = optarg;
+        else if (option == 'd')
+            data_dir = optarg;
+        else
+            return usage();
+    }
+    if (file == NULL || optind != argc)
+        return usage();
+    struct error error = {.text = "unknown"};
+    bool started = false;
+    start_block_signals();
+    int status = member_open(&sender.member, file, data_dir, MEMBER_NODE, &error);
+    if (status == 0) {
+        started = start(&sender, &error) == 0;
+        status = started ? run(&sender) : error.text[0] != '\0'; /* no word: told to stop */
+    }
+    if (status == 1 && !started)
+        fprintf(stderr, "todoku: %s\n", error.text);
+    end(&sender);
+    return status;
+}

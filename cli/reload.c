@@ -1,0 +1,61 @@
+/* reload - see reload.h */
+#include "cli/reload.h"
+
+#include <string.h>
+
+#include "base/log.h"
+#include "cli/start.h"
+
+int reload_first(struct reload *reload)
+{
+    return start_read_settings(reload->file, reload->data_dir, &reload->settings);
+}
+
+static bool same_sources(const struct settings *a, const struct settings *b)
+{
+    bool same = a->node.source_count == b->node.source_count;
+    for (size_t i = 0; same && i < a->node.source_count; i++)
+        same = strcmp(a->node.sources[i].address, b->node.sources[i].address) == 0;
+    return same;
+}
+
+static bool same_members(const struct settings *a, const struct settings *b)
+{
+    return strcmp(a->node.id, b->node.id) == 0 && strcmp(a->coordinator.id, b->coordinator.id) == 0 &&
+           strcmp(a->cluster.name, b->cluster.name) == 0;
+}
+
+int reload_again(struct reload *reload, uint64_t number, const char *text, size_t len)
+{
+    struct settings *fresh;
+    if (reload->former_count == RELOAD_MAX) {
+        log_error(reload->file, "read again too often; restart to take further changes");
+        return -1;
+    }
+    if (start_read_settings_over(reload->file, reload->data_dir, number, text, len, &fresh) != 0) {
+        log_error(reload->file, "the faults above: everything stays as it was");
+        return -1;
+    }
+    if (!same_sources(fresh, reload->settings) || !same_members(fresh, reload->settings)) {
+        log_error(reload->file,
+            "the cluster's name, an id or the addresses of node.sources changed: that needs a restart; "
+            "everything stays as it was");
+        settings_free(&fresh);
+        return -1;
+    }
+    reload->former[reload->former_count++] = reload->settings;
+    reload->settings = fresh;
+    if (number == 0)
+        log_info(reload->file, "read again");
+    else
+        log_info(
+            reload->file, "read again, with configuration %llu of the cluster", (unsigned long long)number);
+    return 0;
+}
+
+void reload_free(struct reload *reload)
+{
+    for (size_t i = 0; i < reload->former_count; i++)
+        settings_free(&reload->former[i]);
+    settings_free(&reload->settings);
+}

@@ -1,0 +1,27 @@
+/* reload - the settings of a running process, read again
+ *
+ * Threads may still read the former ones, so they are kept to the end of the process: a pointer once given
+ * out stays good. What can't change without a restart (ids, addresses of sources) is looked at here. */
+#ifndef CLI_RELOAD_H
+#define CLI_RELOAD_H
+
+#include "cluster/settings.h"
+
+#define RELOAD_MAX 1000
+
+struct reload {
+    const char *file;
+    char *data_dir; /* over the file's; or null */
+    struct settings *settings;
+    struct settings *former[RELOAD_MAX];
+    size_t former_count;
+};
+
+/* The first reading. 0, or -1: the faults have been said on stderr. */
+int reload_first(struct reload *reload);
+/* The file again, with the cluster's configuration `number` (0: none) laid over. 0: `settings` are the new
+ * ones; -1: they stay as they were, and the log says why. */
+int reload_again(struct reload *reload, uint64_t number, const char *text, size_t len);
+void reload_free(struct reload *reload);
+
+#endif

@@ -1,0 +1,334 @@
+/* control - see control.h */
+#include "cluster/control.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "base/panic.h"
+#include "base/random.h"
+#include "cluster/control_state.h"
+
+#define STOP_PATIENCE (3 * USEC_SEC)
+
+/* ---- what the cores ask for ---- */
+
+static void join_request(void *context, uint64_t ref, const struct kv_request *request)
+{
+    control_request(context, CONTROL_JOIN, ref, request);
+}
+
+static void leader_request(void *context, uint64_t ref, const struct kv_request *request)
+{
+    control_request(context, CONTROL_LEADER, ref, request);
+}
+
+static void joined(void *context, uint64_t incarnation)
+{
+    struct control *control = context;
+    log_info(control->live.id, "is a member of cluster %s (%s, incarnation %llu)", control->cluster,
+        member_role_name(control->live.role), (unsigned long long)incarnation);
+    control->listener.joined(control->listener.context, incarnation);
+}
+
+static void ended(void *context, const char *why)
+{
+    struct control *control = context;
+    control->listener.ended(control->listener.context, why);
+}
+
+static void waiting(void *context, const char *what)
+{
+    const struct control *control = context;
+    log_info(control->live.id, "waits: %s", what);
+}
+
+static void elected(void *context, bool head)
+{
+    const struct control *control = context;
+    log_info(control->live.id, "%s", head ? "is the head of the cluster now" : "is not the head any more");
+}
+
+static void notice(void *context, const char *what)
+{
+    const struct control *control = context;
+    log_warn(control->cluster, "%s", what);
+}
+
+static void silent(void *context, const char *member, bool is_silent)
+{
+    const struct control *control = context;
+    log_warn(member, "%s", is_silent ? "is silent: new mail avoids it" : "is heard again");
+    control->listener.silent(control->listener.context, member, is_silent);
+}
+
+/* ---- the thread ---- */
+
+static void begin_to_join(struct control *control, usec_t now)
+{
+    static const char *const prefixes[LEADER_TOPICS] = {
+        [LEADER_SPEC] = "spec/", [LEADER_LIVE] = "live/", [LEADER_KEY] = "leader", [LEADER_VIEW] = "view/"};
+    struct join_ports ports = {.context = control,
+        .store = {.context = control, .request = join_request},
+        .joined = joined,
+        .ended = ended,
+        .waiting = waiting};
+    control->join = join_new(control->cluster, &control->live, &ports);
+    for (size_t i = 0; i < LEADER_TOPICS; i++) {
+        struct control_topic *topic = &control->topics[i];
+        char path[MEMBER_PATH_SIZE + 8];
+        if (control->leader == NULL && i != LEADER_SPEC && i != LEADER_VIEW)
+            continue;
+        *topic = (struct control_topic){.control = control, .topic = (enum leader_topic)i};
+        snprintf(path, sizeof path, "/todoku/%s/%s", control->cluster, prefixes[i]);
+        topic->watch = control->kv.watch(control->kv.context, path, control_told, topic);
+    }
+    join_start(control->join, now);
+}
+
+static void begin_to_stop(struct control *control, usec_t now)
+{
+    control->stopping = true;
+    control->stop_by = now + STOP_PATIENCE;
+    if (control->leader != NULL)
+        leader_resign(control->leader, now);
+    if (control->join != NULL)
+        join_leave(control->join, now);
+}
+
+static void take_orders(struct control *control, usec_t now)
+{
+    pthread_mutex_lock(&control->lock);
+    bool join = control->told_to_join, ready = control->told_ready, stop = control->told_to_stop;
+    struct member_live *live = control->new_live;
+    control->told_to_join = control->told_ready = false;
+    control->new_live = NULL;
+    pthread_mutex_unlock(&control->lock);
+    if (join)
+        begin_to_join(control, now);
+    if (ready)
+        join_ready(control->join, now);
+    if (live != NULL && control->join != NULL)
+        join_set_live(control->join, live, now);
+    if (live != NULL)
+        member_live_free(live);
+    free(live);
+    if (stop && !control->stopping)
+        begin_to_stop(control, now);
+}
+
+static usec_t step(struct control *control, usec_t now)
+{
+    usec_t until = control->stopping ? control->stop_by : now + USEC_SEC;
+    take_orders(control, now);
+    control_take_posts(control, now);
+    if (control->join == NULL)
+        return until;
+    join_tick(control->join, now);
+    if (join_deadline(control->join) < until)
+        until = join_deadline(control->join);
+    if (control->leader == NULL)
+        return until;
+    leader_set_lease(control->leader, join_lease(control->join), now);
+    leader_tick(control->leader, now);
+    return leader_deadline(control->leader) < until ? leader_deadline(control->leader) : until;
+}
+
+static bool is_over(const struct control *control, usec_t now)
+{
+    return control->stopping &&
+           (control->join == NULL || join_gone(control->join) || now >= control->stop_by);
+}
+
+static void *run(void *arg)
+{
+    struct control *control = arg;
+    for (usec_t now = clock_now(); !is_over(control, now); now = clock_now())
+        bus_zmq_wait(control->bus, step(control, now));
+    return NULL;
+}
+
+/* ---- life ---- */
+
+static void config_came(void *context, uint64_t number, const char *text, size_t len)
+{
+    struct control *control = context;
+    control->listener.config(control->listener.context, number, text, len);
+}
+
+/* What a process says of itself in live/; the copy owns its texts. */
+static void describe(const struct settings *settings, enum member_role role, struct member_live *live_r)
+{
+    bool node = role == MEMBER_NODE;
+    struct member_live live = {.role = role, .wire = MEMBER_WIRE};
+    size_t count = node ? settings->node.source_count : 0;
+    struct view_source *sources = xcalloc(count + 1, sizeof *sources);
+    for (size_t i = 0; i < count; i++) {
+        const struct setting_source *from = &settings->node.sources[i];
+        sources[i] = (struct view_source){.address = from->address,
+            .public_address = from->public_address,
+            .helo = from->helo,
+            .pools = from->pools,
+            .pool_count = from->pool_count};
+    }
+    live.sources = sources;
+    live.source_count = count;
+    live.weight = node ? settings->node.weight : 0;
+    snprintf(live.id, sizeof live.id, "%s", node ? settings->node.id : settings->coordinator.id);
+    snprintf(
+        live.endpoint, sizeof live.endpoint, "%s", node ? settings->node.bus : settings->coordinator.bus);
+    if (node && settings->node.rack != NULL)
+        snprintf(live.rack, sizeof live.rack, "%s", settings->node.rack);
+    member_live_copy(&live, live_r);
+    free(sources);
+}
+
+static int open_bus(struct control *control, const struct settings *settings, struct error *error)
+{
+    struct bus_zmq_settings bus = {.cluster = control->cluster,
+        .member = control->live.id,
+        .process = control->live.process,
+        .endpoint = control->live.endpoint};
+    struct bus_zmq_listener listener = {.context = control, .silent = silent};
+    if (bus_key_load(settings->cluster.curve_secret_file, &bus.key, error) != 0)
+        return -1;
+    memcpy(control->live.public_key, bus.key.public_key, sizeof control->live.public_key);
+    control->bus = bus_zmq_open(&bus, control->local, &listener, error);
+    return control->bus == NULL ? -1 : 0;
+}
+
+/* JSON's numbers are signed, and 0 is nobody. */
+static uint64_t draw_process(void)
+{
+    uint64_t process;
+    random_secret(&process, sizeof process);
+    return (process & INT64_MAX) | 1;
+}
+
+static void make_leader(struct control *control)
+{
+    struct leader_ports ports = {.context = control,
+        .store = {.context = control, .request = leader_request},
+        .elected = elected,
+        .notice = notice};
+    control->leader = leader_new(control->cluster, control->live.id, &ports);
+}
+
+struct control *control_open(const struct settings *settings, enum member_role role, struct bus_local *bus,
+    const struct control_listener *listener, struct error *error)
+{
+    struct control *control = xcalloc(1, sizeof *control);
+    control->listener = *listener;
+    control->local = bus;
+    snprintf(control->cluster, sizeof control->cluster, "%s", settings->cluster.name);
+    pthread_mutex_init(&control->lock, NULL);
+    list_init(&control->posts);
+    describe(settings, role, &control->live);
+    control->live.process = draw_process();
+    if (role == MEMBER_COORDINATOR)
+        make_leader(control);
+    if (open_bus(control, settings, error) == 0)
+        control->etcd = kv_etcd_open(settings, error);
+    if (control->etcd == NULL) {
+        control_close(&control);
+        return NULL;
+    }
+    control->kv = kv_etcd_face(control->etcd);
+    return control;
+}
+
+void control_start(struct control *control)
+{
+    control->config = config_watch_open(&control->kv, control->cluster, config_came, control);
+    must(pthread_create(&control->thread, NULL, run, control) == 0);
+    control->running = true;
+}
+
+static void order(struct control *control, bool *what)
+{
+    pthread_mutex_lock(&control->lock);
+    *what = true;
+    pthread_mutex_unlock(&control->lock);
+    bus_zmq_wake(control->bus);
+}
+
+void control_join(struct control *control, const char *disk, const char *spool)
+{
+    pthread_mutex_lock(&control->lock);
+    snprintf(control->live.disk, sizeof control->live.disk, "%s", disk == NULL ? "" : disk);
+    snprintf(control->live.spool, sizeof control->live.spool, "%s", spool == NULL ? "" : spool);
+    pthread_mutex_unlock(&control->lock);
+    order(control, &control->told_to_join);
+}
+
+void control_ready(struct control *control)
+{
+    order(control, &control->told_ready);
+}
+
+void control_set_settings(struct control *control, const struct settings *settings, uint64_t config)
+{
+    struct member_live *live = xcalloc(1, sizeof *live);
+    describe(settings, control->live.role, live);
+    live->config = config;
+    live->process = control->live.process;
+    memcpy(live->public_key, control->live.public_key, sizeof live->public_key);
+    pthread_mutex_lock(&control->lock);
+    memcpy(live->disk, control->live.disk, sizeof live->disk);
+    memcpy(live->spool, control->live.spool, sizeof live->spool);
+    struct member_live *former = control->new_live;
+    control->new_live = live;
+    pthread_mutex_unlock(&control->lock);
+    if (former != NULL)
+        member_live_free(former);
+    free(former);
+    bus_zmq_wake(control->bus);
+}
+
+void control_stop(struct control *control)
+{
+    if (!control->running)
+        return;
+    order(control, &control->told_to_stop);
+    pthread_join(control->thread, NULL);
+    control->running = false;
+}
+
+/* The store first: what it still answers is left with us. */
+static void end_store(struct control *control)
+{
+    for (size_t i = 0; i < LEADER_TOPICS; i++)
+        if (control->topics[i].watch != NULL)
+            control->kv.unwatch(control->kv.context, control->topics[i].watch);
+    config_watch_close(&control->config);
+    kv_etcd_close(&control->etcd);
+    for (struct control_post *post; (post = control_post_take(control)) != NULL;)
+        control_post_free(&post);
+}
+
+void control_close(struct control **control)
+{
+    struct control *c = *control;
+    *control = NULL;
+    if (c == NULL)
+        return;
+    control_stop(c);
+    end_store(c);
+    join_free(&c->join);
+    leader_free(&c->leader);
+    bus_zmq_close(&c->bus);
+    if (c->new_live != NULL)
+        member_live_free(c->new_live);
+    free(c->new_live);
+    member_live_free(&c->live);
+    free(c->allowed);
+    pthread_mutex_destroy(&c->lock);
+    free(c);
+}
+
+struct kv control_kv(struct control *control)
+{
+    return control->kv;
+}
