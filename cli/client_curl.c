@@ -21,7 +21,7 @@ struct exchange {
     bool too_big;
     /* events */
     struct buffer line, event;
-    char *cursor;
+    struct buffer *cursor;
     void (*on_data)(void *context, const char *data);
     void *context;
 };
@@ -45,10 +45,11 @@ static const char *first(const char *given, const char *variable, const char *fa
 
 static void add_header(struct exchange *exchange, const char *name, const char *value)
 {
-    char text[1200];
-    snprintf(text, sizeof text, "%s: %s", name, value);
-    struct curl_slist *longer = curl_slist_append(exchange->headers, text);
+    struct buffer text = {0};
+    buffer_printf(&text, "%s: %s", name, value);
+    struct curl_slist *longer = curl_slist_append(exchange->headers, buffer_text(&text));
     must(longer != NULL);
+    buffer_free(&text);
     exchange->headers = longer;
 }
 
@@ -153,19 +154,31 @@ int client_get(const struct client *client, const char *path, const char *accept
     return perform(&exchange, out, error);
 }
 
-int client_post(const struct client *client, const char *path, const char *idempotency_key, const char *json,
-    size_t len, struct buffer *out, struct error *error)
+static int post(const struct client *client, const char *path, const char *type, const char *idempotency_key,
+    const void *bytes, size_t len, struct buffer *out, struct error *error)
 {
     struct exchange exchange = {0};
     begin(&exchange, client, path);
-    add_header(&exchange, "Content-Type", "application/json");
+    add_header(&exchange, "Content-Type", type);
     add_header(&exchange, "Expect", "");
     if (idempotency_key != NULL)
         add_header(&exchange, "Idempotency-Key", idempotency_key);
     curl_easy_setopt(exchange.curl, CURLOPT_POST, 1L);
     curl_easy_setopt(exchange.curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)len);
-    curl_easy_setopt(exchange.curl, CURLOPT_POSTFIELDS, json);
+    curl_easy_setopt(exchange.curl, CURLOPT_POSTFIELDS, bytes);
     return perform(&exchange, out, error);
+}
+
+int client_post(const struct client *client, const char *path, const char *idempotency_key, const char *json,
+    size_t len, struct buffer *out, struct error *error)
+{
+    return post(client, path, "application/json", idempotency_key, json, len, out, error);
+}
+
+int client_post_as(const struct client *client, const char *path, const char *type, const void *bytes,
+    size_t len, struct buffer *out, struct error *error)
+{
+    return post(client, path, type, NULL, bytes, len, out, error);
 }
 
 /* Events */
@@ -179,8 +192,9 @@ static void take_line(struct exchange *exchange, const char *line)
         buffer_clear(&exchange->event);
     } else if (strncmp(line, "data: ", 6) == 0) {
         buffer_add_text(&exchange->event, line + 6);
-    } else if (strncmp(line, "id: ", 4) == 0 && strlen(line + 4) < 128) {
-        snprintf(exchange->cursor, 128, "%s", line + 4);
+    } else if (strncmp(line, "id: ", 4) == 0) {
+        buffer_clear(exchange->cursor);
+        buffer_add_text(exchange->cursor, line + 4);
     }
 }
 
@@ -203,15 +217,15 @@ static size_t take_stream(char *bytes, size_t size, size_t count, void *context)
     return buffer_len(&exchange->line) + buffer_len(&exchange->event) > (1u << 20) ? 0 : len;
 }
 
-int client_follow(const struct client *client, const char *path, char cursor[128],
+int client_follow(const struct client *client, const char *path, struct buffer *cursor,
     void (*line)(void *context, const char *data), void *context, bool *lasting_r, struct error *error)
 {
     struct exchange exchange = {.cursor = cursor, .on_data = line, .context = context};
     struct buffer problem = {0};
     begin(&exchange, client, path);
     add_header(&exchange, "Accept", "text/event-stream");
-    if (cursor[0] != '\0')
-        add_header(&exchange, "Last-Event-ID", cursor);
+    if (buffer_len(cursor) > 0)
+        add_header(&exchange, "Last-Event-ID", buffer_text(cursor));
     exchange.out = &problem;
     curl_easy_setopt(exchange.curl, CURLOPT_HTTPHEADER, exchange.headers);
     curl_easy_setopt(exchange.curl, CURLOPT_WRITEFUNCTION, take_stream);

@@ -25,10 +25,13 @@ int client_get(const struct client *client, const char *path, const char *accept
 /* POST of JSON; `idempotency_key` may be null. */
 int client_post(const struct client *client, const char *path, const char *idempotency_key, const char *json,
     size_t len, struct buffer *out, struct error *error);
+/* POST of anything. Where the server refuses, its whole problem object stays in `out`. */
+int client_post_as(const struct client *client, const char *path, const char *type, const void *bytes,
+    size_t len, struct buffer *out, struct error *error);
 /* Server-sent events: `line` gets each event's data (zero-terminated); `cursor` (in and out) is where the
- * stream stands ("" = from now on). Returns -1 with the reason when the stream ends; *lasting_r tells whether
+ * stream stands (empty = from now on). Returns -1 with the reason when the stream ends; *lasting_r tells whether
  * it is worth trying again. */
-int client_follow(const struct client *client, const char *path, char cursor[128],
+int client_follow(const struct client *client, const char *path, struct buffer *cursor,
     void (*line)(void *context, const char *data), void *context, bool *lasting_r, struct error *error);
 /* Appends `text` percent-encoded. */
 void client_escape(struct buffer *out, const char *text);

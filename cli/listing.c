@@ -29,7 +29,7 @@ const struct cli_option cli_listing_options[] = {
     {0, "since", "TIME", "only what is younger: 2h, 3d, or 2027-01-31T08:00:00Z"},
     {'f', "follow", NULL, "events: go on with what happens, until Ctrl-C"},
     {'s', "sort", "COLUMN", "sort by a column; -COLUMN turns it round"},
-    {'n', "limit", "N", "at most so many rows"},
+    {'n', "limit", "N", "at most so many rows; of events and messages the newest"},
     {'j', "json", NULL, "one JSON object a line, as the server gave it"},
     {0, "api", "URL", "where the API is ($TODOKU_API, else http://127.0.0.1:8025)"},
     {'k', "key", "KEY", "the API key ($TODOKU_KEY)"},
@@ -47,7 +47,10 @@ static const struct listing {
     const char *argument; /* the selector its argument becomes; "" = part of the path; null = it takes none */
 } listings[] = {
     {"status", "/v1/status", NULL, "no node answers", NULL},
-    {"nodes", "/v1/nodes", "node state queued ready sending connections accepted delivered deferred bounced",
+    {"nodes", "/v1/nodes",
+        "role node coordinator state doing epoch config weight sources queued ready sending connections "
+        "accepted "
+        "delivered deferred bounced rack endpoint",
         "no nodes", NULL},
     {"sources", "/v1/sources", "address source public helo pools node state connections messages",
         "no sources", NULL},
@@ -147,10 +150,10 @@ static void show_event(void *context, const char *data)
 static int follow(struct cli_args *args, const struct client *client, const char *path)
 {
     struct error error = {0};
-    char cursor[128] = "";
+    struct buffer cursor = {0};
     bool lasting = true, said = false, ever = false;
     for (;;) {
-        client_follow(client, path, cursor, show_event, args, &lasting, &error);
+        client_follow(client, path, &cursor, show_event, args, &lasting, &error);
         ever = ever || lasting;
         if (!ever || ferror(stdout))
             break;
@@ -160,6 +163,7 @@ static int follow(struct cli_args *args, const struct client *client, const char
         sleep(2);
     }
     fprintf(stderr, "todoku events: %s\n", error.text);
+    buffer_free(&cursor);
     return 1;
 }
 

@@ -42,8 +42,14 @@ static struct cli_command commands[] = {
         "The message is read from the file, or from stdin. Prints its id; `todoku message ID` tells the "
         "rest.",
         cli_send_options, 0, cli_send},
+    {"config", "apply FILE | history | show [VERSION] | rollback VERSION",
+        "The cluster-wide configuration: apply a file, list, show and go back to versions",
+        "pools, tenants, providers, limits, routes, delivery, operator_dkim and rules_file of FILE become a "
+        "new "
+        "version, which all members take without a restart; what else stands in it is passed over.",
+        cli_config_options, 0, cli_config},
     LISTING("status", "", "How the whole is doing", NULL),
-    LISTING("nodes", "", "The nodes, and what each is doing", NULL),
+    LISTING("nodes", "", "The nodes and coordinators, and what each is doing", NULL),
     LISTING("sources", "", "The egress addresses: helo name, pools, connections", NULL),
     LISTING("lanes", "", "Each source towards each provider: limits, connections, results", NULL),
     LISTING("queues", "", "What waits, by tenant, campaign and domain", NULL),
@@ -67,7 +73,9 @@ static struct cli_command commands[] = {
 static void fill_counts(void)
 {
     for (size_t i = 0; i < COMMANDS; i++) {
-        if (commands[i].options == cli_keygen_options)
+        if (commands[i].options == cli_config_options)
+            commands[i].option_count = cli_config_option_count;
+        else if (commands[i].options == cli_keygen_options)
             commands[i].option_count = cli_keygen_option_count;
         else if (commands[i].options == cli_members_options)
             commands[i].option_count = cli_members_option_count;

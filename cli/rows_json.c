@@ -206,6 +206,25 @@ void rows_problem(const char *text, char detail_r[400])
     json_decref(root);
 }
 
+char *rows_member_text(const char *text, const char *name)
+{
+    json_t *root = json_loads(text, 0, NULL);
+    const char *value = json_string_value(json_object_get(root, name));
+    char *copy = value == NULL ? NULL : xstrdup(value);
+    json_decref(root);
+    return copy;
+}
+
+int rows_member_number(const char *text, const char *name, long long *number_r)
+{
+    json_t *root = json_loads(text, 0, NULL);
+    const json_t *value = json_object_get(root, name);
+    int rc = json_is_integer(value) ? 0 : -1;
+    *number_r = json_integer_value(value);
+    json_decref(root);
+    return rc;
+}
+
 int rows_receipt(const char *text, char id_r[64], size_t *recipients_r)
 {
     json_t *root = json_loads(text, 0, NULL);

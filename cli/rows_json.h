@@ -18,6 +18,9 @@ int rows_read(const char *lines, size_t len, const char *columns, struct table *
     struct error *error);
 /* The `detail` of a problem object, or "". */
 void rows_problem(const char *text, char detail_r[400]);
+/* A member of an object: a text (the caller's, free()), or null; a number, 0 or -1. */
+char *rows_member_text(const char *text, const char *name);
+int rows_member_number(const char *text, const char *name, long long *number_r);
 /* A receipt's id and how many recipients it names. 0, or -1. */
 int rows_receipt(const char *text, char id_r[64], size_t *recipients_r);
 

@@ -18,7 +18,7 @@ static const struct question_kind kinds[] = {
     {"events", merge_events, NULL, NULL, MANY_EVENTS, NULL, true, false},
     {"explain", merge_explain, NULL, NULL, 0, NULL, false, false},
     {"lanes", merge_rows, NULL, NULL, MANY, NULL, false, false},
-    {"message", compose_history, NULL, NULL, 0, NULL, false, false},
+    {"message", merge_history, NULL, NULL, 0, NULL, false, false},
     {"messages", merge_rows, "time", NULL, MANY_EVENTS, NULL, true, false},
     {"metrics", merge_metrics, NULL, NULL, 0, NULL, false, true},
     {"nodes", merge_nodes, NULL, NULL, 0, "status", false, false},

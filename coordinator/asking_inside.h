@@ -78,7 +78,7 @@ static inline bool reply_counts(const struct reply *reply)
 }
 
 void merge_rows(struct question *question, struct buffer *out);
-void compose_history(struct question *question, struct buffer *out);
+void merge_history(struct question *question, struct buffer *out);
 void merge_events(struct question *question, struct buffer *out);
 void merge_explain(struct question *question, struct buffer *out);
 void merge_nodes(struct question *question, struct buffer *out);

@@ -35,7 +35,7 @@ void merge_rows(struct question *question, struct buffer *out)
 }
 
 /* What happened, by time, wherever it was; then how its deliveries stand now, which has no time. */
-void compose_history(struct question *question, struct buffer *out)
+void merge_history(struct question *question, struct buffer *out)
 {
     struct rows rows = {0};
     collect(question, &rows);
