@@ -21,7 +21,7 @@ const struct cli_option cli_members_options[] = {
     {'c', "config", "FILE", "whose `cluster` says where etcd is (else " DEFAULT_CONFIG ")"},
     {'r', "role", "ROLE", "add: may join as coordinator or as node only"},
     {'w', "weight", "N", "add, set: a node's share of the mail, 1 to 1000; 0: as its file says"},
-    {0, "drain", NULL, "set: it gets no new mail"},
+    {0, "drain", NULL, "set: it gets no new mail, and hands on what it holds"},
     {0, "undrain", NULL, "set: it gets new mail again"},
     {'j', "json", NULL, "list: one JSON object a line"},
 };

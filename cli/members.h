@@ -31,8 +31,8 @@ int members_add(
 int members_remove(const struct members *members, const char *name, struct buffer *said, struct error *error);
 int members_set(const struct members *members, const char *name, const struct members_change *change,
     struct buffer *said, struct error *error);
-/* One JSON object a line, by name: name, role, state, weight, drain, endpoint, key. State: up; starting (its
- * log is being read); not seen; removed (it runs and is in spec/ no more); other key; wire N (another version
+/* One JSON object a line, by name: name, role, state, weight, drain, endpoint, key. State: up; starting (not
+ * ready yet); not seen; removed (it runs and is in spec/ no more); other key; wire N (another version
  * of the bus). */
 int members_list(const struct members *members, struct buffer *lines, struct error *error);
 
