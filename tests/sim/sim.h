@@ -260,6 +260,8 @@ struct sim *sim_new(uint64_t seed, const struct sim_options *options, struct sim
 /* Runs to the end; true if no oracle was violated (else sim->failure). */
 bool sim_run(struct sim *sim);
 void sim_free(struct sim **sim);
+/* Only lets time pass (for tests of parts of it). */
+void sim_pass(struct sim *sim, usec_t time);
 /* An event at now + delay, to be filled in by the caller. */
 struct sim_event *sim_after(struct sim *sim, usec_t delay,
     void (*act)(struct sim *sim, struct sim_event *event), struct member *member);

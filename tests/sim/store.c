@@ -195,6 +195,11 @@ static void delete (struct store *store, uint64_t client, const char *key)
 
 static void grant(struct store *store, usec_t ttl, usec_t now, struct kv_result *result)
 {
+    if (ttl <= 0) {
+        result->outcome = KV_REFUSED;
+        result->why = "a lease needs a time to live";
+        return;
+    }
     ttl = (ttl + USEC_SEC - 1) / USEC_SEC * USEC_SEC; /* etcd counts in seconds */
     store->leases = xrealloc(store->leases, (store->lease_count + 1) * sizeof *store->leases);
     store->leases[store->lease_count++] =
@@ -368,6 +373,11 @@ static void transact(
 
 static void range(struct store *store, const struct kv_request *request, struct kv_result *result)
 {
+    if (strlen(request->key) > KV_MAX_KEY) {
+        result->outcome = KV_REFUSED;
+        result->why = "the key is too long";
+        return;
+    }
     result->pair_count = store_list(store, request->key, &result->pairs);
     if (!request->prefix && (result->pair_count == 0 || strcmp(result->pairs[0].key, request->key) != 0))
         result->pair_count = 0;

@@ -1,5 +1,5 @@
 /* store_link - see store_link.h */
-#include "tests/sim/store_link.h"
+#include "tests/sim/store_link_inside.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,34 +12,6 @@
 /* A request may arrive after its sender has given up. */
 #define LATEST (8 * USEC_SEC)
 
-struct item { /* news on its way */
-    struct item *next;
-    uint64_t revision;
-    struct kv_news news; /* its pairs are in the same block */
-};
-
-struct watch {
-    struct watch *next;
-    uint64_t id, life;
-    struct member *member;
-    int topic;
-    char prefix[256];
-    uint64_t sent, told; /* revisions: on its way, delivered */
-    bool broken, listed, away;
-    usec_t broken_since, stream_at;
-    struct item *first, **last;
-};
-
-struct store_link {
-    struct store *store;
-    struct watch *watches, **last_watch;
-    uint64_t next_watch, under_way;
-    usec_t away_until, bad_until, swept;
-    bool leases_stand; /* no quorum: no lease ends */
-    usec_t cut_until[SIM_MEMBERS];
-    struct sim_event *sweep;
-};
-
 /* A request on its way, and the answer. One block each. */
 struct ask {
     uint64_t client, life, ref;
@@ -47,8 +19,6 @@ struct ask {
     usec_t sent;
     bool answer_lost, given_up; /* given up: its end was told, but it is under way still */
     struct kv_request request;
-    struct kv_compare compares[KV_MAX_CHANGES];
-    struct kv_change changes[KV_MAX_CHANGES];
 };
 struct answer {
     uint64_t ref;
@@ -86,7 +56,7 @@ bool link_up(const struct member *member)
            store_now(member->sim) >= link->cut_until[member->index];
 }
 
-static usec_t draw_delay(struct sim *sim)
+usec_t link_delay(struct sim *sim)
 {
     if (sim->phase == PHASE_LOAD && store_now(sim) < sim->link->bad_until && sim_chance(sim, 300))
         return sim_between(sim, 100 * USEC_MS, LATEST);
@@ -103,8 +73,6 @@ static bool draw_loss(struct sim *sim)
 
 /* ---- leases ---- */
 
-static void pump_all(struct sim *sim);
-
 static void sweep_settle(struct sim *sim);
 
 static void sweep(struct sim *sim, struct sim_event *event)
@@ -116,7 +84,7 @@ static void sweep(struct sim *sim, struct sim_event *event)
         return;
     if (!sim->link->leases_stand)
         store_expire(sim->link->store, store_now(sim));
-    pump_all(sim);
+    watches_pump(sim);
     sweep_settle(sim);
 }
 
@@ -124,10 +92,13 @@ static void sweep_settle(struct sim *sim)
 {
     struct store_link *link = sim->link;
     usec_t due = store_deadline(link->store);
-    if (due == USEC_NEVER || link->leases_stand || link->sweep != NULL)
+    if (due == USEC_NEVER || link->leases_stand || sim->asleep)
         return;
-    usec_t now = store_now(sim);
-    link->sweep = sim_aside(sim, due > now ? due - now : 0, sweep, NULL);
+    usec_t wait = due > store_now(sim) ? due - store_now(sim) : 0;
+    if (link->sweep == NULL)
+        link->sweep = sim_aside(sim, wait, sweep, NULL);
+    else if (link->sweep->at.key > sim->now + wait)
+        heap_put(&sim->heap, &link->sweep->at, sim->now + wait);
 }
 
 void link_wakes(struct sim *sim)
@@ -139,32 +110,37 @@ void link_wakes(struct sim *sim)
 
 static struct ask *ask_copy(const struct kv_request *request)
 {
-    size_t need = sizeof(struct ask) + (request->key == NULL ? 0 : strlen(request->key) + 1);
+    size_t compares_size = request->compare_count * sizeof(struct kv_compare);
+    size_t changes_size = request->change_count * sizeof(struct kv_change);
+    size_t need = sizeof(struct ask) + compares_size + changes_size +
+                  (request->key == NULL ? 0 : strlen(request->key) + 1);
     for (size_t i = 0; i < request->compare_count; i++)
         need += strlen(request->compares[i].key) + 1;
     for (size_t i = 0; i < request->change_count; i++)
         need += strlen(request->changes[i].key) + 1 + request->changes[i].len;
     struct ask *ask = xmalloc(need);
-    char *text = (char *)(ask + 1);
+    struct kv_compare *compares = (struct kv_compare *)(ask + 1);
+    struct kv_change *changes = (struct kv_change *)(void *)((char *)compares + compares_size);
+    char *text = (char *)changes + changes_size;
     ask->request = *request;
-    ask->request.compares = ask->compares;
-    ask->request.changes = ask->changes;
+    ask->request.compares = compares;
+    ask->request.changes = changes;
     if (request->key != NULL) {
         ask->request.key = strcpy(text, request->key);
         text += strlen(text) + 1;
     }
     for (size_t i = 0; i < request->compare_count; i++) {
-        ask->compares[i] = request->compares[i];
-        ask->compares[i].key = strcpy(text, request->compares[i].key);
+        compares[i] = request->compares[i];
+        compares[i].key = strcpy(text, request->compares[i].key);
         text += strlen(text) + 1;
     }
     for (size_t i = 0; i < request->change_count; i++) {
-        ask->changes[i] = request->changes[i];
-        ask->changes[i].key = strcpy(text, request->changes[i].key);
+        changes[i] = request->changes[i];
+        changes[i].key = strcpy(text, request->changes[i].key);
         text += strlen(text) + 1;
         if (request->changes[i].value == NULL)
             continue;
-        ask->changes[i].value = text;
+        changes[i].value = text;
         memcpy(text, request->changes[i].value, request->changes[i].len);
         text += request->changes[i].len;
     }
@@ -188,7 +164,7 @@ static void answer_arrives(struct sim *sim, struct sim_event *event)
         trace_member(member, "store", "%s, request %d/%llu", outcome_name(answer->result.outcome),
             answer->core, (unsigned long long)answer->ref);
     (void)sim;
-    control_answer(member, answer->core, answer->ref, &answer->result);
+    sim->link->answered(member, answer->core, answer->ref, &answer->result);
 }
 
 /* Whatever becomes of the process: it is no longer under way. */
@@ -235,14 +211,14 @@ static void request_arrives(struct sim *sim, struct sim_event *event)
     if (!sim->link->leases_stand)
         store_expire(sim->link->store, store_now(sim));
     store_apply(sim->link->store, ask->client, &ask->request, store_now(sim), &result);
-    usec_t delay = draw_delay(sim);
+    usec_t delay = link_delay(sim);
     if (ask->given_up)
         trace_line(sim, "store", "late", "a request that %s has given up", member->name);
     else if (ask->answer_lost || sim->now + delay > ask->sent + KV_PATIENCE)
         unknown_later(sim, ask);
     else
         answer_later(sim, ask, &result, delay, false);
-    pump_all(sim);
+    watches_pump(sim);
     sweep_settle(sim);
 }
 
@@ -282,7 +258,7 @@ void link_request(struct member *member, int core, uint64_t ref, const struct kv
         free(ask);
         return;
     }
-    usec_t delay = draw_delay(sim);
+    usec_t delay = link_delay(sim);
     if (dies_asking(member, request))
         delay = sim_between(sim, 100 * USEC_MS, LATEST);
     if (delay > KV_PATIENCE) {
@@ -301,176 +277,10 @@ void link_operator_put(struct sim *sim, const char *key, const void *value, size
     store_apply(sim->link->store, UINT64_MAX, &request, store_now(sim), &result);
     if (result.outcome != KV_DONE)
         sim_fail(sim, "store: an operator cannot write %s", key);
-    pump_all(sim);
-}
-
-/* ---- watches ---- */
-
-static struct watch *watch_find(struct sim *sim, uint64_t id)
-{
-    for (struct watch *watch = sim->link->watches; watch != NULL; watch = watch->next)
-        if (watch->id == id)
-            return watch;
-    return NULL;
-}
-
-static void queue_clear(struct watch *watch)
-{
-    for (struct item *item; (item = watch->first) != NULL;) {
-        watch->first = item->next;
-        free(item);
-    }
-    watch->last = &watch->first;
-}
-
-static void news_arrive(struct sim *sim, struct sim_event *event)
-{
-    struct watch *watch = watch_find(sim, event->number);
-    struct item *item = watch == NULL ? NULL : watch->first;
-    if (item == NULL)
-        return;
-    watch->first = item->next;
-    if (watch->first == NULL)
-        watch->last = &watch->first;
-    if (item->news.type != KV_AWAY)
-        watch->told = item->revision;
-    control_news(watch->member, watch->topic, &item->news);
-    free(item);
-}
-
-static void news_later(struct sim *sim, struct watch *watch, enum kv_news_type type,
-    const struct kv_pair *pairs, size_t count, uint64_t revision)
-{
-    struct kv_pair *copies;
-    struct item *item = pairs_copy(sizeof *item, pairs, count, &copies);
-    item->revision = revision;
-    item->news = (struct kv_news){.type = type,
-        .pairs = copies,
-        .pair_count = count,
-        .revision = revision,
-        .why = type == KV_AWAY ? "the store has not answered for seconds" : NULL};
-    *watch->last = item;
-    watch->last = &item->next;
-    usec_t at = sim->now + draw_delay(sim);
-    watch->stream_at = at > watch->stream_at ? at : watch->stream_at;
-    struct sim_event *event = sim_aside(sim, watch->stream_at - sim->now, news_arrive, watch->member);
-    event->life = watch->life;
-    event->number = watch->id;
-}
-
-static void list(struct sim *sim, struct watch *watch)
-{
-    const struct kv_pair *pairs;
-    size_t count = store_list(sim->link->store, watch->prefix, &pairs);
-    watch->sent = store_revision(sim->link->store);
-    watch->listed = true;
-    watch->away = false;
-    news_later(sim, watch, KV_LIST, pairs, count, watch->sent);
-}
-
-/* What has changed since goes to all whose way is whole. */
-static void pump(struct sim *sim, struct watch *watch)
-{
-    const struct kv_pair *pairs;
-    size_t count;
-    uint64_t revision = store_revision(sim->link->store);
-    if (watch->broken || watch->sent >= revision)
-        return;
-    if (!store_since(sim->link->store, watch->prefix, watch->sent, &pairs, &count)) {
-        list(sim, watch);
-        return;
-    }
-    watch->sent = revision;
-    if (count > 0)
-        news_later(sim, watch, KV_CHANGES, pairs, count, revision);
-}
-
-static void pump_all(struct sim *sim)
-{
-    for (struct watch *watch = sim->link->watches; watch != NULL; watch = watch->next)
-        pump(sim, watch);
-}
-
-/* Tries again now and then, until the way is whole. */
-static void mend(struct sim *sim, struct sim_event *event)
-{
-    struct watch *watch = watch_find(sim, event->number);
-    if (watch == NULL || !watch->broken)
-        return;
-    if (!link_up(watch->member)) {
-        if (!watch->away && sim->now - watch->broken_since > 4 * USEC_SEC &&
-            sim->now >= watch->member->frozen_until) {
-            watch->away = true;
-            news_later(sim, watch, KV_AWAY, NULL, 0, watch->told);
-        }
-        sim_aside(sim, sim_between(sim, 100 * USEC_MS, USEC_SEC), mend, NULL)->number = watch->id;
-        return;
-    }
-    watch->broken = false;
-    const struct kv_pair *pairs;
-    size_t count;
-    if (watch->listed && !watch->away && watch->told > 0 && sim_chance(sim, 500) &&
-        store_since(sim->link->store, watch->prefix, watch->told, &pairs, &count)) {
-        watch->sent = watch->told;
-        pump(sim, watch);
-    } else {
-        list(sim, watch);
-    }
-}
-
-static void watch_break(struct sim *sim, struct watch *watch)
-{
-    if (watch->broken)
-        return;
-    watch->broken = true;
-    watch->broken_since = sim->now;
-    queue_clear(watch);
-    sim_aside(sim, sim_between(sim, USEC_MS, USEC_SEC), mend, NULL)->number = watch->id;
-}
-
-void link_watch(struct member *member, int topic, const char *prefix)
-{
-    struct sim *sim = member->sim;
-    struct watch *watch = xcalloc(1, sizeof *watch);
-    watch->id = ++sim->link->next_watch;
-    watch->member = member;
-    watch->life = member->life;
-    watch->topic = topic;
-    watch->last = &watch->first;
-    snprintf(watch->prefix, sizeof watch->prefix, "%s", prefix);
-    *sim->link->last_watch = watch;
-    sim->link->last_watch = &watch->next;
-    watch->broken = true;
-    watch->broken_since = sim->now;
-    sim_aside(sim, draw_delay(sim), mend, NULL)->number = watch->id;
-}
-
-void link_process_ends(struct member *member)
-{
-    struct store_link *link = member->sim->link;
-    for (struct watch **at = &link->watches; *at != NULL;) {
-        struct watch *watch = *at;
-        if (watch->member != member) {
-            at = &watch->next;
-            continue;
-        }
-        *at = watch->next;
-        queue_clear(watch);
-        free(watch);
-    }
-    link->last_watch = &link->watches;
-    while (*link->last_watch != NULL)
-        link->last_watch = &(*link->last_watch)->next;
+    watches_pump(sim);
 }
 
 /* ---- faults ---- */
-
-static void break_watches(struct sim *sim, const struct member *only)
-{
-    for (struct watch *watch = sim->link->watches; watch != NULL; watch = watch->next)
-        if (only == NULL || watch->member == only)
-            watch_break(sim, watch);
-}
 
 static void quorum_back(struct sim *sim, struct sim_event *event)
 {
@@ -497,7 +307,7 @@ void link_away(struct sim *sim, usec_t time, bool leases_run)
     }
     trace_line(sim, "store", "AWAY", "for %lld ms%s", (long long)time / 1000,
         leases_run ? ", cut off from everybody" : ", without a quorum");
-    break_watches(sim, NULL);
+    watches_break(sim, NULL);
 }
 
 void link_new_leader(struct sim *sim)
@@ -510,7 +320,7 @@ void link_cut(struct member *member, usec_t time)
     struct store_link *link = member->sim->link;
     link->cut_until[member->index] = store_now(member->sim) + time;
     trace_member(member, "STORE CUT", "for %lld ms", (long long)time / 1000);
-    break_watches(member->sim, member);
+    watches_break(member->sim, member);
 }
 
 void link_revoke(struct sim *sim)
@@ -523,7 +333,7 @@ void link_revoke(struct sim *sim)
     struct kv_request request = {.verb = KV_LEASE_REVOKE, .lease = lease};
     struct kv_result result;
     store_apply(store, 0, &request, store_now(sim), &result);
-    pump_all(sim);
+    watches_pump(sim);
 }
 
 void link_compact(struct sim *sim)
@@ -531,9 +341,7 @@ void link_compact(struct sim *sim)
     trace_line(sim, "store", "COMPACTS", "up to revision %llu",
         (unsigned long long)store_revision(sim->link->store));
     store_compact(sim->link->store);
-    for (struct watch *watch = sim->link->watches; watch != NULL; watch = watch->next)
-        if (sim_chance(sim, 500))
-            watch_break(sim, watch);
+    watches_break_some(sim);
 }
 
 void link_bad(struct sim *sim, usec_t time)
@@ -563,10 +371,7 @@ bool link_quiet(struct sim *sim)
     for (int i = 0; i < sim->members_count; i++)
         if (store_now(sim) < link->cut_until[i])
             return false;
-    for (const struct watch *watch = link->watches; watch != NULL; watch = watch->next)
-        if (watch->broken || watch->first != NULL)
-            return false;
-    return true;
+    return watches_quiet(sim);
 }
 
 static void changed(void *arg, uint64_t client, const struct kv_pair *before, const struct kv_pair *after)
@@ -574,11 +379,13 @@ static void changed(void *arg, uint64_t client, const struct kv_pair *before, co
     agree_changed(arg, client, before, after);
 }
 
-void link_start(struct sim *sim)
+void link_start(struct sim *sim, link_answered *answered, link_told *told)
 {
     sim->link = xcalloc(1, sizeof *sim->link);
     sim->link->store = store_new(changed, sim);
     sim->link->last_watch = &sim->link->watches;
+    sim->link->answered = answered;
+    sim->link->told = told;
 }
 
 void link_free(struct sim *sim)
@@ -586,11 +393,7 @@ void link_free(struct sim *sim)
     struct store_link *link = sim->link;
     if (link == NULL)
         return;
-    for (struct watch *watch; (watch = link->watches) != NULL;) {
-        link->watches = watch->next;
-        queue_clear(watch);
-        free(watch);
-    }
+    watches_free(sim);
     store_free(&link->store);
     free(link);
     sim->link = NULL;

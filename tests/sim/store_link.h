@@ -20,13 +20,16 @@
 
 #define SIM_CLUSTER "sim"
 
-void link_start(struct sim *sim);
+/* Where answers and news come to (control.c, but for a test). */
+typedef void link_answered(struct member *member, int core, uint64_t ref, const struct kv_result *result);
+typedef void link_told(struct member *member, int topic, const struct kv_news *news);
+void link_start(struct sim *sim, link_answered *answered, link_told *told);
 void link_free(struct sim *sim);
 
-/* From a member's process: the answer comes to control_answer(). */
+/* From a member's process. */
 void link_request(struct member *member, int core, uint64_t ref, const struct kv_request *request);
-/* The news come to control_news(). */
 void link_watch(struct member *member, int topic, const char *prefix);
+void link_unwatch(struct member *member, int topic);
 /* The process is gone: so are its watches. */
 void link_process_ends(struct member *member);
 

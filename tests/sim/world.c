@@ -170,7 +170,7 @@ static void start_all(struct sim *sim)
 {
     trace_line(sim, "world", "starts", "seed %llu: %d nodes, settings %d", (unsigned long long)sim->seed,
         sim->nodes, sim->profile);
-    link_start(sim);
+    link_start(sim, control_answer, control_news);
     agree_start(sim);
     for (int i = 0; i < sim->members_count; i++)
         if (!sim->members[i].absent)
@@ -236,6 +236,16 @@ static void act(struct sim *sim, struct sim_event *event)
     if (member != NULL && member->up)
         member_settle_tick(member);
     event_done(sim, event);
+}
+
+void sim_pass(struct sim *sim, usec_t time)
+{
+    usec_t until = sim->now + time;
+    for (struct heap_node *node; (node = heap_pop(&sim->heap, until)) != NULL;) {
+        sim->now = node->key > sim->now ? node->key : sim->now;
+        act(sim, heap_item(node, struct sim_event, at));
+    }
+    sim->now = until;
 }
 
 bool sim_run(struct sim *sim)
