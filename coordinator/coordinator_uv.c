@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/panic.h"
+#include "base/query.h"
 #include "coordinator/coordinator_state_uv.h"
 #include "coordinator/intake.h"
 
@@ -147,6 +148,21 @@ static void take_news(struct coordinator *c, struct view *view, const struct set
     asking_set_away(c->asking, away[0] == '\0' ? NULL : away, now);
 }
 
+/* An address is explained for some tenant; whose it is if none is named stands in this coordinator's file,
+ * which nodes do not know. */
+static void name_tenant(const struct coordinator *c, struct call *call)
+{
+    const char *tenant = c->settings->coordinator.default_tenant;
+    struct buffer selectors = {0};
+    if (tenant == NULL || strcmp(call->what, "explain") != 0 || query_has(call->selectors, "tenant"))
+        return;
+    buffer_printf(
+        &selectors, "tenant=%s%s%s", tenant, call->selectors[0] == '\0' ? "" : "&", call->selectors);
+    buffer_text(&selectors);
+    free(call->selectors);
+    call->selectors = buffer_steal(&selectors, NULL);
+}
+
 static void take_call(struct coordinator *c, struct call *call, usec_t now)
 {
     if (call->mail != NULL) {
@@ -155,6 +171,7 @@ static void take_call(struct coordinator *c, struct call *call, usec_t now)
         route_set_silent(c->route, call->member, call->silent);
         asking_set_silent(c->asking, call->member, call->silent, now);
     } else {
+        name_tenant(c, call);
         asking_ask(
             c->asking, c->view, call->what, call->selectors, call->tenant, call->answered, call->arg, now);
     }
