@@ -17,9 +17,10 @@
 
 #define RECONNECT_FIRST_MS 100
 #define RECONNECT_LAST_MS 2000
-/* ZeroMQ's own heartbeats, besides ours: they end a connection that the other machine has forgotten. */
-#define ZMTP_HEARTBEAT_MS 2000
-#define ZMTP_DEAD_MS 6000
+/* ZeroMQ's own heartbeats, besides ours: they end a connection that the other machine has forgotten. Patient ones:
+ * what they end loses what was under way, and an answer may wait behind a large body. */
+#define ZMTP_HEARTBEAT_MS 5000
+#define ZMTP_DEAD_MS 15000
 /* A socket that takes nothing for this long is opened anew: libzmq gives up for good after some errors. */
 #define BLOCKED_MAX (10 * USEC_SEC)
 

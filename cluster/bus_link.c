@@ -149,6 +149,8 @@ static void name_peer(struct bus_link *link, const struct bus_link_peer *from, u
         out_begin(link, peer);
         peer->process = from->process;
         peer->heard = now;
+        if (peer->silent)
+            link->ports.silent(link->ports.context, peer->member, false);
         peer->silent = false;
     }
     peer->named = true;

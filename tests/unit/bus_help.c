@@ -13,11 +13,12 @@
 #include "base/alloc.h"
 #include "tests/unit/bus_help.h"
 
-/* libzmq was built without the thread sanitizer, which then does not see how its threads hand over. */
+/* These were built without the thread sanitizer, which then does not see how libzmq's threads hand over. */
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {
-    return "called_from_lib:libzmq.so\nrace:libzmq.so\n";
+    return "called_from_lib:libzmq.so\ncalled_from_lib:libsodium.so\ncalled_from_lib:libprotobuf-c.so\n"
+           "race:drop_body\n";
 }
 
 static void on_wake(void *context)
