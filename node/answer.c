@@ -11,6 +11,7 @@
 #include "node/answer.h"
 
 #define DEFAULT_LIMIT 10000
+#define MAX_ANSWER ((size_t)8 << 20) /* bytes; rows end there, whatever the limit */
 
 bool answer_selected(const struct asked *asked, const char *name, const char *value)
 {
@@ -26,6 +27,8 @@ void answer_end_row(struct asked *asked)
     json_end(asked->out, '}');
     buffer_add(asked->out, "\n", 1);
     asked->rows++;
+    if (buffer_len(asked->out) >= MAX_ANSWER)
+        asked->limit = asked->rows;
 }
 
 static const char *queue_state(const struct queue *queue, usec_t now)

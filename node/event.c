@@ -69,3 +69,18 @@ const char *event_text(struct node *node, const struct event *event)
     json_end(out, '}');
     return buffer_text(out);
 }
+
+const char *event_config(struct node *node, uint64_t former, usec_t now)
+{
+    struct buffer *out = &node->scratch;
+    char time[32];
+    buffer_clear(out);
+    json_begin(out, '{');
+    json_text(out, "time", clock_rfc3339(now, time));
+    json_text(out, "event", "config");
+    json_text(out, "node", node->id);
+    json_number(out, "config", (int64_t)node->settings->config_version);
+    json_number(out, "former", (int64_t)former);
+    json_end(out, '}');
+    return buffer_text(out);
+}

@@ -175,7 +175,12 @@ void node_set_view(struct node *node, struct view *view, usec_t now)
 void node_set_settings(struct node *node, const struct settings *settings, usec_t now)
 {
     must(settings->node.source_count == node->source_count);
+    uint64_t former = node->settings->config_version;
     node->settings = settings;
+    if (settings->config_version != former) {
+        const char *text = event_config(node, former, now);
+        node->ports.event(node->ports.context, 0, text, strlen(text));
+    }
     set_sources(node);
     struct map_entry *at = NULL;
     for (struct provider *provider; (provider = map_next(&node->providers, &at)) != NULL;) {

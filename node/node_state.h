@@ -280,6 +280,8 @@ struct event {
     usec_t now;
 };
 const char *event_text(struct node *node, const struct event *event);
+/* That the node works by another version of the cluster's configuration from now on. */
+const char *event_config(struct node *node, uint64_t former, usec_t now);
 
 /* report.c: tells the sender, if its tenant wants that */
 void report_failure(struct node *node, const struct delivery *delivery, const struct session *session,
