@@ -29,6 +29,11 @@
 #ifdef HAS_TSAN
 void __tsan_acquire(void *address);
 void __tsan_release(void *address);
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+    return "ignore_noninstrumented_modules=1";
+}
 #else
 #define __tsan_acquire(address) ((void)(address))
 #define __tsan_release(address) ((void)(address))

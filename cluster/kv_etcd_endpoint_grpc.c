@@ -32,16 +32,19 @@ static void on_log(gpr_log_func_args *args)
     log_debug("etcd", "gRPC: %s", args->message);
 }
 
-static bool handshake_says(const char *text)
+/* Hands it over once; "" = nothing new. */
+static void take_handshake(char said[sizeof handshake_said])
 {
     pthread_mutex_lock(&handshake_lock);
-    bool found = strstr(handshake_said, text) != NULL;
+    memcpy(said, handshake_said, sizeof handshake_said);
+    handshake_said[0] = '\0';
     pthread_mutex_unlock(&handshake_lock);
-    return found;
 }
 
 void endpoints_log(void)
 {
+    char said[sizeof handshake_said];
+    take_handshake(said);
     gpr_set_log_function(on_log);
 }
 
@@ -179,9 +182,14 @@ void endpoints_close(struct kv_etcd *etcd)
 
 /* ---- what to say of one that does not answer ---- */
 
+/* The same attempt's failure is told to every call until the next attempt: its reason is kept. */
 static void explain_tls(struct endpoint *endpoint, const char *details)
 {
     const char *text = endpoint->text;
+    char said[sizeof handshake_said];
+    take_handshake(said);
+    if (endpoint->bad_tls && said[0] == '\0')
+        return;
     endpoint->bad_tls = true;
     if (strstr(details, "Peer name") != NULL || strstr(details, "ostname") != NULL)
         error_set(&endpoint->why,
@@ -189,9 +197,14 @@ static void explain_tls(struct endpoint *endpoint, const char *details)
             "or "
             "give etcd one for this name (%s)",
             text, details);
-    else if (strstr(details, "CERTIFICATE_VERIFY_FAILED") != NULL ||
-             strstr(details, "certificate verify failed") != NULL ||
-             handshake_says("CERTIFICATE_VERIFY_FAILED") || handshake_says("certificate verify failed"))
+    else if (strstr(details, "empty address list") != NULL) /* gRPC 1.51 could not set its TLS up */
+        error_set(&endpoint->why,
+            "the files of cluster.etcd can't be used for %s: is `key` the key of `cert`, and are `ca` and "
+            "`cert` "
+            "whole?",
+            text);
+    else if (strstr(said, "CERTIFICATE_VERIFY_FAILED") != NULL ||
+             strstr(said, "certificate verify failed") != NULL)
         error_set(&endpoint->why,
             "the certificate of etcd at %s was not signed by the `ca` of cluster.etcd, or its time is over: "
             "check `ca` and etcd's --cert-file",
@@ -200,23 +213,35 @@ static void explain_tls(struct endpoint *endpoint, const char *details)
         error_set(&endpoint->why,
             "etcd at %s and we agree on no TLS: it may not take our certificate (check `cert` and `key` of "
             "cluster.etcd against etcd's --trusted-ca-file), or it speaks http (%s)",
-            text, details);
+            text, said[0] != '\0' ? said : details);
+}
+
+/* "failed to connect to all addresses; last error: UNKNOWN: ipv4:...: Connection refused" */
+static const char *last_error(const char *details)
+{
+    const char *last = strstr(details, "last error: ");
+    details = last != NULL ? last + strlen("last error: ") : details;
+    for (const char *const *prefix = (const char *const[]){"UNKNOWN: ", "UNAVAILABLE: ", NULL};
+         *prefix != NULL; prefix++)
+        if (strncmp(details, *prefix, strlen(*prefix)) == 0)
+            details += strlen(*prefix);
+    return details;
 }
 
 static void explain_connection(struct endpoint *endpoint, const char *details, bool tls)
 {
-    static const char *const handshake[] = {
-        "Peer name", "SSL", "TLS", "certificate", "CERTIFICATE", "andshake", "Endpoint read failed"};
-    endpoint->bad_tls = false;
+    static const char *const handshake[] = {"Peer name", "SSL", "TLS", "certificate", "CERTIFICATE",
+        "andshake", "Endpoint read failed", "empty address list"};
+    details = last_error(details);
     for (size_t i = 0; tls && i < sizeof handshake / sizeof *handshake; i++)
         if (strstr(details, handshake[i]) != NULL) {
             explain_tls(endpoint, details);
             return;
         }
-    const char *last = strstr(details, "last error: ");
+    endpoint->bad_tls = false;
     error_set(&endpoint->why,
-        "nobody answers at etcd's %s (%s): check that etcd runs there, and the way to it", endpoint->text,
-        last != NULL ? last + strlen("last error: ") : details);
+        "nobody answers at etcd's %s (%s): check that etcd runs there%s, and the way to it", endpoint->text,
+        details, !tls && strstr(details, "Socket closed") != NULL ? " and wants no https" : "");
 }
 
 static void explain(struct call *call)
@@ -261,8 +286,8 @@ void endpoint_answered(struct endpoint *endpoint, struct kv_etcd *etcd, usec_t n
     endpoint->bad_tls = false;
     if (etcd->well && endpoint != etcd->current)
         return;
-    if (!etcd->well && endpoint != etcd->answered)
-        log_info("etcd", "%s answers", endpoint->text);
+    if (etcd->answered != NULL && endpoint != etcd->answered)
+        log_info("etcd", "%s answers, %s did not", endpoint->text, etcd->answered->text);
     etcd->current = etcd->answered = endpoint;
     etcd->answered_at = now;
     etcd->well = etcd->ever_well = true;

@@ -31,6 +31,9 @@ static void *poll_queue(void *context)
 {
     struct kv_etcd *etcd = context;
     bool over = false;
+    pthread_mutex_lock(&etcd->lock);
+    tick(etcd);
+    pthread_mutex_unlock(&etcd->lock);
     while (!over) {
         gpr_timespec until =
             gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_micros(TICK, GPR_TIMESPAN));

@@ -188,7 +188,7 @@ void kv_etcd_request(void *context, const struct kv_request *request, kv_done *d
 void requests_tick(struct kv_etcd *etcd, usec_t now);
 /* What waits ends with `why`: refused, or at the closing unknown. */
 void requests_end_waiting(struct kv_etcd *etcd, enum kv_outcome outcome, const char *why);
-/* What runs on this endpoint and may be asked again elsewhere is. */
+/* What runs on this endpoint ends: a transaction in doubt, all else is asked again elsewhere. */
 void requests_leave(struct kv_etcd *etcd, const struct endpoint *endpoint);
 /* A copy of etcd's pair in `memory`; false for one whose key is none of ours (a zero octet, too long). */
 bool request_copy_pair(struct arena *memory, const struct etcd_pair *from, struct kv_pair *to);

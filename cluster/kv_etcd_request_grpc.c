@@ -303,7 +303,7 @@ void requests_leave(struct kv_etcd *etcd, const struct endpoint *endpoint)
 {
     list_each (link, &etcd->running) {
         struct request *request = list_item(link, struct request, link);
-        if (request->call != NULL && request->call->endpoint == endpoint && request->verb != KV_TXN)
+        if (request->call != NULL && request->call->endpoint == endpoint)
             call_cancel(request->call);
     }
 }
@@ -314,29 +314,33 @@ void requests_end_waiting(struct kv_etcd *etcd, enum kv_outcome outcome, const c
     list_each (link, &etcd->waiting)
         count++;
     for (; count > 0 && !list_empty(&etcd->waiting); count--) {
-        struct request *request = list_item(etcd->waiting.next, struct request, link);
+        struct request *request = list_item(list_pop(&etcd->waiting), struct request, link);
         error_set(&request->why, "%s", why);
         end(request, outcome);
     }
 }
 
+static struct request *first_over(struct kv_etcd *etcd, usec_t now)
+{
+    list_each (link, &etcd->waiting) {
+        struct request *request = list_item(link, struct request, link);
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): what was freed has left its list */
+        if (now >= request->until)
+            return request;
+    }
+    return NULL;
+}
+
 static void expire(struct kv_etcd *etcd, usec_t now)
 {
     struct error why;
+    struct request *request;
     bool hopeless = !etcd->well && endpoints_why(etcd, &why);
-    if (hopeless) {
+    if (hopeless)
         requests_end_waiting(etcd, KV_REFUSED, why.text);
-        return;
-    }
-    struct list *at = etcd->waiting.next;
-    while (at != &etcd->waiting) {
-        struct request *request = list_item(at, struct request, link);
-        at = at->next;
-        if (now < request->until)
-            continue;
+    while ((request = first_over(etcd, now)) != NULL) { /* from the start: the lock was let go */
         endpoints_why(etcd, &request->why);
         end(request, KV_UNKNOWN);
-        at = etcd->waiting.next; /* the lock was let go */
     }
 }
 

@@ -260,7 +260,7 @@ void watches_leave(struct kv_etcd *etcd, const struct endpoint *endpoint)
 void watches_free(struct kv_etcd *etcd)
 {
     while (!list_empty(&etcd->watches))
-        watch_free(list_item(etcd->watches.next, struct kv_watch, link));
+        watch_free(list_item(list_pop(&etcd->watches), struct kv_watch, link));
 }
 
 /* ---- the face ---- */

@@ -102,7 +102,7 @@ static void watch_free(struct kv_watch *watch)
 void file_watches_free(struct kv_file *store)
 {
     while (!list_empty(&store->watches))
-        watch_free(list_item(store->watches.next, struct kv_watch, link));
+        watch_free(list_item(list_pop(&store->watches), struct kv_watch, link));
 }
 
 struct kv_watch *kv_file_watch(void *context, const char *prefix, kv_told *told, void *arg)
