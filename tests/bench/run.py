@@ -192,7 +192,7 @@ def generate(server, count, prefix, args, accepted=None):
 
 def measure(name, round_, args):
     """One round with one server: a dictionary of figures."""
-    work = WORK / f"{name}-{round_}"
+    work = Path(args.work).resolve() / f"{name}-{round_}"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     sink_port = free_port(SINK)
@@ -246,6 +246,7 @@ def main():
     which.add_argument("--only", choices=sorted(STARTERS))
     which.add_argument("--cluster", action="store_true", help="`todoku up` against coordinator and node as two processes (pair)")
     parser.add_argument("--todoku", metavar="PATH", help="the program (default build/release/todoku)")
+    parser.add_argument("--work", metavar="FOLDER", default=WORK, help="where the spools lie (build/bench); on /dev/shm the disk counts for nothing")
     parser.add_argument("--keep", action="store_true", help="keep spools and logs under build/bench")
     args = parser.parse_args()
     if args.todoku:

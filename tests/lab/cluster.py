@@ -278,8 +278,8 @@ class Stream:
     or a 4xx, is sent again by whoever is free, at the next door.
 
     pace: messages a second, None as fast as it goes. After finish(): load.accepted as always;
-    again    ids without an answer at least once: these may arrive twice
-    later    [(seconds since the start, id, reply)] of 4xx;  refused ones stand in load.refused
+    again    ids without an answer at least once;  later: [(seconds since the start, id, reply)] of 4xx;  refused ones: load.refused
+    twice    ids of both kinds: these may arrive twice, since a 451 may follow a wait for an answer from a node that has died
     gap      the longest time in which nothing was accepted;  doors_used: Counter of names, who took how many
     """
 
@@ -299,7 +299,7 @@ class Stream:
     def stop(self):
         """Nothing new any more; what is open is still brought to its end."""
         with self._lock:
-            tried = self.again | {id_ for _, id_, _ in self.later}
+            tried = self.twice
             kept = [m for m in self._todo if m.id in tried]
             self._open -= len(self._todo) - len(kept)
             self._todo = collections.deque(kept)
@@ -321,6 +321,10 @@ class Stream:
 
     def wait_accepted(self, n, seconds=60):
         until(f"{n} messages to be accepted", lambda: len(self.load.accepted) >= n, seconds)
+
+    @property
+    def twice(self):
+        return self.again | {id_ for _, id_, _ in self.later}
 
     @property
     def gap(self):
