@@ -321,8 +321,12 @@ static void note(struct map *troubles, const char *member, bool is, usec_t now)
 
 void asking_set_view(struct asking *asking, const struct view *view, usec_t now)
 {
-    for (size_t i = 0; i < view->node_count; i++)
+    for (size_t i = 0; i < view->node_count; i++) {
         note(&asking->down, view->nodes[i].id, view->nodes[i].down, now);
+        /* Another process may serve it when it is up again, and nobody has called that one silent. */
+        if (view->nodes[i].down)
+            note(&asking->silent, view->nodes[i].id, false, now);
+    }
     for (size_t i = 0; i < view->coordinator_count; i++)
         note(&asking->down, view->coordinators[i].id, view->coordinators[i].down, now);
 }

@@ -161,6 +161,10 @@ int answer_explain(struct asked *asked)
         setting = settings_tenant(node->settings, node->settings->coordinator.default_tenant);
     if (!query_get(asked->selectors, "pool", pool, sizeof pool))
         snprintf(pool, sizeof pool, "%s", setting == NULL ? "" : setting->pools[0]);
+    if (pool[0] == '\0') {
+        buffer_printf(asked->out, "say whose mail it would be: tenant=T or pool=P (--tenant, --pool)");
+        return 400;
+    }
     const struct domain *domain = map_get_text(&node->domains, mail_domain(address));
     json_begin(asked->out, '{');
     json_text(asked->out, "address", address);
