@@ -32,7 +32,8 @@ PATIENCE = 120  # seconds for each thing waited for
 
 
 def place(path):
-    return path.relative_to(ROOT)
+    """A path as one may type it here."""
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
 
 
 class SampleCluster:
