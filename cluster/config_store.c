@@ -135,7 +135,7 @@ static void on_found(void *arg, const struct kv_result *result)
     struct error error = {""};
     enum kv_outcome outcome = take_record(job, result, &error);
     if (outcome != KV_DONE)
-        applied(job, outcome == KV_UNKNOWN ? KV_UNKNOWN : KV_REFUSED, 0, error.text);
+        applied(job, KV_REFUSED, 0, error.text); /* nothing was written: nothing is in doubt */
     else if (job->expected != 0 && job->expected != job->record.number)
         applied(job, KV_LOST, job->record.number, "another version is in force by now");
     else

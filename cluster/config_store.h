@@ -24,7 +24,8 @@ struct config_version {
 
 typedef void config_done(void *arg, enum kv_outcome outcome, uint64_t number, const char *why);
 /* `text` has been checked by the caller. `expected`: the version it was made from, or 0 = whatever is there.
- * KV_LOST: another version is in force by now. */
+ * KV_LOST: another version is in force by now. KV_REFUSED: nothing was changed, and `why` says the reason (the
+ * store may just have been away before anything was written). */
 void config_store_apply(const struct kv *kv, const char *cluster, const char *text, size_t len,
     uint64_t expected, int64_t at, const char *by, const char *comment, config_done *done, void *arg);
 typedef void config_listed(

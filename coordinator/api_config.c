@@ -83,12 +83,11 @@ static void on_applied(void *arg, enum kv_outcome outcome, uint64_t number, cons
         api_problem(&answer, 409, "It was not applied: %s. Try again.", reason(why));
     } else if (outcome == KV_UNKNOWN) {
         api_problem(&answer, 503,
-            "etcd did not answer in time (%s), so nobody knows whether it was applied: look at `todoku "
-            "config "
-            "history` before you try again.",
+            "etcd did not answer in time, so nobody knows whether it was applied: look at `todoku config "
+            "history` before you try again. (%s)",
             reason(why));
     } else {
-        api_problem(&answer, 503, "It was not applied, etcd refused: %s.", reason(why));
+        api_problem(&answer, 503, "It was not applied: %s.", reason(why));
     }
     if (outcome != KV_DONE)
         log_warn("config", "a change by %s was not applied: %s", job->by, reason(why));

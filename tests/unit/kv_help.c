@@ -90,7 +90,9 @@ static void on_request(void *context, const struct kv_request *request, kv_done 
 {
     struct kv_help *help = context;
     help->requests++;
-    if (help->troubles > 0) {
+    bool calm = help->calm > 0;
+    help->calm -= calm;
+    if (help->troubles > 0 && !calm) {
         help->troubles--;
         struct kv_result result = {.outcome = help->trouble, .why = "no endpoint of etcd answers"};
         done(arg, &result);

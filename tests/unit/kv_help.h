@@ -15,7 +15,8 @@ struct kv_help {
     } pairs[KV_HELP_MOST];
     size_t count;
     uint64_t revision;
-    int troubles; /* so many requests end with `trouble` and change nothing */
+    int calm;     /* so many requests go well, then */
+    int troubles; /* so many end with `trouble` and change nothing */
     enum kv_outcome trouble;
     void (*before_txn)(struct kv_help *help); /* somebody else is faster; called once */
     struct kv_watch *watches[KV_HELP_WATCHES];
