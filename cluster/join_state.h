@@ -54,35 +54,30 @@ struct join {
     char cluster[MEMBER_PATH_SIZE / 4];
     char spec_key[MEMBER_PATH_SIZE], view_key[MEMBER_PATH_SIZE], live_key[MEMBER_PATH_SIZE],
         spool_key[MEMBER_PATH_SIZE];
+    char what[512]; /* what is waited for, "" = nothing */
     struct join_ports ports;
     struct member_live live; /* as it is to be; incarnation: once known */
     struct map claims;       /* address -> struct claim */
     bool started, joined, ready, ended, leaving, gone;
-    uint64_t refs;
-
-    uint64_t lease;
-    usec_t lease_ends; /* by our own clock: no key of ours outlives it unseen */
-    bool lapsed;       /* that time is over, and nobody said whether the lease is */
-    uint64_t keep_ref;
-    usec_t keep_at, keep_sent;
+    bool let_in, view_read, registered;
+    bool lapsed;     /* `lease_ends` is over, and nobody said whether the lease is */
+    bool live_known; /* live/<me> is as `live_revision` says: 0 = free, else mine to change */
+    bool away;       /* the store, as of the last answer */
 
     enum join_ask ask;
-    uint64_t ask_ref, leave_ref;
-    usec_t ask_sent, pause_until, next_at; /* next_at: something is due then, if nothing is under way */
-    usec_t audit_at;
+    uint64_t refs, ask_ref, leave_ref, keep_ref;
+    usec_t ask_sent, keep_sent;
+    usec_t pause_until, next_at; /* next_at: something is due then, if nothing is under way */
+    usec_t keep_at, audit_at, tell_at;
 
-    bool let_in, view_read, registered;
+    uint64_t lease;
+    usec_t lease_ends;  /* by our own clock: no key of ours outlives it unseen */
     uint64_t spec_seen; /* the store's revision of the newest word on spec/<me> */
-    bool live_known;    /* live/<me> is as `live_revision` says: 0 = free, else mine to change */
     uint64_t live_revision;
     uint64_t wanted_version, stored_version, asked_version; /* of what live/<me> is to say, says */
     usec_t held_since;                                      /* the name, by somebody else; 0 = it is not */
     uint64_t took_from;                                     /* the process whose lease was ended */
     struct spool_register asked_register;
-
-    char what[512]; /* what is waited for, "" = nothing */
-    usec_t tell_at;
-    bool away; /* the store, as of the last answer */
 };
 
 void join_ask(struct join *join, enum join_ask ask, const struct kv_request *request, usec_t now);

@@ -89,7 +89,6 @@ void leader_ask(struct leader *leader, enum leader_ask ask, const struct kv_requ
     must(leader->ask_ref == 0);
     leader->ask = ask;
     leader->ask_sent = now;
-    leader->asked_lease = leader->lease;
     leader->ask_ref = ++leader->refs;
     leader->ports.store.request(leader->ports.store.context, leader->ask_ref, request);
 }
@@ -252,8 +251,7 @@ void leader_news(struct leader *leader, enum leader_topic topic, const struct kv
 
 static void on_elected(struct leader *leader, const struct kv_result *result)
 {
-    if (result->outcome != KV_DONE || leader->asked_lease != leader->lease ||
-        result->revision <= leader->seen[LEADER_KEY])
+    if (result->outcome != KV_DONE || result->revision <= leader->seen[LEADER_KEY])
         return; /* the news knows, or will */
     leader->key_there = true;
     leader->key_made = result->revision;

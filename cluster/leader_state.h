@@ -46,7 +46,7 @@ struct leader {
     bool view_bad;          /* and this program can't read it */
 
     enum leader_ask ask;
-    uint64_t ask_ref, asked_lease;
+    uint64_t ask_ref;
     usec_t ask_sent;
     struct view *asked_view;
 

@@ -66,6 +66,7 @@ static void test_coordinator_joins(void **state)
     assert_true(p.incarnation == 0xfedcba9876543210u);
     struct member_live there = read_live("n10");
     assert_true(there.incarnation == there.process && there.process == p.incarnation);
+    member_live_free(&there);
     assert_null(fake_get(store, "/todoku/prod/spool/n10.0"));
     finish(&p);
 }

@@ -19,14 +19,13 @@
 static void storm(uint64_t seed)
 {
     struct random random = {seed};
-    struct process *p[41], *live = NULL;
+    struct process *all = xcalloc(41, sizeof *all), *live = NULL;
     size_t count = 0;
     uint64_t last = 0;
     for (int step = 0; step < 400; step++) {
         if (live == NULL && count < 40) {
-            p[count] = xcalloc(1, sizeof **p);
-            begin_node(p[count], "n1", 100 + count, "disk-a");
-            live = p[count++];
+            live = &all[count];
+            begin_node(live, "n1", 100 + count++, "disk-a");
         }
         if (live == NULL)
             break;
@@ -36,7 +35,7 @@ static void storm(uint64_t seed)
         else if (dice < 8 && store->leases > 0)
             fake_end_lease(store, 1 + random_below(&random, store->leases));
         else if (dice < 12 && count > 1)
-            fake_happen_late(&p[random_below(&random, count)]->client);
+            fake_happen_late(&all[random_below(&random, count)].client);
         else if (dice < 30) {
             usec_t at = join_deadline(live->join);
             now = at > now && at < now + 3 * USEC_SEC ? at : now + 1;
@@ -61,12 +60,12 @@ static void storm(uint64_t seed)
         assert_true(live == NULL || live->ended == 0);
     }
     if (live == NULL) {
-        live = p[count++] = xcalloc(1, sizeof **p);
+        live = &all[count++];
         begin_node(live, "n1", 999, "disk-a");
     }
     for (size_t i = 0; i < count; i++)
-        if (p[i] != live)
-            fake_happen_late(&p[i]->client);
+        if (&all[i] != live)
+            fake_happen_late(&all[i].client);
     run(live, 15 * USEC_SEC, FATE_DONE);
     fake_happen_late(&live->client);
     if (live->joined == 1) {
@@ -80,10 +79,9 @@ static void storm(uint64_t seed)
         fail_msg("seed %lu: ended %d, joined %d, says %lu, register %lu: %s", seed, live->ended, live->joined,
             said.incarnation, reg.incarnation, live->what);
     member_live_free(&said);
-    for (size_t i = 0; i < count; i++) {
-        finish(p[i]);
-        free(p[i]);
-    }
+    for (size_t i = 0; i < count; i++)
+        finish(&all[i]);
+    free(all);
 }
 
 static void test_storm(void **state)

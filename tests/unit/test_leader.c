@@ -210,7 +210,7 @@ static void test_down_pace(void **state)
     struct head h, h2;
     uint64_t leases[38];
     for (int i = 0; i < 38; i++) {
-        char id[8];
+        char id[16];
         snprintf(id, sizeof id, "m%d", i);
         put_spec(id, MEMBER_NODE, 0, false);
         leases[i] = put_live(id, MEMBER_NODE, 200 + (uint64_t)i, 1);

@@ -39,7 +39,7 @@ static void check_views(struct storm *s, uint64_t seed, usec_t blur)
             fail_msg("seed %lu: epoch %lu after %lu", seed, view->epoch, s->epoch);
         s->epoch = view->epoch;
         for (int i = 0; i < 12; i++) {
-            char id[8];
+            char id[16];
             snprintf(id, sizeof id, "m%d", i);
             const struct view_node *node = view_node(view, id);
             bool down = node != NULL && node->down;
@@ -57,7 +57,7 @@ static void check_views(struct storm *s, uint64_t seed, usec_t blur)
 
 static void new_coordinator(struct storm *s, int i)
 {
-    char id[8];
+    char id[16];
     snprintf(id, sizeof id, "h%d", i);
     if (s->heads[i].leader != NULL) {
         fake_happen_late(&s->heads[i].client);
@@ -69,7 +69,7 @@ static void new_coordinator(struct storm *s, int i)
 
 static void change_node(struct storm *s, int i)
 {
-    char id[8];
+    char id[16];
     snprintf(id, sizeof id, "m%d", i);
     if (random_below(&s->random, 2) == 0)
         fake_end_lease(store, s->nodes[i]);
@@ -125,7 +125,7 @@ static void storm_step(struct storm *s)
 /* Who lives and is ready is up, when all is quiet. */
 static void check_up(int i, uint64_t seed)
 {
-    char id[8], path[MEMBER_PATH_SIZE];
+    char id[16], path[MEMBER_PATH_SIZE];
     snprintf(id, sizeof id, "m%d", i);
     member_path(path, "prod", "live", id);
     const struct fake_key *key = fake_get(store, path);
@@ -147,13 +147,13 @@ static void test_storm(void **state)
         struct storm *s = xcalloc(1, sizeof *s);
         s->random.state = seed;
         for (int i = 0; i < 12; i++) {
-            char id[8];
+            char id[16];
             snprintf(id, sizeof id, "m%d", i);
             put_spec(id, MEMBER_NODE, 0, false);
             s->nodes[i] = put_live(id, MEMBER_NODE, 500 + (uint64_t)i, 1);
         }
         for (int i = 0; i < 3; i++) {
-            char id[8];
+            char id[16];
             snprintf(id, sizeof id, "h%d", i);
             put_spec(id, MEMBER_COORDINATOR, 0, false);
             new_coordinator(s, i);
