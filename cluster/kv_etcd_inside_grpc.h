@@ -8,6 +8,7 @@
  * kv_etcd_call_grpc.c      one call, unary or a stream, from its start to its status
  * kv_etcd_endpoint_grpc.c  the members: channels, probes, which one is used, what to say when none answers
  * kv_etcd_login_grpc.c     the user's token
+ * kv_etcd_read_grpc.c      what a request asks for: checked, encoded
  * kv_etcd_request_grpc.c   requests: pages, tries, outcomes
  * kv_etcd_watch_grpc.c     watches: list, stream, gaps
  * kv_etcd_grpc.c           opening, closing, the poller */
@@ -185,6 +186,8 @@ bool login_forget(const struct call *call);
 /* ---- requests ---- */
 
 void kv_etcd_request(void *context, const struct kv_request *request, kv_done *done, void *arg);
+/* Checks and encodes what is asked; -1 with the reason in the request's `why`. */
+int request_read(struct request *request, const struct kv_request *asked);
 void requests_tick(struct kv_etcd *etcd, usec_t now);
 /* What waits ends with `why`: refused, or at the closing unknown. */
 void requests_end_waiting(struct kv_etcd *etcd, enum kv_outcome outcome, const char *why);

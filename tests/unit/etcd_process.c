@@ -228,7 +228,7 @@ void etcd_start(struct etcd_cluster *etcd, size_t count, const char *server_name
     *etcd =
         (struct etcd_cluster){.dir = "/tmp/todoku-etcd-XXXXXX", .count = count, .tls = server_name != NULL};
     assert_non_null(mkdtemp(etcd->dir));
-    if (etcd->tls) {
+    if (server_name != NULL) {
         etcd_make_authority(etcd, "authority", etcd->ca);
         make_certificate(etcd, "server", server_name, etcd->server_cert, etcd->server_key);
         make_certificate(etcd, "client", "127.0.0.1", etcd->client_cert, etcd->client_key);

@@ -73,6 +73,9 @@ void diary_open(struct kv_suite *suite, struct diary *diary, const char *prefix)
 void diary_close(struct kv_suite *suite, struct diary *diary);
 /* Lets time pass until the diary says `want` (`seconds` at most), or fails. */
 void diary_await(struct kv_suite *suite, struct diary *diary, const char *want, unsigned seconds);
+/* Waits until `part` is in it and it holds `lists` lists at least; false when it doesn't come to that. */
+bool diary_comes_to(
+    struct kv_suite *suite, struct diary *diary, const char *part, size_t lists, unsigned seconds);
 /* Starts a new page. */
 void diary_clear(struct diary *diary);
 

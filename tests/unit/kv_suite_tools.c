@@ -252,3 +252,17 @@ void diary_await(struct kv_suite *suite, struct diary *diary, const char *want, 
         suite->pass(suite->context, 5 * USEC_MS);
     }
 }
+
+bool diary_comes_to(
+    struct kv_suite *suite, struct diary *diary, const char *part, size_t lists, unsigned seconds)
+{
+    for (usec_t waited = 0; waited <= (usec_t)seconds * USEC_SEC; waited += 5 * USEC_MS) {
+        pthread_mutex_lock(&diary->lock);
+        bool there = diary->lists >= lists && strstr(buffer_text(&diary->text), part) != NULL;
+        pthread_mutex_unlock(&diary->lock);
+        if (there)
+            return true;
+        suite->pass(suite->context, 5 * USEC_MS);
+    }
+    return false;
+}

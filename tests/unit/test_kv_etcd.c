@@ -226,8 +226,7 @@ static void expect_return(struct diary *diary)
 {
     usec_t start = clock_now();
     struct error why;
-    while (diary->lists < 2 && clock_now() - start < 20 * USEC_SEC)
-        usleep(20000);
+    assert_true(diary_comes_to(&suite, diary, "", 2, 20));
     print_message("watching again after %lld ms\n", (long long)(clock_now() - start) / 1000);
     assert_in_range(clock_now() - start, 0, 4 * USEC_SEC);
     assert_int_equal(get(&why), KV_DONE);
@@ -305,21 +304,14 @@ static void expect_fail_over(struct diary *diary, const char *value)
     usec_t start = clock_now();
     enum kv_outcome outcome = KV_UNKNOWN;
     struct error why;
+    char last[16];
     while (outcome != KV_DONE && clock_now() - start < 15 * USEC_SEC)
         outcome = kv_put(&suite, "/suite/a", value, 0);
     assert_int_equal(outcome, KV_DONE);
     assert_int_equal(get(&why), KV_DONE);
     print_message("written again after %lld ms\n", (long long)(clock_now() - start) / 1000);
-    for (int i = 0; i < 500; i++) {
-        pthread_mutex_lock(&diary->lock);
-        const char *text = buffer_text(&diary->text), *last = strrchr(text, '=');
-        bool there = last != NULL && strncmp(last + 1, value, strlen(value)) == 0;
-        pthread_mutex_unlock(&diary->lock);
-        if (there)
-            return;
-        usleep(20000);
-    }
-    fail_msg("the watch stays behind: %s", buffer_text(&diary->text));
+    snprintf(last, sizeof last, "a=%s", value);
+    assert_true(diary_comes_to(&suite, diary, last, 0, 10));
 }
 
 static void test_fail_over(void **state)
@@ -412,9 +404,7 @@ static void test_password(void **state)
     assert_int_equal(get(&why), KV_DONE);
     diary_clear(&diary);
     assert_int_equal(kv_put(&suite, "/suite/a", "2", 0), KV_DONE);
-    for (int i = 0; i < 500 && strstr(buffer_text(&diary.text), "a=2") == NULL; i++)
-        usleep(10000);
-    has(buffer_text(&diary.text), "a=2");
+    assert_true(diary_comes_to(&suite, &diary, "a=2", 0, 10));
     diary_close(&suite, &diary);
     reconnect(NULL, NULL);
 }
