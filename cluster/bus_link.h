@@ -8,7 +8,7 @@
  *   peer. Every frame carries the offset behind it, so a receiver that missed some takes them as lost, and no
  *   credit leaks. A stream begins anew when the peer is another process.
  * - The receiver answers with how far it has seen the stream and the offset it may go up to: what it has seen
- *   and one window (all windows together / peers, at least BUS_LINK_FIRST, which a stream begins with). It
+ *   and one window (all windows together / peers, between BUS_LINK_FIRST, which a stream begins with, and BUS_LINK_MOST). It
  *   does so when half a window is used, and only while less than half of all windows waits in its inboxes.
  *   A message larger than the window goes when nothing else is under way and the whole window is free. A
  * sender that has to wait asks once, and then with each heartbeat. So at most 1.5 windows of mail wait in a
@@ -28,7 +28,9 @@
 #include "cluster/bus.h"
 #include "proto/bus_wire.h"
 
-#define BUS_LINK_FIRST ((uint64_t)256 << 10)  /* credit before anything was heard; the smallest window */
+#define BUS_LINK_FIRST ((uint64_t)256 << 10) /* credit before anything was heard; the smallest window */
+/* The largest: more would only queue in sockets, and heartbeats behind it. */
+#define BUS_LINK_MOST ((uint64_t)16 << 20)
 #define BUS_LINK_WINDOW ((uint64_t)256 << 20) /* of all peers together */
 #define BUS_LINK_QUEUE ((uint64_t)64 << 20)   /* bytes that wait for one peer */
 #define BUS_LINK_QUEUED 65536                 /* messages that wait for one peer */

@@ -135,6 +135,8 @@ static size_t send_turn(struct bus_link *link, struct peer *peer, usec_t now)
 static uint64_t window_of(const struct bus_link *link)
 {
     uint64_t share = link->window / (link->known == 0 ? 1 : link->known);
+    if (share > BUS_LINK_MOST)
+        return BUS_LINK_MOST;
     return share < BUS_LINK_FIRST ? BUS_LINK_FIRST : share;
 }
 

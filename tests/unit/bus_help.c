@@ -150,10 +150,10 @@ void house_acquaint(struct house **houses, size_t count)
         peers[i].process = houses[i]->process;
         peers[i].endpoint = houses[i]->endpoint;
     }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         house_set_allowed(houses[i], allowed, count);
+    for (size_t i = 0; i < count; i++)
         house_set_peers(houses[i], peers, count);
-    }
     free(allowed);
     free(peers);
 }

@@ -143,10 +143,10 @@ static void same(const struct bus_msg *a, const struct bus_msg *b)
     for (uint32_t i = 0; i < a->item_count; i++)
         assert_memory_equal(&a->items[i], &b->items[i], sizeof a->items[i]);
     assert_int_equal(a->mail == NULL, b->mail == NULL);
-    if (a->mail != NULL)
+    if (a->mail != NULL && b->mail != NULL)
         same_mail(a->mail, b->mail);
     assert_int_equal(a->body == NULL, b->body == NULL);
-    if (a->body != NULL)
+    if (a->body != NULL && b->body != NULL)
         assert_memory_equal(a->body->bytes, b->body->bytes, a->body->len + 1);
 }
 
