@@ -175,7 +175,7 @@ struct settings {
 };
 
 struct fault { /* one line: "todoku.yaml:12:5: unknown key `raet`; did you mean `rate`?" */
-    char text[512];
+    char text[704];
 };
 
 /* Reads the file (relative file names in it are relative to its folder). Null if there is any fault; then

@@ -461,7 +461,8 @@ static void nothing_is_lost_or_told_twice(void **state)
         size_t sent = desk.sent_count;
         for (size_t i = 0; i < sent && desk.answers == 0; i++) {
             int node = desk.sent[i]->to[1] - '0', at = 0;
-            char text[2000] = "", line[300], next[40] = "";
+            char line[300], next[40] = "";
+            struct buffer text = {0};
             if (sscanf(desk.sent[i]->text, "events?cursor=1:%d", &at) == 1)
                 snprintf(next, sizeof next, "1:%d", at);
             for (int n = 0; n < 1 + round % 4 && at < EVENTS; n++) {
@@ -469,12 +470,13 @@ static void nothing_is_lost_or_told_twice(void **state)
                 snprintf(line, sizeof line,
                     "{\"cursor\":\"1:%d\",\"time\":\"2026-11-22T05:%02d:%02d.000Z\",\"n\":%d}\n", at, at,
                     node * 7, node);
-                strcat(text, line);
+                buffer_add_text(&text, line);
                 snprintf(next, sizeof next, "1:%d", at);
             }
             snprintf(line, sizeof line, NEXT("%s"), next);
-            strcat(text, line);
-            say(i, 200, text);
+            buffer_add_text(&text, line);
+            say(i, 200, buffer_text(&text));
+            buffer_free(&text);
         }
         int left = round % 3 == 0 ? 1 : 100; /* now and then the reader breaks off behind a line */
         for (char *line = strtok(desk.text, "\n"); line != NULL && left > 0;
