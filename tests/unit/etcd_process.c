@@ -170,7 +170,11 @@ void etcd_kill(struct etcd_cluster *etcd, size_t member)
 
 void etcd_freeze(struct etcd_cluster *etcd, size_t member, bool frozen)
 {
-    assert_int_equal(kill(etcd->members[member].pid, frozen ? SIGSTOP : SIGCONT), 0);
+    pid_t pid = etcd->members[member].pid;
+    int status = 0;
+    assert_int_equal(kill(pid, frozen ? SIGSTOP : SIGCONT), 0);
+    if (frozen) /* it may answer until it really stands */
+        assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
 }
 
 static int ctl(struct etcd_cluster *etcd, const char *endpoints, const char *const *more)

@@ -394,6 +394,10 @@ static void test_password(void **state)
     reconnect("todoku", "secret");
     diary_open(&suite, &diary, "/suite/");
     diary_await(&suite, &diary, "LIST[]", 10);
+    uint64_t lease = kv_grant(&suite, 60 * USEC_SEC); /* leases need no more than the keys do */
+    assert_int_equal(kv_put(&suite, "/suite/b", "1", lease), KV_DONE);
+    assert_int_equal(kv_keep(&suite, lease), KV_DONE);
+    assert_int_equal(kv_revoke(&suite, lease), KV_DONE);
     assert_int_equal(kv_put(&suite, "/suite/a", "1", 0), KV_DONE);
     assert_int_equal(ask(&(struct kv_request){.verb = KV_RANGE, .key = "/other"}, &why), KV_REFUSED);
     has(why.text, "permission denied");
