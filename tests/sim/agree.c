@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/hash.h"
+#include "cluster/join.h"
 #include "cluster/member_record.h"
 #include "cluster/view_store.h"
 #include "tests/sim/control.h"
@@ -14,11 +15,13 @@
 
 enum { DOWNS = 64 };
 #define DOWN_WINDOW (10 * USEC_SEC)
+#define HEAD_LAGS (20 * USEC_SEC)
 
 struct agree {
     uint64_t *hashes; /* of view/current, by epoch */
     size_t epochs;
     uint64_t place_epoch;
+    usec_t head_since, live_since[SIM_MEMBERS]; /* store_now(): these keys were made */
     struct spool_register registers[SIM_NODES]; /* epoch 0: none yet */
     struct {
         usec_t when;
@@ -86,6 +89,21 @@ static void note_hash(struct sim *sim, uint64_t epoch, uint64_t hash)
     agree->hashes[epoch] = hash;
 }
 
+/* Only one who was not there lately (as far as the head may lag behind), and not by a head that is new. */
+static void check_cause(struct sim *sim, const struct member *member)
+{
+    const struct agree *agree = sim->agree;
+    char path[MEMBER_PATH_SIZE];
+    member_path(path, SIM_CLUSTER, "live", member->name);
+    if (store_get(link_store(sim), path) != NULL &&
+        store_now(sim) - agree->live_since[member->index] > HEAD_LAGS)
+        sim_fail(sim, "verdict: %s is declared down, but its live/ has stood for %lld s", member->name,
+            (long long)((store_now(sim) - agree->live_since[member->index]) / USEC_SEC));
+    if (store_now(sim) - agree->head_since < JOIN_LEASE)
+        sim_fail(sim, "verdict: %s is declared down by a head that was elected %lld ms ago", member->name,
+            (long long)((store_now(sim) - agree->head_since) / USEC_MS));
+}
+
 /* Never more than max(1, 10 %) of the nodes within ten seconds, by one head. */
 static void check_downs(struct sim *sim, const struct view *before, const struct view *after, uint64_t head)
 {
@@ -96,6 +114,7 @@ static void check_downs(struct sim *sim, const struct view *before, const struct
         if (!after->nodes[i].down || was == NULL || was->down)
             continue;
         trace_line(sim, "head", "verdict", "%s is down", after->nodes[i].id);
+        check_cause(sim, sim_member(sim, after->nodes[i].id));
         sim->counts->verdicts++;
         uint64_t within = 1;
         for (uint64_t j = 1; j <= agree->down_count && j <= DOWNS; j++) {
@@ -163,6 +182,11 @@ void agree_view_known(struct member *member, const struct view *view, const void
         sim_fail(sim, "view: %s learns of epoch %llu after epoch %llu", member->name,
             (unsigned long long)view->epoch, (unsigned long long)member->newest_epoch);
     member->newest_epoch = view->epoch;
+}
+
+bool agree_has_register(const struct sim *sim, const struct member *member)
+{
+    return sim->agree->registers[member->index].epoch > 0;
 }
 
 uint64_t agree_placement_epoch(const struct sim *sim)
@@ -236,7 +260,7 @@ bool agree_spec_there(struct sim *sim, const struct member *member)
 
 void agree_ended(struct member *member, const char *why)
 {
-    if (agree_spec_there(member->sim, member) && !member->spec_missed)
+    if (agree_spec_there(member->sim, member) && !member->spec_missed && !member->wrong_disk)
         sim_fail(member->sim, "join: %s is ended, although nobody took it out: %s", member->name, why);
 }
 
@@ -250,6 +274,7 @@ struct member *agree_head(struct sim *sim)
 static void on_leader(struct sim *sim, uint64_t client, const struct kv_pair *after)
 {
     sim->counts->heads += !after->deleted;
+    sim->agree->head_since = store_now(sim);
     trace_line(sim, client_name(sim, client), "head", "%s", after->deleted ? "there is none" : "is elected");
 }
 
@@ -307,6 +332,8 @@ void agree_changed(
     struct sim *sim, uint64_t client, const struct kv_pair *before, const struct kv_pair *after)
 {
     const char *name;
+    if ((name = part(after->key, "live/")) != NULL && before->revision == 0 && sim_member(sim, name) != NULL)
+        sim->agree->live_since[sim_member(sim, name)->index] = store_now(sim);
     if ((name = part(after->key, "view/current")) != NULL)
         on_view(sim, client, before, after);
     else if ((name = part(after->key, "spool/")) != NULL)

@@ -26,6 +26,7 @@ void agree_ended(struct member *member, const char *why);
 void agree_takes(struct member *member, const char *what);
 /* The view in the store has every living member, as it is. Null, or what is wrong. */
 const char *agree_wrong_view(struct sim *sim);
+bool agree_has_register(const struct sim *sim, const struct member *member);
 bool agree_spec_there(struct sim *sim, const struct member *member);
 /* Placement has changed in that epoch, last. */
 uint64_t agree_placement_epoch(const struct sim *sim);

@@ -68,6 +68,9 @@ static void port_joined(void *context, uint64_t incarnation)
     struct member *member = control->member;
     struct sim *sim = member->sim;
     trace_member(member, "joined", "as #%llu", (unsigned long long)incarnation);
+    if (member->wrong_disk)
+        sim_fail(sim, "register: %s gets its spool as #%llu with another disk", member->name,
+            (unsigned long long)incarnation);
     control->joined = true;
     /* The log is opened. */
     usec_t takes = sim_between(sim, USEC_MS, sim_chance(sim, 100) ? 3 * USEC_SEC : 50 * USEC_MS);
@@ -121,11 +124,6 @@ static void copy_sources(struct member_live *live, const struct member *member)
     }
 }
 
-static void public_key(const struct member *member, char key[MEMBER_KEY_SIZE])
-{
-    snprintf(key, MEMBER_KEY_SIZE, "%038d%02d", 0, member->index);
-}
-
 static struct join *new_join(struct control *control)
 {
     struct member *member = control->member;
@@ -139,10 +137,10 @@ static struct join *new_join(struct control *control)
         .process = member->process};
     snprintf(live.id, sizeof live.id, "%s", member->name);
     snprintf(live.endpoint, sizeof live.endpoint, "tcp://10.0.0.%d:7101", member->index + 1);
-    public_key(member, live.public_key);
+    operator_key(member, live.public_key);
     if (member_is_node(member)) {
         live.weight = 1;
-        snprintf(live.disk, sizeof live.disk, "%s", member->disk_id);
+        snprintf(live.disk, sizeof live.disk, "%s", member->wrong_disk ? "empty" : member->disk_id);
         snprintf(live.spool, sizeof live.spool, "%s", member->spool);
         copy_sources(&live, member);
     }
@@ -181,6 +179,11 @@ void control_start(struct member *member)
     control_wake(member->sim);
     member->control = control;
     member->process = random_next(&member->sim->random) | 1;
+    member->wrong_disk = member_is_node(member) && member->sim->phase == PHASE_LOAD &&
+                         agree_has_register(member->sim, member) && sim_chance(member->sim, 30);
+    if (member->wrong_disk)
+        trace_member(member, "EMPTY DISK", "instead of its own");
+    member->sim->counts->wrong_disks += member->wrong_disk;
     member->spec_missed = !agree_spec_there(member->sim, member);
     control->member = member;
     for (int i = 0; i < CORES; i++)
@@ -413,31 +416,4 @@ void control_watch_over(struct sim *sim)
 {
     sim->unsettled_since = sim->now;
     sim_aside(sim, USEC_SEC, pulse, NULL);
-}
-
-/* ---- the operator ---- */
-
-void operator_writes(struct member *member)
-{
-    struct member_spec spec = {.role = member_is_node(member) ? MEMBER_NODE : MEMBER_COORDINATOR,
-        .weight = member_is_node(member) ? member->weight : 0,
-        .drain = member->draining};
-    struct buffer text = {0};
-    char path[MEMBER_PATH_SIZE];
-    snprintf(spec.id, sizeof spec.id, "%s", member->name);
-    public_key(member, spec.public_key);
-    member_spec_write(&spec, &text);
-    member_path(path, SIM_CLUSTER, "spec", member->name);
-    control_wake(member->sim);
-    link_operator_put(member->sim, path, buffer_bytes(&text), buffer_len(&text));
-    buffer_free(&text);
-}
-
-void operator_removes(struct member *member)
-{
-    char path[MEMBER_PATH_SIZE];
-    member_path(path, SIM_CLUSTER, "spec", member->name);
-    control_wake(member->sim);
-    member->spec_missed = true;
-    link_operator_put(member->sim, path, NULL, 0);
 }

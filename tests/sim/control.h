@@ -9,7 +9,7 @@
 #ifndef SIM_CONTROL_H
 #define SIM_CONTROL_H
 
-#include "cluster/kv.h"
+#include "cluster/member_record.h"
 #include "tests/sim/sim.h"
 
 usec_t store_now(const struct sim *sim);
@@ -34,7 +34,8 @@ void control_wake(struct sim *sim);
 void control_watch_over(struct sim *sim); /* starts the pulse that lets them sleep, and looks after the end */
 bool control_is_head(const struct member *member);
 
-/* operator: spec/, as `todoku members` would write it. */
+/* operator.c: spec/, as `todoku members` would write it. */
+void operator_key(const struct member *member, char key[MEMBER_KEY_SIZE]); /* the member's public one */
 void operator_writes(struct member *member);
 void operator_removes(struct member *member);
 

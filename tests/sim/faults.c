@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "coordinator/route.h"
 #include "node/node.h"
 #include "tests/sim/agree.h"
 #include "tests/sim/control.h"
@@ -17,8 +18,8 @@ const char *fault_name(enum fault_kind kind)
 {
     static const char *const names[FAULT_KINDS] = {"crash", "freeze", "stop", "coordinator crash",
         "partition", "one-way partition", "bad bus", "slow disk", "full disk", "weight", "drain", "join",
-        "leave", "dns", "receiver down", "restate", "remove", "store away", "store's leader", "store cut",
-        "bad way to store", "lease revoked", "store compacts"};
+        "leave", "dns", "receiver down", "restate", "silent", "remove", "store away", "store's leader",
+        "store cut", "bad way to store", "lease revoked", "store compacts"};
     return names[kind];
 }
 
@@ -105,6 +106,7 @@ static bool join(struct sim *sim)
         else
             sim_after(sim, sim_between(sim, 0, 5 * USEC_SEC), let_in, NULL)->number = (uint64_t)i;
         member_start(member);
+        member->late = true;
         sim->counts->joined_late++;
         return true;
     }
@@ -306,6 +308,25 @@ static bool strike_node(struct sim *sim, enum fault_kind kind, struct member *me
     }
 }
 
+static void heard_again(struct sim *sim, struct sim_event *event)
+{
+    if (event->member->up)
+        route_set_silent(event->member->route, sim->members[event->number].name, false);
+}
+
+static bool silence(struct sim *sim, struct member *front, const struct member *node)
+{
+    if (!front->up || node == NULL)
+        return false;
+    usec_t time = draw_time(sim);
+    trace_member(front, "SILENT", "it hears nothing of %s for %lld ms", node->name, (long long)time / 1000);
+    route_set_silent(front->route, node->name, true);
+    struct sim_event *event = sim_after(sim, time, heard_again, front);
+    event->life = front->life;
+    event->number = (uint64_t)node->index;
+    return true;
+}
+
 /* Better the head than another. */
 static struct member *draw_front(struct sim *sim)
 {
@@ -339,6 +360,8 @@ static bool strike(struct sim *sim, enum fault_kind kind, struct member *member)
         return true;
     case FAULT_JOIN:
         return join(sim);
+    case FAULT_SILENT:
+        return silence(sim, front, member);
     case FAULT_REMOVE:
         return remove_member(sim, sim_chance(sim, 800) && member != NULL ? member : front);
     case FAULT_STORE_AWAY:
@@ -387,7 +410,7 @@ void faults_start(struct sim *sim)
             sim->faults_on |= 1u << i;
     if (sim->steady)
         sim->faults_on &= ~(1u << FAULT_STOP | 1u << FAULT_DISK_FULL | 1u << FAULT_WEIGHT |
-                            1u << FAULT_DRAIN | 1u << FAULT_JOIN | 1u << FAULT_LEAVE);
+                            1u << FAULT_DRAIN | 1u << FAULT_JOIN | 1u << FAULT_LEAVE | 1u << FAULT_SILENT);
     if (sim->faults_on == 0)
         sim->faults_on = 1u << FAULT_CRASH;
     if (!sim->steady)

@@ -252,6 +252,7 @@ static void check_taker(struct member *member, const struct bus_msg *msg)
         move = move || msg->items[i].verdict == BUS_TAKEN;
     if (inject || move)
         agree_takes(member, inject ? "an INJECT" : "a MOVE");
+    member->sim->counts->late_mail += inject && member->late;
     if (inject && msg->to_incarnation != member->served)
         sim_fail(member->sim, "register: #%llu of %s takes an INJECT for #%llu",
             (unsigned long long)member->served, member->name, (unsigned long long)msg->to_incarnation);

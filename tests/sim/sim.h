@@ -61,6 +61,7 @@ enum fault_kind {
     FAULT_DNS,      /* a domain cannot be resolved for a while */
     FAULT_RECEIVER, /* a host refuses connections or hangs for a while */
     FAULT_RESTATE,  /* the spool asks a node to tidy its log */
+    FAULT_SILENT,   /* a coordinator believes that it hears nothing of a node */
     FAULT_REMOVE,   /* an operator takes a member out of spec/, and lets it in again */
     FAULT_STORE_AWAY,
     FAULT_STORE_LEADER,
@@ -144,10 +145,11 @@ struct member {
     struct sim *sim;
     int index; /* in sim->members; nodes first */
     char name[16], spool[16], disk_id[DISK_ID_SIZE];
-    bool running; /* its process lives */
-    bool up;      /* and has joined: it serves */
-    bool absent;  /* not a member, for now */
-    bool leaving, stopping, removed;
+    bool running;                          /* its process lives */
+    bool up;                               /* and has joined: it serves */
+    bool absent;                           /* not a member, for now */
+    bool leaving, stopping, removed, late; /* late: joined in the middle */
+    bool wrong_disk;      /* this process was started on an empty disk: it must not get the spool */
     bool spec_missed;     /* it was not, or is no longer, in spec/ while this process ran */
     uint64_t life;        /* which start of it this is */
     uint64_t process;     /* its random number */
@@ -205,7 +207,7 @@ struct sim_options {
 /* What many runs add up to. */
 struct sim_counts {
     uint64_t seeds, steps, messages, deliveries, accepted, doubled, moves, segments, bounced, expired,
-        restarts, views, aside, verdicts, heads, joined_late;
+        restarts, views, aside, verdicts, heads, joined_late, late_mail, wrong_disks;
     uint64_t faults[FAULT_KINDS];
     uint64_t coverage[FAULT_KINDS][DOING_KINDS];
 };

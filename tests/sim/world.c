@@ -136,7 +136,7 @@ static void place_members(struct sim *sim)
         snprintf(
             member->name, sizeof member->name, "%c%d", node ? 'n' : 'c', node ? i + 1 : i - sim->nodes + 1);
         if (node)
-            snprintf(member->spool, sizeof member->spool, "%s.0", member->name);
+            snprintf(member->spool, sizeof member->spool, "n%d.0", i + 1);
         snprintf(member->disk_id, sizeof member->disk_id, "%032d", i + 1);
         member->weight = 1 + (uint32_t)sim_draw(sim, 3);
         member->tick_at = USEC_NEVER;
