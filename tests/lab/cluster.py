@@ -240,9 +240,16 @@ class Cluster:
         found = [m for m in self.coordinators if f'"{m.id}"' in text or text == m.id]
         return found[0] if found else None
 
+    def _at(self, coordinator):
+        return coordinator or next(c for c in self.coordinators if c.running())
+
+    def status(self, at=None):
+        """The row of `todoku status` at a coordinator (the first that runs)."""
+        return rows(run_well("status", "--json", api=self._at(at).api))[0]
+
     def explain(self, address, at=None):
-        """The rows of `todoku explain` at a coordinator (the first that runs)."""
-        at = at or next(c for c in self.coordinators if c.running())
+        """The rows of `todoku explain` at a coordinator."""
+        at = self._at(at)
         return rows(run_well("explain", address, "--tenant", "acme", "--pool", "a", "--json", api=at.api))
 
     def owner(self, domain, at=None):

@@ -1,5 +1,6 @@
 """A cluster of real processes: two coordinators and three nodes on a real etcd. Whatever stops, mail goes on, once each."""
 import json
+import signal
 import threading
 import time
 
@@ -164,6 +165,32 @@ def test_node_killed(lab):
           f"sent twice by clients, {len(stream.later)} times 4xx")
 
 
+def test_node_frozen(lab):
+    "a node stands still for 12 s amid sending and goes on, its lease lost: it is a member again by itself, nothing is lost, few doubled"
+    connections = 5
+    sink = lab.sink()
+    c = lab.cluster(more={"providers": [{"name": "default", "connections": connections, "messages_per_connection": 100, "rate": "none"}]})
+    stream = c.stream(Load(DOMAINS, SENDER, 5000), pace=300, connections=8)
+    stream.wait_accepted(600)
+    victim, epoch = c["n2"], c.status()["view_epoch"]
+    victim.daemon.signal(signal.SIGSTOP)
+    frozen = time.monotonic()
+    c.wait_nodes("n1", "n3")
+    until("the lease of n2 to be over", lambda: "/todoku/lab/live/n2" not in c.etcd.keys("/todoku/lab/live/"), 15, every=0.3)
+    time.sleep(max(0.0, 12 - (time.monotonic() - frozen)))
+    victim.daemon.signal(signal.SIGCONT)
+    c.wait_nodes(*ALL)
+    check(victim.running(), f"n2 ended\n{victim.daemon.tail()}")
+    stream.finish()
+    bound = 2 * connections * SETS
+    report = arrived(stream, sink, doubled=bound)
+    last = c.stream(Load(DOMAINS, SENDER, 1000, prefix="last", seed=4)).finish()
+    arrived(last, sink)
+    by = {c.node_of(a.peer) for a in sink.arrivals() if a.id.startswith("last")}
+    check(by == set(ALL), f"after its return new mail is sent by {by}")
+    print(f"        {len(report.doubled)} doubled (bound {bound}), {len(stream.later)} times 4xx, view {epoch} before, {c.status()['view_epoch']} after")
+
+
 # ---- the store ----
 
 class Absence(threading.Thread):
@@ -216,7 +243,7 @@ class Absence(threading.Thread):
                        f"epoch {epoch} before, {self.epoch()} after")
 
     def epoch(self):
-        return max(row["view_epoch"] for row in rows(run_well("status", "--json", api=self.c.coordinators[0].api)))
+        return self.c.status()["view_epoch"]
 
 
 def test_store_away(lab):
@@ -288,7 +315,7 @@ def test_seen_from_everywhere(lab):
 
     until("`events --follow` at c2 to tell of all three nodes' deliveries", followed, 10, every=0.2)
     for at in c.coordinators:
-        whole_, = rows(run_well("status", "--json", api=at.api))
+        whole_ = c.status(at)
         check(whole_["nodes"] == whole_["up"] == 3 and not whole_.get("down") and not whole_.get("missing") and whole_["queued"] == 3, f"`status` at {at.id}: {whole_}")
         members = {row.get("coordinator") for row in rows(run_well("nodes", "--json", api=at.api))}
         check({"c1", "c2"} <= members, f"`nodes` at {at.id} lists the coordinators {members}")
