@@ -108,7 +108,8 @@ static void check_cause(struct sim *sim, const struct member *member)
 static void check_downs(struct sim *sim, const struct view *before, const struct view *after, uint64_t head)
 {
     struct agree *agree = sim->agree;
-    uint64_t limit = after->node_count / 10 > 1 ? after->node_count / 10 : 1;
+    size_t nodes = before->node_count > after->node_count ? before->node_count : after->node_count;
+    uint64_t limit = nodes / 10 > 1 ? nodes / 10 : 1;
     for (size_t i = 0; i < after->node_count; i++) {
         const struct view_node *was = view_node(before, after->nodes[i].id);
         if (!after->nodes[i].down || was == NULL || was->down)
@@ -123,7 +124,7 @@ static void check_downs(struct sim *sim, const struct view *before, const struct
         }
         if (within > limit)
             sim_fail(sim, "verdict: %llu nodes of %zu are declared down within %lld s",
-                (unsigned long long)within, after->node_count, (long long)(DOWN_WINDOW / USEC_SEC));
+                (unsigned long long)within, nodes, (long long)(DOWN_WINDOW / USEC_SEC));
         uint64_t next = agree->down_count++ % DOWNS;
         agree->downs[next].when = store_now(sim);
         agree->downs[next].head = head;
@@ -307,8 +308,12 @@ static const char *wrong_coordinator(struct sim *sim, const struct member *membe
 const char *agree_wrong_view(struct sim *sim)
 {
     static char text[160];
+    char path[MEMBER_PATH_SIZE];
+    member_path(path, SIM_CLUSTER, "leader", NULL);
     if (sim->view == NULL)
         return "there is none";
+    if (!link_runs(sim, store_creator(link_store(sim), path)))
+        return "nobody who runs is head";
     for (int i = 0; i < sim->members_count; i++) {
         const struct member *member = &sim->members[i];
         const char *wrong = NULL;

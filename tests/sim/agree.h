@@ -24,7 +24,7 @@ void agree_serves(struct member *member, uint64_t incarnation);
 void agree_ended(struct member *member, const char *why);
 /* It takes an INJECT or a MOVE. */
 void agree_takes(struct member *member, const char *what);
-/* The view in the store has every living member, as it is. Null, or what is wrong. */
+/* There is a head, and the view in the store has every living member, as it is. Null, or what is wrong. */
 const char *agree_wrong_view(struct sim *sim);
 bool agree_has_register(const struct sim *sim, const struct member *member);
 bool agree_spec_there(struct sim *sim, const struct member *member);
