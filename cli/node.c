@@ -32,6 +32,12 @@ static void on_settings(void *context, const struct settings *settings)
     keeper_set_settings(sender->keeper, settings);
 }
 
+static void on_silent(void *context, const char *member, bool silent)
+{
+    const struct sender *sender = context;
+    keeper_set_silent(sender->keeper, member, silent);
+}
+
 static int claim(
     void *context, const char *spool, const char *disk, uint64_t *incarnation_r, struct error *error)
 {
@@ -51,7 +57,8 @@ static int start(struct sender *sender, struct error *error)
     sender->keeper = keeper_open(settings, sender->member.bus, &face, error);
     if (sender->keeper == NULL)
         return -1;
-    struct member_part part = {.context = sender, .view = on_view, .settings = on_settings};
+    struct member_part part = {
+        .context = sender, .view = on_view, .settings = on_settings, .silent = on_silent};
     member_attach(&sender->member, &part);
     member_take_config(&sender->member);
     control_ready(sender->member.control);

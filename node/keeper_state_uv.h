@@ -63,6 +63,7 @@ struct keeper {
     pthread_mutex_t lock; /* guards what other threads leave here: */
     struct view *new_view;
     const struct settings *new_settings;
+    struct list silences; /* keeper_uv.c */
     bool told_to_stop;
     char disk_trouble[256];
 };

@@ -20,19 +20,40 @@ static void take_messages(struct keeper *k, usec_t now)
             node_bus(k->node, msg, now);
 }
 
+/* Which members fell silent, or spoke again. */
+struct silence {
+    struct list link;
+    char member[MEMBER_ID_SIZE];
+    bool silent;
+};
+
+static void take_silences(struct keeper *k, struct list *silences)
+{
+    for (struct list *link; (link = list_pop(silences)) != NULL;) {
+        struct silence *silence = list_item(link, struct silence, link);
+        node_set_silent(k->node, silence->member, silence->silent);
+        free(silence);
+    }
+}
+
 static void take_orders(struct keeper *k, usec_t now)
 {
+    struct list silences;
+    list_init(&silences);
     pthread_mutex_lock(&k->lock);
     struct view *view = k->new_view;
     const struct settings *settings = k->new_settings;
     bool stop = k->told_to_stop;
     k->new_view = NULL;
     k->new_settings = NULL;
+    for (struct list *link; (link = list_pop(&k->silences)) != NULL;)
+        list_push_back(&silences, link);
     pthread_mutex_unlock(&k->lock);
     if (view != NULL) {
         node_set_view(k->node, view, now);
         view_drop(&view);
     }
+    take_silences(k, &silences);
     if (settings != NULL) {
         k->settings = settings;
         node_set_settings(k->node, settings, now);
@@ -150,6 +171,7 @@ static void on_prepare(uv_prepare_t *handle)
 static void open_loop(struct keeper *k)
 {
     must(uv_loop_init(&k->loop) == 0);
+    k->loop.data = NULL;
     must(uv_async_init(&k->loop, &k->wake, on_wake) == 0);
     must(uv_timer_init(&k->loop, &k->timer) == 0);
     must(uv_timer_init(&k->loop, &k->pulse) == 0);
@@ -173,6 +195,7 @@ struct keeper *keeper_open(const struct settings *settings, struct bus_local *bu
     list_init(&k->dirty);
     list_init(&k->answered);
     list_init(&k->explaining);
+    list_init(&k->silences);
     pthread_mutex_init(&k->lock, NULL);
     open_loop(k);
     keeper_make_node(k);
@@ -264,6 +287,8 @@ void keeper_close(struct keeper **keeper)
     event_log_close(&k->events);
     tls_context_free(&k->tls);
     view_drop(&k->new_view);
+    for (struct list *link; (link = list_pop(&k->silences)) != NULL;)
+        free(list_item(link, struct silence, link));
     free(k->links);
     pthread_mutex_destroy(&k->lock);
     free(k);
@@ -290,6 +315,17 @@ void keeper_set_settings(struct keeper *keeper, const struct settings *settings)
 {
     pthread_mutex_lock(&keeper->lock);
     keeper->new_settings = settings;
+    pthread_mutex_unlock(&keeper->lock);
+    uv_async_send(&keeper->wake);
+}
+
+void keeper_set_silent(struct keeper *keeper, const char *member, bool silent)
+{
+    struct silence *silence = xcalloc(1, sizeof *silence);
+    snprintf(silence->member, sizeof silence->member, "%s", member);
+    silence->silent = silent;
+    pthread_mutex_lock(&keeper->lock);
+    list_push_back(&keeper->silences, &silence->link);
     pthread_mutex_unlock(&keeper->lock);
     uv_async_send(&keeper->wake);
 }

@@ -128,6 +128,13 @@ void node_set_told(struct node *node, uint64_t seq)
     node->told_seq = seq;
 }
 
+void node_set_silent(struct node *node, const char *member, bool silent)
+{
+    const struct view_node *other = node->view == NULL ? NULL : view_node(node->view, member);
+    if (other != NULL)
+        spool_silent(node, other->spool, silent);
+}
+
 void node_set_incarnation(struct node *node, uint64_t incarnation)
 {
     node->incarnation = incarnation;
@@ -165,6 +172,8 @@ void node_set_view(struct node *node, struct view *view, usec_t now)
         return;
     view_drop(&node->view);
     node->view = view_hold(view);
+    const struct view_node *me = view_node(view, node->id);
+    node->view_is_past = me != NULL && (me->down || me->incarnation != node->incarnation);
     node->now = now;
     placement_set_view(node->placement, view);
     census_begin(node);

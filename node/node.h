@@ -59,6 +59,9 @@ void node_recovered(struct node *node, usec_t now);
 
 void node_set_view(struct node *node, struct view *view, usec_t now);
 void node_set_settings(struct node *node, const struct settings *settings, usec_t now);
+/* Nothing is heard of another node, or again something: mail that belongs to it is sent from here meanwhile, if
+ * that can be. What is on its way to it stays so. Nodes that the view does not have are passed over. */
+void node_set_silent(struct node *node, const char *member, bool silent);
 void node_set_room(struct node *node, bool room);
 /* No new attempts; sessions end as they fall idle. node_idle: nothing is in flight any more. */
 void node_quiesce(struct node *node, usec_t now);

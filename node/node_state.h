@@ -123,9 +123,10 @@ struct session {
     struct delivery *batch[BATCH_MAX];
 };
 
-/* A spool that refused a move is not asked again for a while, which grows. */
+/* A spool that refused a move is not asked again for a while, which grows; one whose node is silent not at all. */
 struct shy {
     usec_t until, wait;
+    bool silent;
 };
 
 /* A message's outcomes are on their way to the disk: until then its lane counts it. */
@@ -144,6 +145,7 @@ struct node {
     struct random random;
     struct custody *custody;
     struct view *view;
+    bool view_is_past; /* it has this node as down, or as its last start: the next one will tell */
     struct placement *placement;
     uint64_t round;     /* one more with each view and settings */
     struct list census; /* struct held with something to do, the ones last placed in older rounds first */
@@ -199,6 +201,7 @@ void delivery_leave_queue(struct node *node, struct delivery *delivery);
 void queue_push_front(struct node *node, struct delivery *delivery, usec_t now);
 /* The spool has refused a move. */
 void spool_refused(struct node *node, const char *spool);
+void spool_silent(struct node *node, const char *spool, bool silent);
 void due_tick(struct node *node, usec_t now);
 void moves_hand_over(struct node *node, usec_t now);
 bool pool_here(const struct node *node, const char *pool);

@@ -140,14 +140,26 @@ static void make_ready(struct node *node, struct delivery *delivery, bool front,
 
 #define SHY_FIRST USEC_SEC
 #define SHY_LONGEST USEC_MIN
+#define SILENT_LOOK (2 * USEC_SEC)
 
-void spool_refused(struct node *node, const char *spool)
+static struct shy *shy_of(struct node *node, const char *spool)
 {
     struct shy *shy = map_get_text(&node->shy, spool);
     if (shy == NULL) {
         shy = xcalloc(1, sizeof *shy);
         map_set_text(&node->shy, spool, shy);
     }
+    return shy;
+}
+
+void spool_silent(struct node *node, const char *spool, bool silent)
+{
+    shy_of(node, spool)->silent = silent;
+}
+
+void spool_refused(struct node *node, const char *spool)
+{
+    struct shy *shy = shy_of(node, spool);
     if (shy->until > node->now)
         return;
     bool again = shy->until + 2 * shy->wait > node->now;
@@ -155,16 +167,18 @@ void spool_refused(struct node *node, const char *spool)
     shy->until = node->now + shy->wait;
 }
 
-static usec_t shy_until(const struct node *node, const char *spool)
+static usec_t shy_until(const struct node *node, const char *spool, usec_t now)
 {
     const struct shy *shy = map_get_text(&node->shy, spool);
-    return shy == NULL ? 0 : shy->until;
+    if (shy == NULL)
+        return 0;
+    return shy->silent && shy->until < now + SILENT_LOOK ? now + SILENT_LOOK : shy->until;
 }
 
 /* Who should have it, if that is somebody else. */
 static const struct view_node *other_owner(const struct node *node, const struct delivery *delivery)
 {
-    if (!delivery->settled || !delivery->committed)
+    if (!delivery->settled || !delivery->committed || node->view_is_past)
         return NULL;
     const struct view_node *owner =
         placement_owner(node->placement, delivery->held->mail->pool, NULL, recipient_domain(delivery));
@@ -190,7 +204,8 @@ static void place_here(struct node *node, struct delivery *delivery, usec_t now)
     }
 }
 
-/* The owner has no room just now: meanwhile it is sent from here if that can be, else it waits. */
+/* The owner has no room just now, or nothing is heard of it: a MOVE could only be asked again and again. Meanwhile
+ * it is sent from here if that can be, else it waits. */
 static void place_despite_refusal(struct node *node, struct delivery *delivery, usec_t until, usec_t now)
 {
     if (pool_here(node, delivery->held->mail->pool))
@@ -207,8 +222,8 @@ void delivery_place(struct node *node, struct delivery *delivery, usec_t now)
         outcome_expired(node, delivery, now);
     else if (owner == NULL)
         place_here(node, delivery, now);
-    else if (shy_until(node, owner->spool) > now)
-        place_despite_refusal(node, delivery, shy_until(node, owner->spool), now);
+    else if (shy_until(node, owner->spool, now) > now)
+        place_despite_refusal(node, delivery, shy_until(node, owner->spool, now), now);
     else {
         delivery->mood = MOOD_MOVING;
         list_push_back(&node->moving, &delivery->link);
