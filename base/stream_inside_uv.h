@@ -19,7 +19,7 @@
 
 enum stream_mood { STREAM_CONNECTING, STREAM_OPEN, STREAM_GENTLE, STREAM_ENDED };
 
-/* What all streams of a thread share while there are any: calls never nest, so one of each is enough. */
+/* What all streams of a loop share while there are any (loop->data): calls never nest, so one of each is enough. */
 struct stream_shared {
     unsigned holders;
     struct buffer plain, cipher; /* empty between calls */

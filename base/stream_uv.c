@@ -10,27 +10,28 @@
 #define GENTLE_MS 5000u
 #define CUT_OFF "the peer closed the connection"
 
-/* What a thread's streams share */
+/* What a loop's streams share stands in the loop: whoever opens it, runs it and closes it may be three threads,
+ * one after the other. */
 
-static _Thread_local struct stream_shared *shared_here;
-
-static struct stream_shared *shared_hold(void)
+static struct stream_shared *shared_hold(uv_loop_t *loop)
 {
-    if (shared_here == NULL)
-        shared_here = xcalloc(1, sizeof *shared_here);
-    shared_here->holders++;
-    return shared_here;
+    struct stream_shared *shared = loop->data;
+    if (shared == NULL)
+        loop->data = shared = xcalloc(1, sizeof *shared);
+    shared->holders++;
+    return shared;
 }
 
-static void shared_drop(struct stream_shared *shared)
+static void shared_drop(uv_loop_t *loop)
 {
-    must(shared == shared_here);
+    struct stream_shared *shared = loop->data;
+    must(shared != NULL && shared->holders > 0);
     if (--shared->holders > 0)
         return;
     buffer_free(&shared->plain);
     buffer_free(&shared->cipher);
     free(shared);
-    shared_here = NULL;
+    loop->data = NULL;
 }
 
 /* Making and ending */
@@ -47,7 +48,7 @@ struct stream *stream_new(uv_loop_t *loop, int family, struct error *error)
     uv_timer_init(loop, &stream->timer);
     stream->tcp.data = stream->timer.data = stream;
     stream->handles = 2;
-    stream->shared = shared_hold();
+    stream->shared = shared_hold(loop);
     return stream;
 }
 
@@ -73,7 +74,7 @@ static void on_handle_closed(uv_handle_t *handle)
         return;
     tell_end(stream);
     tls_session_free(&stream->tls);
-    shared_drop(stream->shared);
+    shared_drop(stream->tcp.loop);
     free(stream);
 }
 

@@ -13,7 +13,7 @@
  * IP_BIND_ADDRESS_NO_PORT, so that ports are not burnt. TCP_NODELAY is on.
  *
  * Threads: the loop's only; the process must ignore SIGPIPE. Memory: about 700 bytes a plain connection; one
- * read buffer of 64 KiB for all streams of a thread. Errors: the sentence in `closed`. */
+ * read buffer of 64 KiB for all streams of a loop, whose `data` is ours: null before the first one. Errors: the sentence in `closed`. */
 #ifndef BASE_STREAM_UV_H
 #define BASE_STREAM_UV_H
 

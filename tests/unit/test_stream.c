@@ -153,6 +153,7 @@ static int set_up(void **state)
     (void)state;
     struct error error = {0};
     uv_loop_init(&loop);
+    loop.data = NULL;
     uv_timer_init(&loop, &limit);
     uv_timer_start(&limit, on_limit, LIMIT_MS, 0);
     uv_unref((uv_handle_t *)&limit);
