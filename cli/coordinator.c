@@ -65,6 +65,31 @@ static void on_settings(void *context, const struct settings *settings)
         http_set_settings(door->http, settings);
 }
 
+/* What the bus did, for "metrics". */
+static void add_figures(void *context, struct buffer *out)
+{
+    const struct front_door *door = context;
+    struct bus_zmq_figures f = control_figures(door->member.control);
+    const struct {
+        const char *name, *type, *help;
+        uint64_t value;
+    } rows[] = {
+        {"bus_sent_total", "counter", "messages sent to other members", f.sent},
+        {"bus_received_total", "counter", "messages that came from other members", f.received},
+        {"bus_sent_bytes_total", "counter", "bytes of them", f.bytes_sent},
+        {"bus_received_bytes_total", "counter", "bytes of them", f.bytes_received},
+        {"bus_dropped_total", "counter", "messages not sent: no room, or nobody of that name",
+            f.dropped_full + f.dropped_unknown + f.dropped_gone},
+        {"bus_refused_total", "counter", "frames of strangers, other clusters, and broken ones",
+            f.dropped_bad + f.dropped_foreign},
+        {"bus_lost_total", "counter", "messages of other members that did not come", f.lost},
+        {"bus_queued_bytes", "gauge", "bytes that wait for credit or a connection", f.queued_bytes},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        buffer_printf(out, "# HELP todoku_%s %s\n# TYPE todoku_%s %s\ntodoku_%s %llu\n", rows[i].name,
+            rows[i].help, rows[i].name, rows[i].type, rows[i].name, (unsigned long long)rows[i].value);
+}
+
 static int open_doors(struct front_door *door, struct error *error)
 {
     const struct settings *settings = door->member.settings;
@@ -82,6 +107,7 @@ static int open_doors(struct front_door *door, struct error *error)
     door->coordinator = coordinator_open(settings, door->keys, door->member.bus, error);
     if (door->coordinator == NULL)
         return -1;
+    coordinator_set_figures(door->coordinator, add_figures, door);
     member_attach(&door->member, &part);
     return 0;
 }

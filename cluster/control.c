@@ -60,7 +60,6 @@ static void notice(void *context, const char *what)
 static void silent(void *context, const char *member, bool is_silent)
 {
     const struct control *control = context;
-    log_warn(member, "%s", is_silent ? "is silent: new mail avoids it" : "is heard again");
     control->listener.silent(control->listener.context, member, is_silent);
 }
 
@@ -331,4 +330,9 @@ void control_close(struct control **control)
 struct kv control_kv(struct control *control)
 {
     return control->kv;
+}
+
+struct bus_zmq_figures control_figures(const struct control *control)
+{
+    return bus_zmq_figures(control->bus);
 }

@@ -11,7 +11,7 @@
 #ifndef CLUSTER_CONTROL_H
 #define CLUSTER_CONTROL_H
 
-#include "cluster/bus.h"
+#include "cluster/bus_zmq.h"
 #include "cluster/kv.h"
 #include "cluster/member_record.h"
 #include "cluster/settings.h"
@@ -44,5 +44,6 @@ void control_stop(struct control *control);
 void control_close(struct control **control);
 /* The store, for the admin API; any thread. */
 struct kv control_kv(struct control *control);
+struct bus_zmq_figures control_figures(const struct control *control); /* any thread */
 
 #endif

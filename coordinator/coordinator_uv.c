@@ -13,6 +13,7 @@
 #include "coordinator/intake.h"
 
 #define STOP_PATIENCE (20 * USEC_SEC)
+#define BEAT (USEC_SEC / 2) /* the loop turns at least so often, and says that it lives */
 
 /* What another thread asks of the loop. */
 struct call {
@@ -259,15 +260,15 @@ static void on_prepare(uv_prepare_t *handle)
         uv_async_send(&c->wake);
         return;
     }
+    bus_local_beat(c->bus, c->member, now);
     usec_t deadline = next_deadline(c);
+    if (deadline > now + BEAT)
+        deadline = c->armed > now && c->armed < now + BEAT ? c->armed : now + BEAT;
     if (deadline == c->armed)
         return;
     c->armed = deadline;
-    if (deadline == USEC_NEVER)
-        uv_timer_stop(&c->timer);
-    else
-        uv_timer_start(&c->timer, on_timer,
-            deadline <= now ? 0 : (uint64_t)((deadline - now + USEC_MS - 1) / USEC_MS), 0);
+    uv_timer_start(
+        &c->timer, on_timer, deadline <= now ? 0 : (uint64_t)((deadline - now + USEC_MS - 1) / USEC_MS), 0);
 }
 
 static void set_host(struct coordinator *c)
@@ -281,6 +282,7 @@ static void set_host(struct coordinator *c)
 static void open_loop(struct coordinator *c)
 {
     must(uv_loop_init(&c->loop) == 0);
+    c->loop.data = NULL;
     must(uv_async_init(&c->loop, &c->wake, on_wake) == 0);
     must(uv_timer_init(&c->loop, &c->timer) == 0);
     must(uv_prepare_init(&c->loop, &c->prepare) == 0);
