@@ -19,6 +19,8 @@ Errors: LabError with the tail of the member's log, or with what the command sai
 import collections
 import json
 import os
+import re
+import signal
 import subprocess
 import threading
 import time
@@ -28,6 +30,7 @@ from daemon import Daemon, LabError, free_port, until
 from load import Smtp
 from todoku import Todoku, merge, program, yaml
 
+BROKEN = r"runtime error: |(Address|Leak|Thread|UndefinedBehavior)Sanitizer|\bpanic at "
 DELIVERY = {"tls": "opportunistic", "retry": ["1s", "2s", "3s"], "dsn": "none",
             "timeouts": {"connect": "5s", "greeting": "5s", "command": "5s", "data": "5s", "dot": "10s"}}
 
@@ -119,6 +122,15 @@ class Member(Todoku):
     def running(self):
         return self.daemon is not None and self.daemon.exit_status() is None
 
+    def crashes(self):
+        """What its log, of all its starts, says of crashes and sanitizers, and how it ended when not by order."""
+        lines = (self.dir / "log").read_text(encoding="utf-8", errors="replace").splitlines()
+        found = [f"{self.id}: {line[:300]}" for line in lines if re.search(BROKEN, line)][:5]
+        status = self.daemon.exit_status()
+        if status is not None and status < 0 and -status not in (signal.SIGKILL, signal.SIGTERM):
+            found.append(f"{self.id} was ended by signal {-status}\n{self.daemon.tail()}")
+        return found
+
 
 class Cluster:
     def __init__(self, work, etcd, dns=None, port=25, nodes=3, coordinators=2, more=None, name="lab", folder="cluster", first=1, doors=None):
@@ -154,9 +166,17 @@ class Cluster:
         self.end()
 
     def end(self):
+        """Ends all; LabError when one of them crashed or a sanitizer had something to say."""
+        for m in self.members.values():
+            if m.running():
+                m.daemon.signal(signal.SIGTERM)
+        problems = []
         for m in self.members.values():
             if m.daemon:
                 m.daemon.end()
+                problems += m.crashes()
+        if problems:
+            raise LabError("\n".join(problems))
 
     def of(self, role):
         return [m for m in self.members.values() if m.role == role]
