@@ -30,6 +30,7 @@ from daemon import Daemon, LabError, free_port, until
 from load import Smtp
 from todoku import Todoku, merge, program, yaml
 
+LEAKS = Path(__file__).with_name("leaks.txt")  # of the libraries
 BROKEN = r"runtime error: |(Address|Leak|Thread|UndefinedBehavior)Sanitizer|\bpanic at "
 DELIVERY = {"tls": "opportunistic", "retry": ["1s", "2s", "3s"], "dsn": "none",
             "timeouts": {"connect": "5s", "greeting": "5s", "command": "5s", "data": "5s", "dot": "10s"}}
@@ -40,9 +41,9 @@ def sources_of(number):
     return [(f"127.0.{10 + number}.{i}", f"mx{i}.n{number}.sender.test", ["a"]) for i in (1, 2)]
 
 
-def run(*args, seconds=30, input=None, api=None):
+def run(*args, seconds=30, input=None, api=None, env=None):
     """`todoku ARGS`: a CompletedProcess with text."""
-    env = dict(os.environ, NO_COLOR="1", **({"TODOKU_API": api} if api else {}))
+    env = dict(os.environ, NO_COLOR="1", **({"TODOKU_API": api} if api else {}), **(env or {}))
     argv = [str(program()), *map(str, args)]
     try:
         return subprocess.run(argv, capture_output=True, text=True, timeout=seconds, env=env, input=input or "")
@@ -67,7 +68,7 @@ class Member(Todoku):
         self.id = self.name = id_
         self.role = self.command = role
         self.data, self.secret, self.file = self.dir / "data", self.dir / "key", self.dir / "todoku.yaml"
-        self.wrap, self.daemon, self.before, self.public = [], None, None, None
+        self.wrap, self.daemon, self.before, self.public, self.env = [], None, None, None, {}
         self.smtp = self.http = ("127.0.0.1", 0)
         number = int("".join(c for c in id_ if c.isdigit()) or 0)
         config = merge(config, {"cluster": {"curve_secret_file": str(self.secret)}})
@@ -106,7 +107,7 @@ class Member(Todoku):
 
     def launch(self):
         """Start without waiting."""
-        self.daemon = Daemon([*self.wrap, program(), self.command, "-c", self.file], log=self.dir / "log", name=self.name, before=self.before)
+        self.daemon = Daemon([*self.wrap, program(), self.command, "-c", self.file], log=self.dir / "log", name=self.name, before=self.before, env=self.env)
         return self
 
     def start(self, ready=True, seconds=30):
@@ -136,6 +137,7 @@ class Cluster:
     def __init__(self, work, etcd, dns=None, port=25, nodes=3, coordinators=2, more=None, name="lab", folder="cluster", first=1, doors=None):
         """`first`: number of the first node; `doors`: {"c1": (SMTP port, HTTP port)}, else any that are free."""
         self.work, self.etcd, self.name = Path(work).resolve() / folder, etcd, name
+        self.env = {"LSAN_OPTIONS": f"suppressions={LEAKS}:print_suppressions=0"} if etcd.tls else {}
         server = dns.server if hasattr(dns, "server") else dns
         self.base = merge({
             "cluster": {"name": name, "etcd": etcd.settings(), "copies": 1, "min_copies": 1},
@@ -154,6 +156,7 @@ class Cluster:
     def make(self, id_, role, more=None, doors=None):
         """Another member: its folder and file only."""
         self.members[id_] = Member(self.work, id_, role, self.base, more, doors)
+        self.members[id_].env = self.env
         return self.members[id_]
 
     def __getitem__(self, id_):
@@ -193,7 +196,7 @@ class Cluster:
 
     def admin(self, *args, **options):
         """`todoku members ARGS` against this cluster's etcd; a CompletedProcess."""
-        return run("members", *args, "-c", next(iter(self.members.values())).file, **options)
+        return run("members", *args, "-c", next(iter(self.members.values())).file, env=self.env, **options)
 
     def add(self, member, *options):
         """Make its key and let it in."""
