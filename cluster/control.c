@@ -67,8 +67,6 @@ static void silent(void *context, const char *member, bool is_silent)
 
 static void begin_to_join(struct control *control, usec_t now)
 {
-    static const char *const prefixes[LEADER_TOPICS] = {
-        [LEADER_SPEC] = "spec/", [LEADER_LIVE] = "live/", [LEADER_KEY] = "leader", [LEADER_VIEW] = "view/"};
     struct join_ports ports = {.context = control,
         .store = {.context = control, .request = join_request},
         .joined = joined,
@@ -77,11 +75,11 @@ static void begin_to_join(struct control *control, usec_t now)
     control->join = join_new(control->cluster, &control->live, &ports);
     for (size_t i = 0; i < LEADER_TOPICS; i++) {
         struct control_topic *topic = &control->topics[i];
-        char path[MEMBER_PATH_SIZE + 8];
+        char path[MEMBER_PATH_SIZE];
         if (control->leader == NULL && i != LEADER_SPEC && i != LEADER_VIEW)
             continue;
         *topic = (struct control_topic){.control = control, .topic = (enum leader_topic)i};
-        snprintf(path, sizeof path, "/todoku/%s/%s", control->cluster, prefixes[i]);
+        leader_watch(control->cluster, topic->topic, path);
         topic->watch = control->kv.watch(control->kv.context, path, control_told, topic);
     }
     join_start(control->join, now);

@@ -13,16 +13,25 @@
 #include "cluster/leader_state.h"
 #include "cluster/view_store.h"
 
+void leader_watch(const char *cluster, enum leader_topic topic, char path_r[MEMBER_PATH_SIZE])
+{
+    /* With the slash at the end (a name, but an empty one): nothing but what is in there. */
+    static const struct {
+        const char *what, *name;
+    } places[LEADER_TOPICS] = {[LEADER_SPEC] = {"spec", ""},
+        [LEADER_LIVE] = {"live", ""},
+        [LEADER_KEY] = {"leader", NULL},
+        [LEADER_VIEW] = {"view/current", NULL}};
+    member_path(path_r, cluster, places[topic].what, places[topic].name);
+}
+
 struct leader *leader_new(const char *cluster, const char *member, const struct leader_ports *ports)
 {
     must(member_name_good(cluster) && member_name_good(member));
     struct leader *leader = xcalloc(1, sizeof *leader);
     snprintf(leader->me, sizeof leader->me, "%s", member);
-    /* With the slash at the end: nothing but what is in there. */
-    member_path(leader->paths[LEADER_SPEC], cluster, "spec", "");
-    member_path(leader->paths[LEADER_LIVE], cluster, "live", "");
-    member_path(leader->paths[LEADER_KEY], cluster, "leader", NULL);
-    member_path(leader->paths[LEADER_VIEW], cluster, "view/current", NULL);
+    for (int i = 0; i < LEADER_TOPICS; i++)
+        leader_watch(cluster, (enum leader_topic)i, leader->paths[i]);
     leader->ports = *ports;
     leader->view = view_new(0);
     leader->later = leader->next_at = USEC_NEVER;
@@ -39,11 +48,6 @@ void leader_free(struct leader **leader)
     view_drop(&l->view);
     view_drop(&l->asked_view);
     free(l);
-}
-
-void leader_watch(const struct leader *leader, enum leader_topic topic, char path_r[MEMBER_PATH_SIZE])
-{
-    memcpy(path_r, leader->paths[topic], MEMBER_PATH_SIZE);
 }
 
 void leader_notice(struct leader *leader, const char *format, ...)

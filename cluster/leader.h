@@ -34,8 +34,8 @@ void leader_set_lease(struct leader *leader, uint64_t lease, usec_t now);
 void leader_resign(struct leader *leader, usec_t now);
 
 enum leader_topic { LEADER_SPEC, LEADER_LIVE, LEADER_KEY, LEADER_VIEW, LEADER_TOPICS };
-/* The prefix that its owner watches for a topic. */
-void leader_watch(const struct leader *leader, enum leader_topic topic, char path_r[MEMBER_PATH_SIZE]);
+/* The prefix to watch for a topic. A member that is no coordinator watches LEADER_SPEC and LEADER_VIEW too. */
+void leader_watch(const char *cluster, enum leader_topic topic, char path_r[MEMBER_PATH_SIZE]);
 void leader_news(struct leader *leader, enum leader_topic topic, const struct kv_news *news, usec_t now);
 void leader_result(struct leader *leader, uint64_t ref, const struct kv_result *result, usec_t now);
 void leader_tick(struct leader *leader, usec_t now);

@@ -168,7 +168,7 @@ static void watch_all(struct control *control)
     member_path(path, SIM_CLUSTER, "view/current", NULL);
     link_watch(control->member, TOPIC_VIEW, path);
     for (int i = 0; control->leader != NULL && i < LEADER_TOPICS; i++) {
-        leader_watch(control->leader, (enum leader_topic)i, path);
+        leader_watch(SIM_CLUSTER, (enum leader_topic)i, path);
         link_watch(control->member, TOPIC_LEADER + i, path);
     }
 }

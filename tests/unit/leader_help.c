@@ -48,7 +48,7 @@ void begin(struct head *h, const char *id, uint64_t lease)
     h->leader = leader_new("prod", id, &ports);
     for (int i = 0; i < LEADER_TOPICS; i++) {
         h->watches[i].store = store;
-        leader_watch(h->leader, (enum leader_topic)i, h->watches[i].prefix);
+        leader_watch("prod", (enum leader_topic)i, h->watches[i].prefix);
     }
     leader_set_lease(h->leader, lease, now);
 }
