@@ -209,7 +209,10 @@ static void read_view(struct leader *leader, const struct kv_pair *pair, usec_t 
     }
     leader->view_bad = true;
     leader->view_revision = pair->revision;
-    leader_notice(leader, "%s does not stand for head of the cluster: %s", leader->me, error.text);
+    leader_notice(leader,
+        "%s does not stand for head of the cluster: %s. If no newer Todoku runs here, take the key %s out of "
+        "etcd: a head makes it anew",
+        leader->me, error.text, pair->key);
 }
 
 static void view_news(struct leader *leader, const struct kv_news *news, usec_t now)

@@ -203,17 +203,30 @@ struct view *leader_make_view(struct leader *leader, usec_t now)
 
 /* ---- into the store, and from it ---- */
 
+/* Whether all others can take it. A view that nobody can read would leave the cluster without a head. */
+static int check_bytes(const struct buffer *bytes, struct error *error)
+{
+    if (buffer_len(bytes) > KV_MAX_VALUE)
+        return error_set(error,
+            "a new one takes %zu bytes, more than the %u that the store takes; the cluster has too many "
+            "sources",
+            buffer_len(bytes), KV_MAX_VALUE);
+    struct view *read = view_store_read(buffer_bytes(bytes), buffer_len(bytes), error);
+    if (read == NULL)
+        return error_prefix(error, "a new one could not be read by anybody");
+    view_drop(&read);
+    return 0;
+}
+
 void leader_publish(struct leader *leader, struct view *view, usec_t now)
 {
     struct buffer bytes = {0};
+    struct error error;
     view_store_write(view, &bytes);
     const char *key = leader->paths[LEADER_VIEW];
-    if (buffer_len(&bytes) > KV_MAX_VALUE) {
+    if (check_bytes(&bytes, &error) != 0) {
         if (!leader->told_trouble)
-            leader_notice(leader,
-                "the view stays as it was: a new one takes %zu bytes, more than the %u that "
-                "the store takes; the cluster has too many sources",
-                buffer_len(&bytes), KV_MAX_VALUE);
+            leader_notice(leader, "the view stays as it was: %s", error.text);
         leader->told_trouble = true;
         buffer_free(&bytes);
         view_drop(&view);

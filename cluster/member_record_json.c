@@ -17,7 +17,7 @@
 
 #define MAX_HELO 255
 #define MAX_ADDRESS 45 /* an IPv6 address as text */
-#define MAX_POOLS 256  /* of one source */
+#define MAX_POOLS 1000 /* of one source, as in a file */
 
 /* ---- writing ---- */
 
@@ -129,6 +129,27 @@ static int read_text(
     return 0;
 }
 
+/* Printable ASCII without spaces: whatever goes on into the view must be what its readers take
+ * (proto/view_wire_check.c), or one bad record would leave the cluster without a view. */
+static bool is_plain(const char *text)
+{
+    for (; *text != '\0'; text++)
+        if (*text <= ' ' || *text > '~')
+            return false;
+    return true;
+}
+
+static int check_plain(const char *name, const char *text, struct error *error)
+{
+    return is_plain(text) ? 0 : error_set(error, "`%s` in the record holds more than printable ASCII", name);
+}
+
+static int read_plain(
+    const json_t *json, const char *name, char *to, size_t size, bool needed, struct error *error)
+{
+    return read_text(json, name, to, size, needed, error) == 0 ? check_plain(name, to, error) : -1;
+}
+
 static int read_name(const json_t *json, const char *name, char to[MEMBER_ID_SIZE], struct error *error)
 {
     if (read_text(json, name, to, MEMBER_ID_SIZE, true, error) != 0)
@@ -234,7 +255,7 @@ static int read_pools(const json_t *json, struct view_source *source, struct err
     source->pools = xcalloc(count, sizeof *source->pools);
     for (size_t i = 0; i < count; i++) {
         const char *name = json_string_value(json_array_get(list, i));
-        if (name == NULL || name[0] == '\0' || strlen(name) >= MEMBER_ID_SIZE)
+        if (name == NULL || name[0] == '\0' || strlen(name) >= MEMBER_ID_SIZE || !is_plain(name))
             return error_set(error, "a pool of a source in the record is no name");
         source->pools[source->pool_count++] = xstrdup(name);
     }
@@ -248,7 +269,7 @@ static int read_source(const json_t *json, struct view_source *source, struct er
     const char *helo;
     if (read_address(json, "address", true, &source->address, error) != 0 ||
         read_address(json, "public_address", false, &source->public_address, error) != 0 ||
-        borrow_text(json, "helo", MAX_HELO, true, &helo, error) != 0)
+        borrow_text(json, "helo", MAX_HELO, true, &helo, error) != 0 || check_plain("helo", helo, error) != 0)
         return -1;
     source->helo = xstrdup(helo);
     return read_pools(json, source, error);
@@ -274,12 +295,12 @@ static int read_rest(const json_t *json, struct member_live *live, struct error 
 {
     if (read_u64(json, "process", &live->process, error) != 0 ||
         read_u64(json, "incarnation", &live->incarnation, error) != 0 ||
-        read_text(json, "endpoint", live->endpoint, sizeof live->endpoint, true, error) != 0 ||
+        read_plain(json, "endpoint", live->endpoint, sizeof live->endpoint, true, error) != 0 ||
         read_key(json, live->public_key, error) != 0 ||
-        read_text(json, "rack", live->rack, sizeof live->rack, false, error) != 0 ||
+        read_plain(json, "rack", live->rack, sizeof live->rack, false, error) != 0 ||
         read_u32(json, "weight", &live->weight, error) != 0 ||
-        read_text(json, "disk", live->disk, sizeof live->disk, false, error) != 0 ||
-        read_text(json, "spool", live->spool, sizeof live->spool, false, error) != 0 ||
+        read_plain(json, "disk", live->disk, sizeof live->disk, false, error) != 0 ||
+        read_plain(json, "spool", live->spool, sizeof live->spool, false, error) != 0 ||
         read_u64(json, "config", &live->config, error) != 0 || read_sources(json, live, error) != 0)
         return -1;
     if (live->process == 0)

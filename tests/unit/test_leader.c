@@ -177,6 +177,37 @@ static void test_too_big(void **state)
     finish(&h);
 }
 
+/* More names of pools than a view's readers take: the view that everybody can read stays, and so does the
+ * head. */
+static void test_nobody_could_read(void **state)
+{
+    (void)state;
+    enum { SOURCES = 11, POOLS = 1000 };
+    static char names[SOURCES * POOLS][8];
+    static char *pools[SOURCES * POOLS];
+    struct head h;
+    struct view_source sources[SOURCES];
+    struct member_live live = {.role = MEMBER_NODE, .weight = 1, .sources = sources, .source_count = SOURCES};
+    for (int i = 0; i < SOURCES * POOLS; i++) {
+        snprintf(names[i], sizeof names[i], "p%d", i);
+        pools[i] = names[i];
+    }
+    for (int i = 0; i < SOURCES; i++)
+        sources[i] = (struct view_source){
+            (char *)"192.0.2.1", NULL, (char *)"a.example", &pools[(size_t)i * POOLS], POOLS};
+    begin(&h, "c1", lease_c1);
+    run(&h, 2 * USEC_SEC);
+    put_live_as(&live, "n1", 111, 6);
+    run(&h, 10 * USEC_SEC);
+    assert_int_equal(epoch(), 1);
+    assert_true(leader_is_head(h.leader));
+    assert_non_null(strstr(h.said, "a new one could not be read by anybody"));
+    put_live("n1", MEMBER_NODE, 112, 7);
+    run(&h, 2 * USEC_SEC);
+    assert_int_equal(epoch(), 2);
+    finish(&h);
+}
+
 /* ---- down ---- */
 
 static void test_down_only_after_quiet(void **state)
@@ -423,6 +454,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_pace, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_left_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_too_big, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_nobody_could_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_down_only_after_quiet, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_down_pace, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_coordinator_down, set_up, tear_down),

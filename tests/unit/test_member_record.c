@@ -105,7 +105,7 @@ static void test_live(void **state)
         .incarnation = 7,
         .endpoint = "tcp://[2001:db8::2]:7101",
         .public_key = KEY,
-        .rack = "r 1 \"x\"",
+        .rack = "r-1-\"x\"",
         .weight = 3,
         .disk = "0123456789abcdef0123456789abcdef",
         .spool = "n1.0",
@@ -166,6 +166,10 @@ static void test_live_of_strangers(void **state)
     assert_live(SOURCES("[{\"address\":\"192.0.2.1\",\"helo\":\"a\"}]"), "`pools`");
     assert_live(SOURCES("[{\"address\":\"192.0.2.1\",\"helo\":\"a\",\"pools\":[\"x\",\"\"]}]"), "a pool");
     assert_live(SOURCES("[{\"address\":\"192.0.2.1\",\"helo\":\"a\",\"pools\":[\"x\"]}]"), NULL);
+    /* What no reader of a view would take must not get into one. */
+    assert_live(SOURCES("[{\"address\":\"192.0.2.1\",\"helo\":\"a\",\"pools\":[\"x y\"]}]"), "a pool");
+    assert_live(SOURCES("[{\"address\":\"192.0.2.1\",\"helo\":\"\xc3\xa4\",\"pools\":[]}]"), "`helo`");
+    assert_live(START("\"5\"") ",\"rack\":\"a\\n\"}", "`rack` in the record holds");
     /* Another version: only who, what and which version. */
     struct member_live live;
     struct error error;
@@ -184,6 +188,20 @@ static void test_too_many_sources(void **state)
         buffer_printf(&text, "%s{\"address\":\"192.0.2.1\",\"helo\":\"a\",\"pools\":[]}", i == 0 ? "" : ",");
     buffer_add_text(&text, "]}");
     assert_live(buffer_text(&text), "at most 4096 sources");
+    buffer_free(&text);
+}
+
+/* As many as a file may name. */
+static void test_many_pools(void **state)
+{
+    (void)state;
+    struct buffer text = {0};
+    buffer_add_text(
+        &text, START("\"5\"") ",\"sources\":[{\"address\":\"192.0.2.1\",\"helo\":\"a\",\"pools\":[");
+    for (int i = 0; i < 1000; i++)
+        buffer_printf(&text, "%s\"p%d\"", i == 0 ? "" : ",", i);
+    buffer_add_text(&text, "]}]}");
+    assert_live(buffer_text(&text), NULL);
     buffer_free(&text);
 }
 
@@ -234,6 +252,7 @@ int main(void)
         cmocka_unit_test(test_live),
         cmocka_unit_test(test_live_of_strangers),
         cmocka_unit_test(test_too_many_sources),
+        cmocka_unit_test(test_many_pools),
         cmocka_unit_test(test_claim),
         cmocka_unit_test(test_register_step),
     };
