@@ -284,6 +284,20 @@ void control_set_settings(struct control *control, const struct settings *settin
     bus_zmq_wake(control->bus);
 }
 
+/* When it returns, the store calls nobody any more: neither us nor those who asked it by control_kv(). */
+static void end_store(struct control *control)
+{
+    for (size_t i = 0; i < LEADER_TOPICS; i++) {
+        if (control->topics[i].watch != NULL)
+            control->kv.unwatch(control->kv.context, control->topics[i].watch);
+        control->topics[i].watch = NULL;
+    }
+    config_watch_close(&control->config);
+    kv_etcd_close(&control->etcd);
+    for (struct control_post *post; (post = control_post_take(control)) != NULL;)
+        control_post_free(&post);
+}
+
 void control_stop(struct control *control)
 {
     if (!control->running)
@@ -291,18 +305,7 @@ void control_stop(struct control *control)
     order(control, &control->told_to_stop);
     pthread_join(control->thread, NULL);
     control->running = false;
-}
-
-/* The store first: what it still answers is left with us. */
-static void end_store(struct control *control)
-{
-    for (size_t i = 0; i < LEADER_TOPICS; i++)
-        if (control->topics[i].watch != NULL)
-            control->kv.unwatch(control->kv.context, control->topics[i].watch);
-    config_watch_close(&control->config);
-    kv_etcd_close(&control->etcd);
-    for (struct control_post *post; (post = control_post_take(control)) != NULL;)
-        control_post_free(&post);
+    end_store(control);
 }
 
 void control_close(struct control **control)

@@ -39,10 +39,11 @@ void control_join(struct control *control, const char *disk, const char *spool);
 void control_ready(struct control *control);
 /* What this member says of itself changed: weight, sources, config version. */
 void control_set_settings(struct control *control, const struct settings *settings, uint64_t config);
-/* Gives name, addresses and leadership back, for 3 s at most; returns when its thread has ended. */
+/* Gives name, addresses and leadership back, for 3 s at most. When it returns, its thread has ended and the
+ * store with it: nothing is told any more, and whoever asked by control_kv() has been answered. */
 void control_stop(struct control *control);
 void control_close(struct control **control);
-/* The store, for the admin API; any thread. */
+/* The store, for the admin API; any thread. Not to be asked after control_stop. */
 struct kv control_kv(struct control *control);
 struct bus_zmq_figures control_figures(const struct control *control); /* any thread */
 

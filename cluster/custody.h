@@ -6,9 +6,10 @@
  *   NONE --INJECT/MOVE, logged--> HELD --tried to the end--> DONE
  *                                 HELD --INTENT logged--> LEAVING --ACK of my hop + 1--> MOVED
  *                                 LEAVING --refusal of my hop + 1--> HELD (that hop is used up)
- *                                 LEAVING --MOVE with a higher hop comes in--> HELD (it came back before its
- * ACK) MOVED, REFUSED, NONE --MOVE with a higher hop--> HELD A delivery that is DONE never moves again, a
- * MOVE for a hop it has passed is answered from the record.
+ *                                 LEAVING --MOVE with a higher hop--> HELD (it came back before its ACK)
+ *   MOVED, REFUSED, NONE --MOVE with a higher hop--> HELD
+ *
+ * A delivery that is DONE never moves again; a MOVE for a hop it has passed is answered from the record.
  *
  * Nothing is answered and nothing may be sent before custody_committed() has covered the frame that says so.
  * INJECT is idempotent by id (same digest: "repeated", other digest: "conflict"), MOVE by (id, index, hop).

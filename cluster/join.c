@@ -124,13 +124,13 @@ static int check_spec(const struct join *join, const struct member_spec *spec, s
     if (strcmp(spec->public_key, me->public_key) != 0)
         return error_set(error,
             "cluster %s knows %s by the public key %s, this one has %s: bring back the key file that belongs "
-            "to the first, or run `todoku members remove %s` and `todoku members add %s %s` where etcd can "
-            "be reached",
+            "to the first, or run `todoku members remove %s` and `todoku members add %s '%s'` where etcd "
+            "can be reached",
             join->cluster, me->id, spec->public_key, me->public_key, me->id, me->id, me->public_key);
     if (spec->role != MEMBER_ANY && spec->role != me->role)
         return error_set(error,
             "%s is a %s of cluster %s, not a %s: start it with `todoku %s`, or run `todoku members remove "
-            "%s` and `todoku members add %s %s --role %s` where etcd can be reached",
+            "%s` and `todoku members add %s '%s' --role %s` where etcd can be reached",
             me->id, member_role_name(spec->role), join->cluster, role, member_role_name(spec->role), me->id,
             me->id, me->public_key, role);
     return 0;
@@ -144,7 +144,7 @@ void join_judge_spec(struct join *join, const struct kv_pair *pair)
     int status;
     if (pair == NULL)
         status = error_set(&error,
-            "%s is not a member of cluster %s: run `todoku members add %s %s` where etcd can be reached",
+            "%s is not a member of cluster %s: run `todoku members add %s '%s'` where etcd can be reached",
             me->id, join->cluster, me->id, me->public_key);
     else if (member_spec_read(pair->value, pair->len, &spec, &error) != 0) {
         if (join->joined) /* whoever wrote that did not say that this member has to go */

@@ -1,13 +1,20 @@
 /* bus_msg - what coordinators and nodes say to each other
  *
  * One struct for every message of the bus. In one process it is handed over as it is (mail and body held, not
- * copied); between machines a door encodes it. Verbs: INJECT         coordinator -> spool: take custody of
- * `mail` + `body`. Idempotent by id; taken only by the incarnation it is addressed to INJECT_ANSWER `verdict`
+ * copied); between machines a door encodes it. Verbs:
+ *
+ *   INJECT         coordinator -> spool: take custody of `mail` + `body`. Idempotent by id; taken only by the
+ *                  incarnation it is addressed to
+ *   INJECT_ANSWER  `verdict`
  *   MOVE           spool -> spool: take `items` (index, hop, attempts, due) of `mail` + `body`. Asked again
- * until answered MOVE_ANSWER    per item: verdict TAKEN or REFUSED at that hop SETTLED_ASK    spool -> spool:
- * is your side of the moves `items` (index, hop) of message `id` settled (durable)? SETTLED        those that
- * are ASK, ANSWER    operators' questions (`text`: "lanes?pool=a"; JSON lines back) `ref` is the asker's
- * number, repeated in the answer.
+ *                  until answered
+ *   MOVE_ANSWER    per item: verdict TAKEN or REFUSED at that hop
+ *   SETTLED_ASK    spool -> spool: is your side of the moves `items` (index, hop) of message `id` settled
+ *                  (durable)?
+ *   SETTLED        those that are
+ *   ASK, ANSWER    operators' questions (`text`: "lanes?pool=a"; JSON lines back)
+ *
+ * `ref` is the asker's number, repeated in the answer.
  *
  * Memory: owns a hold on mail and body, the items and the text; bus_msg_free() ends it. */
 #ifndef PROTO_BUS_MSG_H

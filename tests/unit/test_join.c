@@ -123,8 +123,8 @@ static void test_refused(void **state)
 {
     (void)state;
     refuse("n4", "d",
-        "n4 is not a member of cluster prod: run `todoku members add n4 " KEY_A
-        "` where etcd can be reached");
+        "n4 is not a member of cluster prod: run `todoku members add n4 '" KEY_A
+        "'` where etcd can be reached");
     let_in("n5", MEMBER_NODE, KEY_B);
     refuse("n5", "d", "knows n5 by the public key " KEY_B);
     let_in("n6", MEMBER_COORDINATOR, KEY_A);
