@@ -1,14 +1,15 @@
 /* api_config - GET and POST /v1/config...: the cluster-wide configuration, asked of the store and changed
  * there
  *
- *     POST /v1/config?comment=...&expected=7     the YAML text as the body -> 200
- * {"version","at","by","comment"} GET  /v1/config, GET /v1/config/N          {"version","text"}, or the bare
- * text (Accept: application/yaml) GET  /v1/config/history                    one row a version, the newest
- * first POST /v1/config/rollback {"version": 3}    an old text becomes a new version A text is judged before
- * it is stored: by itself (422 with every fault's line and column), then against the view (pools that sources
- * use) and this coordinator's default_tenant. 409: another version than `expected` is in force. 503: the
- * store does not answer; whether a change has happened may then be unknown. On one machine the file wins:
- * 409.
+ *     POST /v1/config?comment=...&expected=7   the YAML text as the body -> {"version","at","by","comment"}
+ *     GET  /v1/config, GET /v1/config/N        {"version","text"}, or the bare text (Accept: application/yaml)
+ *     GET  /v1/config/history                  one row a version, the newest first
+ *     POST /v1/config/rollback {"version": 3}  an old text becomes a new version
+ *
+ * A text is judged before it is stored: by itself (422 with every fault's line and column), then against the view
+ * (pools that sources use) and this coordinator's default_tenant. 409: another version than `expected` is in
+ * force, or this is one machine, where the file wins. 503: the store does not answer; whether a change has happened
+ * may then be unknown.
  *
  * Threads: any. `done` is called once, within the call or from a thread of the store's. */
 #ifndef COORDINATOR_API_CONFIG_H
