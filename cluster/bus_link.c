@@ -132,6 +132,13 @@ static void make_known(struct bus_link *link, struct peer *peer, usec_t now)
         list_push_back(&link->owed, &peer->owed);
 }
 
+static void not_silent(struct bus_link *link, struct peer *peer)
+{
+    if (peer->silent)
+        link->ports.silent(link->ports.context, peer->member, false);
+    peer->silent = false;
+}
+
 static void name_peer(struct bus_link *link, const struct bus_link_peer *from, usec_t now)
 {
     struct peer *peer = map_get_text(&link->peers, from->member);
@@ -149,9 +156,7 @@ static void name_peer(struct bus_link *link, const struct bus_link_peer *from, u
         out_begin(link, peer);
         peer->process = from->process;
         peer->heard = now;
-        if (peer->silent)
-            link->ports.silent(link->ports.context, peer->member, false);
-        peer->silent = false;
+        not_silent(link, peer);
     }
     peer->named = true;
     peer_rouse(link, peer);
@@ -163,9 +168,10 @@ void bus_link_set_peers(struct bus_link *link, const struct bus_link_peer *peers
         name_peer(link, &peers[i], now);
     struct map_entry *at = NULL;
     for (struct peer *peer; (peer = map_next(&link->peers, &at)) != NULL;) {
-        if (peer->known && !peer->named)
+        if (peer->known && !peer->named) {
+            not_silent(link, peer); /* whoever comes back under this name begins anew */
             peer_free(link, peer);
-        else
+        } else
             peer->named = false;
     }
 }

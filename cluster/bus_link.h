@@ -53,6 +53,7 @@ struct bus_link_ports {
     bool (*send)(void *context, const char *member, const struct bus_envelope *envelope,
         const struct buffer *payload, struct blob *body);
     void (*deliver)(void *context, struct bus_msg *msg); /* takes it over */
+    /* Who is silent and leaves the table, or becomes another process, is not silent any more. */
     void (*silent)(void *context, const char *member, bool silent);
 };
 

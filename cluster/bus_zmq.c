@@ -37,7 +37,8 @@ struct bus_zmq {
     struct bus_dealers *dealers;
     struct bus_link *link;
     int wake_fd;
-    usec_t now; /* of this turn: for what the link's ports call */
+    usec_t now;     /* of this turn: for what the link's ports call */
+    bool new_table; /* it is being told of one */
     struct bus_quiet quiet;
     zmq_pollitem_t *items;
     void **sockets;
@@ -84,9 +85,9 @@ static int open_router(struct bus_zmq *bus, const struct bus_zmq_settings *setti
     must(zmq_setsockopt(bus->router, ZMQ_ZAP_DOMAIN, "todoku", strlen("todoku")) == 0);
     if (zmq_bind(bus->router, settings->endpoint) < 0)
         return error_set(error,
-            "bus: cannot listen on %s: %s; set cluster.bus to an address of this machine and a free port, "
-            "like "
-            "tcp://192.0.2.1:7101",
+            "bus: cannot listen on %s: %s; set coordinator.bus or node.bus to an address of this machine and "
+            "a "
+            "free port, like tcp://192.0.2.1:7101",
             settings->endpoint, zmq_strerror(zmq_errno()));
     size_t size = sizeof bus->endpoint;
     must(zmq_getsockopt(bus->router, ZMQ_LAST_ENDPOINT, bus->endpoint, &size) == 0);
@@ -113,7 +114,7 @@ static void port_silent(void *context, const char *member, bool silent)
     struct bus_zmq *bus = context;
     if (silent)
         log_warn(member, "nothing was heard of it on the bus for three heartbeats");
-    else
+    else if (!bus->new_table) /* a former process is not: it is gone */
         log_info(member, "is heard on the bus again");
     if (bus->listener.silent != NULL)
         bus->listener.silent(bus->listener.context, member, silent);
@@ -223,7 +224,9 @@ void bus_zmq_set_peers(struct bus_zmq *bus, const struct bus_peer *peers, size_t
         snprintf(known[i].member, sizeof known[i].member, "%s", peers[i].member);
         known[i].process = peers[i].process;
     }
+    bus->new_table = true;
     bus_link_set_peers(bus->link, known, count, bus->now);
+    bus->new_table = false;
     bus_dealers_set_peers(bus->dealers, peers, count, bus->now);
     free(known);
 }

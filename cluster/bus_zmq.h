@@ -59,8 +59,8 @@ struct bus_zmq_settings {
 
 struct bus_zmq_listener {
     void *context; /* called from the thread that waits */
-    /* Nothing was heard of a peer for three heartbeats, or again something. Only of peers that should speak
-     * to us: those in `peers`. */
+    /* Nothing was heard of a peer for three heartbeats; or again something, or it left `peers`, or it is another
+     * process now. Only of peers that should speak to us: those in `peers`. */
     void (*silent)(void *context, const char *member, bool silent);
 };
 

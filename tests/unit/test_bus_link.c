@@ -422,6 +422,27 @@ static void test_silence(void **state)
     world_free(world);
 }
 
+/* Who was silent and leaves the table is forgotten: if it comes back, nobody will have called it silent. */
+static void test_silent_and_gone(void **state)
+{
+    (void)state;
+    struct world *world = world_new(2, 1 << 20, 1);
+    struct end *a = world->ends[0];
+    run(world, 2 * USEC_SEC);
+    world->ends[1]->cut[0] = true;
+    run(world, 5 * USEC_SEC);
+    assert_int_equal(a->silent, 1);
+    assert_int_equal(a->back, 0);
+    bus_link_set_peers(a->link, NULL, 0, world->now);
+    assert_int_equal(a->back, 1);
+    world->ends[1]->cut[0] = false;
+    acquaint(world);
+    run(world, 5 * USEC_SEC);
+    assert_int_equal(a->silent, 1);
+    assert_int_equal(a->back, 1);
+    world_free(world);
+}
+
 /* When this process was held up itself, nobody else was silent. */
 static void test_held_up(void **state)
 {
@@ -508,6 +529,7 @@ int main(void)
         cmocka_unit_test(test_lossy_channels),
         cmocka_unit_test(test_silence),
         cmocka_unit_test(test_held_up),
+        cmocka_unit_test(test_silent_and_gone),
         cmocka_unit_test(test_another_process),
         cmocka_unit_test(test_bounds),
     };
