@@ -30,6 +30,7 @@ struct bus_guard {
     void *socket;
     struct bus_allowed *allowed;
     struct map by_key, by_member;
+    bool set; /* at least once: before it nobody is known, and nothing can be said of anybody */
     struct bus_quiet quiet;
 };
 
@@ -69,6 +70,7 @@ void bus_guard_close(struct bus_guard **guard)
 void bus_guard_set(struct bus_guard *guard, const struct bus_allowed *allowed, size_t count)
 {
     forget(guard);
+    guard->set = true;
     guard->allowed = xcalloc(count + 1, sizeof *allowed);
     if (count > 0)
         memcpy(guard->allowed, allowed, count * sizeof *allowed);
@@ -151,7 +153,7 @@ static void judge(struct bus_guard *guard, const struct zap *zap, usec_t now)
         zap_answer(guard->socket, zap, "200", "", key);
         return;
     }
-    if (bus_quiet_tell(&guard->quiet, key, now))
+    if (guard->set && bus_quiet_tell(&guard->quiet, key, now))
         log_warn("bus",
             "a connection with the unknown public key %s from %s was refused: if it is a member, run `todoku "
             "members "
