@@ -112,11 +112,13 @@ static int open_doors(struct front_door *door, struct error *error)
     return 0;
 }
 
-/* Bounded by tries, each by the store's patience. */
+/* Bounded by tries, each by the store's patience; a signal ends it. */
 static int fetch_secret(struct front_door *door, struct error *error)
 {
     enum kv_outcome outcome = KV_UNKNOWN;
     for (int i = 0; i < SECRET_TRIES && outcome == KV_UNKNOWN; i++) {
+        if (start_is_ended())
+            return error_set(error, "%s", "");
         if (i > 0)
             usleep(200000);
         outcome = ids_fetch(&door->ids, &door->kv, door->member.settings->cluster.name, error);

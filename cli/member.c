@@ -25,10 +25,9 @@ static void on_view(void *context, struct view *view)
     pthread_mutex_lock(&member->lock);
     view_drop(&member->view);
     member->view = view_hold(view);
-    bool attached = member->attached;
-    pthread_mutex_unlock(&member->lock);
-    if (attached)
+    if (member->attached)
         member->part.view(member->part.context, view);
+    pthread_mutex_unlock(&member->lock);
 }
 
 static void on_config(void *context, uint64_t number, const char *text, size_t len)
@@ -40,31 +39,40 @@ static void on_config(void *context, uint64_t number, const char *text, size_t l
     if (len > 0)
         memcpy(member->config_text, text, len);
     member->config_len = len;
-    member->config_fresh = number != 0 || member->config_told;
+    member->config_fresh = member->config_fresh || number != 0 || member->config_told;
     member->config_number = number;
     member->config_told = true;
     pthread_mutex_unlock(&member->lock);
     poke();
 }
 
+/* Reading a long log takes a while, and who fell silent meanwhile is not called so again. */
+static void remember_silent(struct member *member, const char *name, bool silent)
+{
+    if (silent)
+        free(map_set_text(&member->silent, name, xstrdup(name)));
+    else
+        free(map_remove_text(&member->silent, name));
+}
+
 static void on_silent(void *context, const char *name, bool silent)
 {
     struct member *member = context;
     pthread_mutex_lock(&member->lock);
-    bool attached = member->attached;
-    pthread_mutex_unlock(&member->lock);
-    if (attached && member->part.silent != NULL)
+    if (!member->attached)
+        remember_silent(member, name, silent);
+    else if (member->part.silent != NULL)
         member->part.silent(member->part.context, name, silent);
+    pthread_mutex_unlock(&member->lock);
 }
 
 static void on_away(void *context, const char *why)
 {
     struct member *member = context;
     pthread_mutex_lock(&member->lock);
-    bool attached = member->attached;
-    pthread_mutex_unlock(&member->lock);
-    if (attached && member->part.away != NULL)
+    if (member->attached && member->part.away != NULL)
         member->part.away(member->part.context, why);
+    pthread_mutex_unlock(&member->lock);
 }
 
 static void on_joined(void *context, uint64_t incarnation)
@@ -115,36 +123,61 @@ int member_open(
     return member->control == NULL ? 1 : 0;
 }
 
+/* Hands on what was remembered, or only forgets it (`tell` null). */
+static void forget_silent(struct member *member, const struct member_part *tell)
+{
+    struct map_entry *at = NULL;
+    for (char *name; (name = map_next(&member->silent, &at)) != NULL; free(name))
+        if (tell != NULL && tell->silent != NULL)
+            tell->silent(tell->context, name, true);
+    map_free(&member->silent);
+}
+
+/* All under the lock: what comes meanwhile is newer, and must come behind. */
 void member_attach(struct member *member, const struct member_part *part)
 {
     pthread_mutex_lock(&member->lock);
     member->part = *part;
     member->attached = true;
-    struct view *view = member->view == NULL ? NULL : view_hold(member->view);
+    if (member->view != NULL)
+        part->view(part->context, member->view);
+    forget_silent(member, part);
     pthread_mutex_unlock(&member->lock);
-    if (view != NULL)
-        part->view(part->context, view);
-    view_drop(&view);
+}
+
+/* SIGHUP: the file again, under the configuration in force. */
+static void want_files(struct member *member)
+{
+    pthread_mutex_lock(&member->lock);
+    member->config_fresh = true;
+    pthread_mutex_unlock(&member->lock);
+}
+
+/* 1: let in; 0: not yet; -1: refused, or told to stop. */
+static int look_at_join(struct member *member, int signal, uint64_t *incarnation_r, struct error *error)
+{
+    if (signal == SIGTERM || signal == SIGINT)
+        return error_set(error, "%s", "");
+    if (signal == SIGHUP)
+        want_files(member);
+    pthread_mutex_lock(&member->lock);
+    int result = member->ended ? error_set(error, "%s", member->why) : member->joined && member->config_told;
+    *incarnation_r = member->incarnation;
+    pthread_mutex_unlock(&member->lock);
+    return result;
 }
 
 int member_join(
     struct member *member, const char *disk, const char *spool, uint64_t *incarnation_r, struct error *error)
 {
+    int in = 0;
     control_start(member->control);
     control_join(member->control, disk, spool);
-    for (;;) {
-        int signal = start_wait();
-        pthread_mutex_lock(&member->lock);
-        bool in = member->joined && member->config_told, ended = member->ended;
-        *incarnation_r = member->incarnation;
-        pthread_mutex_unlock(&member->lock);
-        if (signal == SIGTERM || signal == SIGINT)
-            return error_set(error, "%s", "");
-        if (ended)
-            return error_set(error, "%s", member->why);
-        if (in)
-            return 0;
-    }
+    while (in == 0)
+        in = look_at_join(member, start_wait(), incarnation_r, error);
+    if (in < 0) /* whoever receives here is about to be closed */
+        control_stop(member->control);
+    return in < 0 ? -1 : 0;
 }
 
 static void take_settings(struct member *member, uint64_t number, const char *text, size_t len)
@@ -174,15 +207,6 @@ void member_take_config(struct member *member)
     free(text);
 }
 
-/* SIGHUP: the file again, under the configuration in force. */
-static void read_again(struct member *member)
-{
-    pthread_mutex_lock(&member->lock);
-    member->config_fresh = true;
-    pthread_mutex_unlock(&member->lock);
-    member_take_config(member);
-}
-
 int member_run(struct member *member)
 {
     for (;;) {
@@ -190,7 +214,7 @@ int member_run(struct member *member)
         if (signal == SIGTERM || signal == SIGINT)
             return 0;
         if (signal == SIGHUP)
-            read_again(member);
+            want_files(member);
         pthread_mutex_lock(&member->lock);
         bool ended = member->ended;
         pthread_mutex_unlock(&member->lock);
@@ -213,6 +237,7 @@ void member_close(struct member *member)
     control_close(&member->control);
     bus_local_free(&member->bus);
     view_drop(&member->view);
+    forget_silent(member, NULL);
     free(member->config_text);
     reload_free(&member->files);
     pthread_mutex_destroy(&member->lock);

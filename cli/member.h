@@ -12,10 +12,12 @@
 
 #include <pthread.h>
 
+#include "base/map.h"
 #include "cli/reload.h"
 #include "cluster/control.h"
 
-/* The process' own part: coordinator or node. */
+/* The process' own part: coordinator or node. What any thread calls is called under the member's lock: it must
+ * only leave the news behind and wake. */
 struct member_part {
     void *context;
     void (*view)(void *context, struct view *view);                   /* lent; any thread */
@@ -40,6 +42,7 @@ struct member {
     char *config_text;
     size_t config_len;
     struct view *view; /* the newest */
+    struct map silent; /* names of those that nothing is heard of; until attached */
     char why[512];     /* ended */
 };
 
@@ -48,7 +51,8 @@ struct member {
 int member_open(
     struct member *member, const char *file, char *data_dir, enum member_role role, struct error *error);
 void member_attach(struct member *member, const struct member_part *part);
-/* Waits until let in and the cluster's configuration is known. -1: refused, or told to stop ("" then). */
+/* Waits until let in and the cluster's configuration is known. -1: refused, or told to stop ("" then); control
+ * has stopped too, so nothing comes over the bus any more. */
 int member_join(
     struct member *member, const char *disk, const char *spool, uint64_t *incarnation_r, struct error *error);
 /* Waits for the end: 0 after a signal, 1 when no member any more. Takes new configurations meanwhile. */

@@ -115,6 +115,13 @@ int start_wait(void)
     return got;
 }
 
+bool start_is_ended(void)
+{
+    sigset_t pending;
+    return sigpending(&pending) == 0 &&
+           (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1);
+}
+
 static void on_second_signal(int signal)
 {
     (void)signal;

@@ -4,6 +4,7 @@
 
 #include <pwd.h>
 #include <signal.h>
+#include <stdbool.h>
 
 #include "base/error.h"
 #include "cluster/settings.h"
@@ -26,6 +27,8 @@ void start_block_signals(void);
 #define START_POKE SIGUSR1 /* one thread of the process tells the waiting one to look */
 /* The next of SIGTERM, SIGINT, SIGHUP, START_POKE. */
 int start_wait(void);
+/* SIGTERM or SIGINT has come and was not waited for yet: for starts that wait for something else. */
+bool start_is_ended(void);
 /* From now on a further SIGTERM or SIGINT ends the process at once. */
 void start_end_hard(void);
 
