@@ -170,7 +170,7 @@ static struct job *job_new(
     const struct api *api, const struct api_plan *plan, usec_t now, api_configured *done, void *arg)
 {
     struct job *job = xcalloc(1, sizeof *job);
-    job->api = *api;
+    job->api = (struct api){.settings = api->settings, .admin = api->admin}; /* settings may be changing */
     job->shape = plan->shape;
     job->version = plan->config.version;
     job->expected = plan->config.expected;
