@@ -46,7 +46,7 @@ static void on_config(void *context, uint64_t number, const char *text, size_t l
     poke();
 }
 
-/* Reading a long log takes a while, and who fell silent meanwhile is not called so again. */
+/* To be let in may take a while, and who fell silent meanwhile is not called so again. */
 static void remember_silent(struct member *member, const char *name, bool silent)
 {
     if (silent)
