@@ -149,17 +149,17 @@ static void take_news(struct coordinator *c, struct view *view, const struct set
     asking_set_away(c->asking, away[0] == '\0' ? NULL : away, now);
 }
 
-/* An address is explained for some tenant; whose it is if none is named stands in this coordinator's file,
- * which nodes do not know. */
+/* An address is explained for some tenant or pool; whose it is if none is named stands in this coordinator's
+ * file, which nodes do not know. */
 static void name_tenant(const struct coordinator *c, struct call *call)
 {
     const char *tenant = c->settings->coordinator.default_tenant;
     struct buffer selectors = {0};
-    if (tenant == NULL || strcmp(call->what, "explain") != 0 || query_has(call->selectors, "tenant"))
+    if (tenant == NULL || strcmp(call->what, "explain") != 0 || query_has(call->selectors, "tenant") ||
+        query_has(call->selectors, "pool"))
         return;
     buffer_printf(
         &selectors, "tenant=%s%s%s", tenant, call->selectors[0] == '\0' ? "" : "&", call->selectors);
-    buffer_text(&selectors);
     free(call->selectors);
     call->selectors = buffer_steal(&selectors, NULL);
 }

@@ -141,30 +141,59 @@ static void explain_owner(struct asked *asked, const char *pool, const char *dom
     json_number(asked->out, "view_epoch", view == NULL ? 0 : (int64_t)view->epoch);
 }
 
+static bool uses_pool(const struct setting_tenant *tenant, const char *pool)
+{
+    for (size_t i = 0; i < tenant->pool_count; i++)
+        if (strcmp(tenant->pools[i], pool) == 0)
+            return true;
+    return false;
+}
+
+static int refuse(struct asked *asked, const char *before, const char *what, const char *behind)
+{
+    buffer_printf(asked->out, "%s%s%s", before, what, behind);
+    return 400;
+}
+
+/* Whose mail it would be, and from which pool. A tenant who is named sees no other pool than his own: what
+ * sends there is not for him to know. */
+static int read_whose(
+    struct asked *asked, const struct setting_tenant **tenant_r, char *pool_r, size_t pool_size)
+{
+    const struct settings *settings = asked->node->settings;
+    const char *initial = settings->coordinator.default_tenant;
+    char tenant[128] = "";
+    bool named = query_has(asked->selectors, "tenant");
+    if (named && !query_get(asked->selectors, "tenant", tenant, sizeof tenant))
+        return refuse(asked, "the name of the tenant can't be read", "", "");
+    *tenant_r = settings_tenant(settings, named || initial == NULL ? tenant : initial);
+    if (named && *tenant_r == NULL)
+        return refuse(asked, "there is no tenant `", tenant, "` in the configuration");
+    snprintf(pool_r, pool_size, "%s", *tenant_r == NULL ? "" : (*tenant_r)->pools[0]);
+    if (query_has(asked->selectors, "pool") && !query_get(asked->selectors, "pool", pool_r, pool_size))
+        return refuse(asked, "the name of the pool can't be read", "", "");
+    if (pool_r[0] == '\0')
+        return refuse(asked, "say whose mail it would be: tenant=T or pool=P (--tenant, --pool)", "", "");
+    if (named && !uses_pool(*tenant_r, pool_r))
+        return refuse(asked, "the tenant does not send from a pool `", pool_r, "` (tenants: pools)");
+    return 200;
+}
+
 int answer_explain(struct asked *asked)
 {
     struct node *node = asked->node;
-    char given[ADDRESS_SIZE], address[ADDRESS_SIZE], tenant[128], pool[128];
+    char given[ADDRESS_SIZE], address[ADDRESS_SIZE], pool[128];
+    const struct setting_tenant *setting;
     struct error why;
-    if (!query_get(asked->selectors, "address", given, sizeof given)) {
-        buffer_printf(asked->out, "give an address to explain");
-        return 400;
-    }
-    if (address_clean(given, strlen(given), address, NULL, &why) != 0) {
-        buffer_printf(asked->out, "%s", why.text);
-        return 400;
-    }
-    const struct setting_tenant *setting = NULL;
-    if (query_get(asked->selectors, "tenant", tenant, sizeof tenant))
-        setting = settings_tenant(node->settings, tenant);
-    else if (node->settings->coordinator.default_tenant != NULL)
-        setting = settings_tenant(node->settings, node->settings->coordinator.default_tenant);
-    if (!query_get(asked->selectors, "pool", pool, sizeof pool))
-        snprintf(pool, sizeof pool, "%s", setting == NULL ? "" : setting->pools[0]);
-    if (pool[0] == '\0') {
-        buffer_printf(asked->out, "say whose mail it would be: tenant=T or pool=P (--tenant, --pool)");
-        return 400;
-    }
+    if (!query_has(asked->selectors, "address"))
+        return refuse(asked, "give an address to explain", "", "");
+    if (!query_get(asked->selectors, "address", given, sizeof given))
+        return refuse(asked, "the address is longer than an address can be", "", "");
+    if (address_clean(given, strlen(given), address, NULL, &why) != 0)
+        return refuse(asked, why.text, "", "");
+    int code = read_whose(asked, &setting, pool, sizeof pool);
+    if (code != 200)
+        return code;
     const struct domain *domain = map_get_text(&node->domains, mail_domain(address));
     json_begin(asked->out, '{');
     json_text(asked->out, "address", address);

@@ -1,0 +1,87 @@
+/* What a node says of an address: whose it would be and from where, to nobody else's eyes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "node/node.h"
+
+static const char config[] =
+    "pools: { main: {}, other: {} }\n"
+    "node: { id: n1, sources: [{ address: 192.0.2.1, helo: m.test, pools: [main] },\n"
+    "                          { address: 192.0.2.2, helo: o.test, pools: [other] }] }\n"
+    "tenants: [{ id: t, pools: [main], domains: ['*'] }, { id: o, pools: [other], domains: [o.test] }]\n";
+
+static struct settings *settings;
+static struct node *node;
+
+static int set_up(void **state)
+{
+    (void)state;
+    static const struct node_ports ports; /* nothing is done by a question */
+    struct fault *faults = NULL;
+    size_t count = 0;
+    settings = settings_parse(config, sizeof config - 1, "test", &faults, &count);
+    if (settings == NULL)
+        fail_msg("%s", faults[0].text);
+    node = node_new("n1", "n1.0", 1, settings, &ports, 1);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    node_free(&node);
+    settings_free(&settings);
+    return 0;
+}
+
+static void ask(const char *selectors, int code, const char *says)
+{
+    struct buffer out = {0};
+    int is = node_answer(node, "explain", selectors, 1000 * USEC_SEC, &out);
+    if (is != code || strstr(buffer_text(&out), says) == NULL)
+        fail_msg("%s is answered %d: %s", selectors, is, buffer_text(&out));
+    buffer_free(&out);
+}
+
+static void for_a_tenant_or_a_pool(void **state)
+{
+    (void)state;
+    ask("address=a@b.test&tenant=t", 200, "\"sources\":[\"192.0.2.1\"]");
+    ask("address=a@b.test&tenant=t&pool=main", 200, "\"tenant\":\"t\",\"pool\":\"main\"");
+    ask("address=a@b.test&pool=other", 200, "\"sources\":[\"192.0.2.2\"]");
+    ask("address=a@b.test", 400, "say whose mail it would be");
+}
+
+/* A tenant's key puts his name in front. */
+static void not_of_another_tenants_pool(void **state)
+{
+    (void)state;
+    ask("tenant=t&address=a@b.test&pool=other", 400, "does not send from a pool `other`");
+    ask("tenant=t&address=a@b.test&tenant=o", 200, "\"pool\":\"main\"");
+    ask("tenant=gone&address=a@b.test&pool=other", 400, "there is no tenant `gone`");
+}
+
+static void of_an_address(void **state)
+{
+    (void)state;
+    char long_one[2000] = "tenant=t&address=";
+    memset(long_one + strlen(long_one), 'a', 1000);
+    ask("tenant=t", 400, "give an address");
+    ask("tenant=t&address=a@b..test", 400, "domain");
+    ask(long_one, 400, "longer than an address can be");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(for_a_tenant_or_a_pool, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(not_of_another_tenants_pool, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(of_an_address, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
