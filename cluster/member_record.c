@@ -37,20 +37,10 @@ const char *member_role_name(enum member_role role)
     return names[role];
 }
 
-static void source_free(struct view_source *source)
-{
-    for (size_t i = 0; i < source->pool_count; i++)
-        free(source->pools[i]);
-    free(source->pools);
-    free(source->address);
-    free(source->public_address);
-    free(source->helo);
-}
-
 void member_live_free(struct member_live *live)
 {
     for (size_t i = 0; i < live->source_count; i++)
-        source_free(&live->sources[i]);
+        view_source_clear(&live->sources[i]);
     free(live->sources);
     live->sources = NULL;
     live->source_count = 0;

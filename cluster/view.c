@@ -23,7 +23,7 @@ struct view *view_hold(struct view *view)
     return view;
 }
 
-static void source_clear(struct view_source *source)
+void view_source_clear(struct view_source *source)
 {
     for (size_t i = 0; i < source->pool_count; i++)
         free(source->pools[i]);
@@ -37,7 +37,7 @@ static void view_free(struct view *view)
 {
     for (size_t i = 0; i < view->node_count; i++) {
         for (size_t j = 0; j < view->nodes[i].source_count; j++)
-            source_clear(&view->nodes[i].sources[j]);
+            view_source_clear(&view->nodes[i].sources[j]);
         free(view->nodes[i].sources);
         free(view->nodes[i].endpoint);
         free(view->nodes[i].rack);

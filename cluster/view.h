@@ -27,6 +27,9 @@ struct view_source {
     size_t pool_count;
 };
 
+/* Frees the texts. */
+void view_source_clear(struct view_source *source);
+
 struct view_node {
     char id[MEMBER_ID_SIZE];
     char spool[MEMBER_ID_SIZE]; /* its home spool: where mail for it goes */

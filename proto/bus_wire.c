@@ -68,14 +68,14 @@ static void fill_message(struct pack *pack, const struct bus_msg *msg)
     to->to_incarnation = msg->to_incarnation;
     to->at = msg->at;
     to->ref = msg->ref;
-    to->spool = record_view_text(msg->spool);
-    to->from_spool = record_view_text(msg->from_spool);
-    to->id = record_view(msg->id.bytes, sizeof msg->id.bytes);
+    to->spool = pb_view_text(msg->spool);
+    to->from_spool = pb_view_text(msg->from_spool);
+    to->id = pb_view(msg->id.bytes, sizeof msg->id.bytes);
     to->complete = msg->complete;
     to->code = (uint32_t)msg->code;
     to->text_follows = text_follows(msg);
     if (!to->text_follows)
-        to->text = record_view(msg->text, msg->text_len);
+        to->text = pb_view(msg->text, msg->text_len);
     fill_items(pack, msg);
     pack->mail.heap_recipients = NULL;
     if (msg->mail != NULL) {
@@ -126,15 +126,15 @@ void bus_envelope_encode(
     must(len <= BUS_MAX_FRAME - ENVELOPE_ROOM && (payload != NULL) == (envelope->type != 0));
     todoku__bus_envelope__init(&to);
     to.wire = BUS_WIRE;
-    to.cluster = record_view_text(envelope->cluster);
-    to.from = record_view_text(envelope->from);
-    to.to = record_view_text(envelope->to);
+    to.cluster = pb_view_text(envelope->cluster);
+    to.from = pb_view_text(envelope->from);
+    to.to = pb_view_text(envelope->to);
     to.process = envelope->process;
     to.stream = envelope->stream;
     to.sequence = envelope->sequence;
     to.offset = envelope->offset;
     to.type = envelope->type;
-    to.payload = record_view(payload, len);
+    to.payload = pb_view(payload, len);
     to.well = envelope->well;
     to.asks = envelope->asks;
     to.credit_stream = envelope->credit_stream;
@@ -195,7 +195,7 @@ enum bus_wire_result bus_envelope_decode(
     const void *bytes, size_t len, struct bus_envelope *envelope_r, struct error *error)
 {
     size_t budget = ENVELOPE_BUDGET;
-    ProtobufCAllocator allocator = record_allocator(&budget);
+    ProtobufCAllocator allocator = pb_allocator(&budget);
     *envelope_r = (struct bus_envelope){0};
     if (len > BUS_MAX_FRAME) {
         error_set(error, "an envelope of %zu bytes, allowed are %zu", len, BUS_MAX_FRAME);
@@ -217,7 +217,7 @@ enum bus_wire_result bus_envelope_decode(
 void bus_envelope_clear(struct bus_envelope *envelope)
 {
     size_t budget = 0;
-    ProtobufCAllocator allocator = record_allocator(&budget);
+    ProtobufCAllocator allocator = pb_allocator(&budget);
     if (envelope->memory != NULL)
         todoku__bus_envelope__free_unpacked(envelope->memory, &allocator);
     *envelope = (struct bus_envelope){0};
@@ -281,7 +281,7 @@ int bus_payload_decode(const struct bus_envelope *envelope, const void *body, si
     struct bus_msg **msg_r, struct error *error)
 {
     size_t budget = PAYLOAD_BUDGET;
-    ProtobufCAllocator allocator = record_allocator(&budget);
+    ProtobufCAllocator allocator = pb_allocator(&budget);
     must(envelope->type != 0);
     if (body != NULL && body_len > BUS_MAX_BODY)
         return error_set(error, "a body of %zu bytes, allowed are %zu", body_len, BUS_MAX_BODY);

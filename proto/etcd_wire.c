@@ -10,18 +10,13 @@
 
 #include "base/panic.h"
 #include "proto/etcd.pb-c.h"
+#include "proto/pb.h"
 
 /* Encoding */
 
-/* protobuf-c only reads what is packed. */
 static ProtobufCBinaryData view(struct etcd_bytes bytes)
 {
-    return (ProtobufCBinaryData){.len = bytes.len, .data = (uint8_t *)bytes.bytes};
-}
-
-static ProtobufCBinaryData view_text(const char *text)
-{
-    return (ProtobufCBinaryData){.len = strlen(text), .data = (uint8_t *)text};
+    return pb_view(bytes.bytes, bytes.len);
 }
 
 static void pack(const ProtobufCMessage *message, struct buffer *out)
@@ -132,8 +127,8 @@ void etcd_encode_watch(const struct etcd_range *range, struct buffer *out)
 void etcd_encode_authenticate(const char *user, const char *password, struct buffer *out)
 {
     Etcd__AuthenticateRequest message = ETCD__AUTHENTICATE_REQUEST__INIT;
-    message.name = view_text(user);
-    message.password = view_text(password);
+    message.name = pb_view_text(user);
+    message.password = pb_view_text(password);
     pack(&message.base, out);
 }
 
@@ -152,23 +147,6 @@ size_t etcd_prefix_end(const char *prefix, size_t len, char *out)
 
 /* Decoding */
 
-/* An allocator may say no: protobuf-c takes a null as "refuse". */
-static void *budget_alloc(void *budget, size_t size)
-{
-    size_t *left = budget;
-    size_t cost = size + 16;
-    if (cost < size || cost > *left)
-        return NULL;
-    *left -= cost;
-    return malloc(size > 0 ? size : 1);
-}
-
-static void budget_free(void *budget, void *memory)
-{
-    (void)budget;
-    free(memory);
-}
-
 /* A pair of etcd's takes at least some twenty octets on the wire and some two hundred unpacked. */
 static void *unpack(
     const ProtobufCMessageDescriptor *kind, const void *bytes, size_t len, struct error *error)
@@ -178,7 +156,7 @@ static void *unpack(
         return NULL;
     }
     size_t budget = 16 * len + ((size_t)64 << 10);
-    ProtobufCAllocator allocator = {budget_alloc, budget_free, &budget};
+    ProtobufCAllocator allocator = pb_allocator(&budget);
     ProtobufCMessage *message = protobuf_c_message_unpack(kind, &allocator, len, bytes);
     if (message == NULL)
         error_set(error, "etcd's answer of %zu bytes is no %s; is it etcd, version 3.4 or newer?", len,
@@ -188,7 +166,8 @@ static void *unpack(
 
 static void release(void *message)
 {
-    ProtobufCAllocator allocator = {budget_alloc, budget_free, NULL};
+    size_t nothing = 0;
+    ProtobufCAllocator allocator = pb_allocator(&nothing);
     protobuf_c_message_free_unpacked(message, &allocator);
 }
 

@@ -44,7 +44,7 @@ static void fill_items(struct pack *pack, const struct spool_record *record)
         items[i].attempts = from->attempts;
         items[i].due = from->due;
         items[i].code = from->code;
-        items[i].peer = record_view_text(from->peer);
+        items[i].peer = pb_view_text(from->peer);
         list[i] = &items[i];
     }
     pack->record.n_items = count;
@@ -59,9 +59,9 @@ void record_encode(const struct spool_record *record, struct buffer *out)
     todoku__record__init(&pack.record);
     pack.record.version = RECORD_VERSION;
     pack.record.kind = record->kind;
-    pack.record.id = record_view(record->id.bytes, sizeof record->id.bytes);
+    pack.record.id = pb_view(record->id.bytes, sizeof record->id.bytes);
     pack.record.at = record->at;
-    pack.record.detail = record_view_text(record->detail);
+    pack.record.detail = pb_view_text(record->detail);
     fill_items(&pack, record);
     if (record->mail != NULL) {
         record_mail_fill(&pack.mail, record->mail);
@@ -155,7 +155,7 @@ int record_decode(const void *bytes, size_t len, struct spool_record *record_r, 
     if (len > RECORD_MAX_BYTES)
         return error_set(error, "record: %zu bytes, allowed are %u", len, RECORD_MAX_BYTES);
     size_t budget = UNPACK_BUDGET;
-    ProtobufCAllocator allocator = record_allocator(&budget);
+    ProtobufCAllocator allocator = pb_allocator(&budget);
     Todoku__Record *from = todoku__record__unpack(&allocator, len, bytes);
     if (from == NULL)
         return error_set(error, "record: its %zu bytes are no record of Todoku's", len);

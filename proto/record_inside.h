@@ -2,15 +2,13 @@
  * unpacking
  *
  * Packing: record_mail_fill() makes the protobuf structs point into the mail; nothing is copied, and only
- * many recipients need a heap block (record_mail_done() frees it). Unpacking: a few bytes of protobuf can ask
- * for many of memory, so it gets an allocator with a budget. */
+ * many recipients need a heap block (record_mail_done() frees it). */
 #ifndef PROTO_RECORD_INSIDE_H
 #define PROTO_RECORD_INSIDE_H
 
-#include <string.h>
-
 #include "base/error.h"
 #include "proto/mail.h"
+#include "proto/pb.h"
 #include "proto/record.pb-c.h"
 
 /* What is packed without touching the heap. */
@@ -33,19 +31,5 @@ int record_mail_read(
 
 /* A copy of the bytes as text; a zero octet among them is an error. */
 int record_read_text(const ProtobufCBinaryData *from, const char *what, char **text_r, struct error *error);
-
-/* Gives what unpacking asks for until `*budget` bytes are used up, then null: the unpacking fails. */
-ProtobufCAllocator record_allocator(size_t *budget);
-
-/* protobuf-c only reads what is packed. */
-static inline ProtobufCBinaryData record_view(const void *bytes, size_t len)
-{
-    return (ProtobufCBinaryData){.len = len, .data = (uint8_t *)bytes};
-}
-
-static inline ProtobufCBinaryData record_view_text(const char *text)
-{
-    return record_view(text, text == NULL ? 0 : strlen(text));
-}
 
 #endif

@@ -14,7 +14,7 @@ static void fill_recipients(struct record_mail_pack *pack, const struct mail *ma
     if (mail->recipient_count > RECORD_SMALL)
         recipients = pack->heap_recipients = xmalloc(mail->recipient_count * sizeof *recipients);
     for (uint32_t i = 0; i < mail->recipient_count; i++)
-        recipients[i] = record_view_text(mail->recipients[i]);
+        recipients[i] = pb_view_text(mail->recipients[i]);
     pack->mail.n_recipients = mail->recipient_count;
     pack->mail.recipients = recipients;
 }
@@ -23,8 +23,8 @@ static void fill_tags(struct record_mail_pack *pack, const struct mail *mail)
 {
     for (uint32_t i = 0; i < mail->tag_count; i++) {
         todoku__record_tag__init(&pack->tags[i]);
-        pack->tags[i].name = record_view_text(mail->tags[i].name);
-        pack->tags[i].value = record_view_text(mail->tags[i].value);
+        pack->tags[i].name = pb_view_text(mail->tags[i].name);
+        pack->tags[i].value = pb_view_text(mail->tags[i].value);
         pack->tag_list[i] = &pack->tags[i];
     }
     pack->mail.n_tags = mail->tag_count;
@@ -43,12 +43,12 @@ void record_mail_fill(struct record_mail_pack *pack, const struct mail *mail)
     to->created = mail->created;
     to->send_at = mail->send_at;
     to->expires = mail->expires;
-    to->tenant = record_view_text(mail->tenant);
-    to->campaign = record_view_text(mail->campaign);
-    to->pool = record_view_text(mail->pool);
-    to->from = record_view_text(mail->from);
+    to->tenant = pb_view_text(mail->tenant);
+    to->campaign = pb_view_text(mail->campaign);
+    to->pool = pb_view_text(mail->pool);
+    to->from = pb_view_text(mail->from);
     to->body_len = mail->body_len;
-    to->digest = record_view(mail->digest, sizeof mail->digest);
+    to->digest = pb_view(mail->digest, sizeof mail->digest);
     fill_recipients(pack, mail);
     fill_tags(pack, mail);
 }
@@ -60,28 +60,6 @@ void record_mail_done(struct record_mail_pack *pack)
 }
 
 /* Unpacking */
-
-/* A budget may be passed to malloc only in part: protobuf-c takes a null as "refuse". */
-static void *budget_alloc(void *budget, size_t size)
-{
-    size_t *left = budget;
-    size_t cost = size + 16;
-    if (cost < size || cost > *left)
-        return NULL;
-    *left -= cost;
-    return malloc(size > 0 ? size : 1);
-}
-
-static void budget_free(void *budget, void *memory)
-{
-    (void)budget;
-    free(memory);
-}
-
-ProtobufCAllocator record_allocator(size_t *budget)
-{
-    return (ProtobufCAllocator){.alloc = budget_alloc, .free = budget_free, .allocator_data = budget};
-}
 
 int record_read_text(const ProtobufCBinaryData *from, const char *what, char **text_r, struct error *error)
 {

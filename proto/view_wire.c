@@ -10,18 +10,13 @@
 #include "base/alloc.h"
 #include "base/arena.h"
 #include "base/panic.h"
+#include "proto/pb.h"
 #include "proto/view_wire_inside.h"
 
 /* What unpacking may take in all: 10,000 nodes with 100,000 sources need a third of it. */
 #define UNPACK_BUDGET ((size_t)64 << 20)
 
 /* Writing */
-
-/* protobuf-c only reads what is packed. */
-static ProtobufCBinaryData lend(const char *text)
-{
-    return (ProtobufCBinaryData){.len = text == NULL ? 0 : strlen(text), .data = (uint8_t *)text};
-}
 
 static void append(struct view_wire_writer *writer, const Todoku__View *piece)
 {
@@ -35,7 +30,7 @@ void view_wire_begin(struct view_wire_writer *writer, const struct view_wire_hea
     Todoku__View piece = TODOKU__VIEW__INIT;
     piece.version = VIEW_WIRE_VERSION;
     piece.epoch = head->epoch;
-    piece.leader = lend(head->leader);
+    piece.leader = pb_view_text(head->leader);
     append(writer, &piece);
 }
 
@@ -47,7 +42,7 @@ static uint32_t pool_index(struct view_wire_writer *writer, const char *name)
         return (uint32_t)(index - 1);
     index = map_count(&writer->pools) + 1;
     map_set_text(&writer->pools, name, (void *)index); /* NOLINT(performance-no-int-to-ptr): a number */
-    ProtobufCBinaryData text = lend(name);
+    ProtobufCBinaryData text = pb_view_text(name);
     Todoku__View piece = TODOKU__VIEW__INIT;
     piece.n_pools = 1;
     piece.pools = &text;
@@ -59,9 +54,9 @@ static void fill_source(struct view_wire_writer *writer, struct arena *arena,
     const struct view_wire_source *from, Todoku__ViewSource *to)
 {
     todoku__view_source__init(to);
-    to->address = lend(from->address);
-    to->public_address = lend(from->public_address);
-    to->helo = lend(from->helo);
+    to->address = pb_view_text(from->address);
+    to->public_address = pb_view_text(from->public_address);
+    to->helo = pb_view_text(from->helo);
     to->n_pools = from->pool_count;
     to->pools = arena_take(arena, from->pool_count * sizeof *to->pools);
     for (size_t i = 0; i < from->pool_count; i++)
@@ -73,15 +68,15 @@ void view_wire_node(struct view_wire_writer *writer, const struct view_wire_node
 {
     struct arena arena = {0};
     Todoku__ViewNode to = TODOKU__VIEW_NODE__INIT, *list = &to;
-    to.id = lend(node->id);
-    to.spool = lend(node->spool);
+    to.id = pb_view_text(node->id);
+    to.spool = pb_view_text(node->spool);
     to.incarnation = node->incarnation;
     to.process = node->process;
     to.weight = node->weight;
     to.draining = node->draining;
     to.down = node->down;
-    to.endpoint = lend(node->endpoint);
-    to.rack = lend(node->rack);
+    to.endpoint = pb_view_text(node->endpoint);
+    to.rack = pb_view_text(node->rack);
     to.n_sources = node->source_count;
     to.sources = arena_take(&arena, node->source_count * sizeof *to.sources);
     for (size_t i = 0; i < node->source_count; i++) {
@@ -98,9 +93,9 @@ void view_wire_node(struct view_wire_writer *writer, const struct view_wire_node
 void view_wire_coordinator(struct view_wire_writer *writer, const struct view_wire_coordinator *coordinator)
 {
     Todoku__ViewCoordinator to = TODOKU__VIEW_COORDINATOR__INIT, *list = &to;
-    to.id = lend(coordinator->id);
+    to.id = pb_view_text(coordinator->id);
     to.process = coordinator->process;
-    to.endpoint = lend(coordinator->endpoint);
+    to.endpoint = pb_view_text(coordinator->endpoint);
     to.down = coordinator->down;
     Todoku__View piece = TODOKU__VIEW__INIT;
     piece.n_coordinators = 1;
