@@ -220,6 +220,12 @@ static bool read_cursor(struct question *question, const char *selectors, usec_t
     return good;
 }
 
+/* Whether each node is told its own place instead of the cursor of all. */
+static bool has_places(const struct question *question)
+{
+    return question->kind->merge == merge_events && !question->newest && !question->alone;
+}
+
 static void ask_node(struct question *question, const struct reply *reply, const char *selectors)
 {
     char room[CURSOR_PLACE_SIZE];
@@ -227,7 +233,7 @@ static void ask_node(struct question *question, const struct reply *reply, const
     struct bus_msg *msg = bus_msg_new(BUS_ASK, question->asking->member, reply->node->id);
     msg->ref = question->ref;
     buffer_printf(&text, "%s?", question->kind->ask != NULL ? question->kind->ask : question->kind->what);
-    if (question->kind->merge == merge_events && !question->newest && !question->alone)
+    if (has_places(question))
         buffer_printf(&text, "cursor=%s&",
             question->from_end ? "end" : cursor_place(&question->cursor, reply->node->id, room));
     buffer_add_text(&text, selectors);
@@ -246,13 +252,31 @@ static bool is_alone(const struct view *view, const char *selectors)
            (query_get(selectors, "cursor", text, sizeof text) && strchr(text, ',') == NULL);
 }
 
+/* A cursor of many nodes is long, and nobody's there. */
+static void add_without_cursor(struct buffer *out, const char *selectors)
+{
+    bool first = true;
+    for (size_t len; *selectors != '\0'; selectors += len + (selectors[len] == '&')) {
+        len = strcspn(selectors, "&");
+        if (strncmp(selectors, "cursor=", 7) == 0)
+            continue;
+        if (!first)
+            buffer_add(out, "&", 1);
+        buffer_add(out, selectors, len);
+        first = false;
+    }
+}
+
 static void send_all(struct question *question, const char *selectors, const char *tenant)
 {
     struct buffer text = {0};
     /* The first of a name counts. */
     if (tenant != NULL)
         buffer_printf(&text, "tenant=%s&", tenant);
-    buffer_add_text(&text, selectors);
+    if (has_places(question))
+        add_without_cursor(&text, selectors);
+    else
+        buffer_add_text(&text, selectors);
     for (size_t i = 0; i < question->count; i++)
         if (question->replies[i].state == REPLY_OPEN)
             ask_node(question, &question->replies[i], buffer_text(&text));

@@ -33,6 +33,8 @@ struct cursor {
 /* 0, or -1: it is none. */
 int cursor_read(const char *text, struct cursor *cursor_r);
 void cursor_write(const struct cursor *cursor, struct buffer *out);
+/* Not less than what cursor_write appends, nor much more. */
+size_t cursor_room(const struct cursor *cursor);
 /* Where to go on at this node; valid until the next change. */
 const char *cursor_place(const struct cursor *cursor, const char *node, char room[CURSOR_PLACE_SIZE]);
 /* A `place` that is none (also "") changes nothing. */

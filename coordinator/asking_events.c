@@ -100,21 +100,18 @@ static size_t begin(struct question *question, struct head *heads)
 /* The line with the cursor of all in the place of its own; without any if that is long. */
 static void add_line(struct question *question, const struct head *head, bool last, struct buffer *out)
 {
-    struct buffer cursor = {0};
     struct row_value own = row_member(head->line, head->len, "cursor");
     const char *rest = own.bytes + own.len;
     size_t len = (size_t)(head->line + head->len - rest);
-    cursor_write(&question->cursor, &cursor);
-    if (last || buffer_len(&cursor) <= EACH_LINE) {
+    if (last || cursor_room(&question->cursor) <= EACH_LINE) {
         buffer_add(out, head->line, (size_t)(own.bytes - head->line));
-        buffer_add(out, buffer_bytes(&cursor), buffer_len(&cursor));
+        cursor_write(&question->cursor, out);
         buffer_add(out, rest, len);
     } else if (len > 2) { /* `{"cursor":"3:81920","seq":4 ...`: behind the comma */
         buffer_add(out, "{", 1);
         buffer_add(out, rest + 2, len - 2);
     }
     buffer_add(out, "\n", 1);
-    buffer_free(&cursor);
 }
 
 static void add_next(struct question *question, struct buffer *out)
