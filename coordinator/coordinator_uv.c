@@ -396,10 +396,12 @@ void coordinator_stop(struct coordinator *coordinator)
 void coordinator_set_view(struct coordinator *coordinator, struct view *view)
 {
     pthread_mutex_lock(&coordinator->lock);
-    view_drop(&coordinator->new_view);
-    coordinator->new_view = view_hold(view);
-    view_drop(&coordinator->last_view);
-    coordinator->last_view = view_hold(view);
+    if (coordinator->last_view == NULL || view->epoch > coordinator->last_view->epoch) {
+        view_drop(&coordinator->new_view);
+        coordinator->new_view = view_hold(view);
+        view_drop(&coordinator->last_view);
+        coordinator->last_view = view_hold(view);
+    }
     pthread_mutex_unlock(&coordinator->lock);
     uv_async_send(&coordinator->wake);
 }

@@ -305,8 +305,10 @@ void keeper_stop(struct keeper *keeper)
 void keeper_set_view(struct keeper *keeper, struct view *view)
 {
     pthread_mutex_lock(&keeper->lock);
-    view_drop(&keeper->new_view);
-    keeper->new_view = view_hold(view);
+    if (keeper->new_view == NULL || view->epoch > keeper->new_view->epoch) {
+        view_drop(&keeper->new_view);
+        keeper->new_view = view_hold(view);
+    }
     pthread_mutex_unlock(&keeper->lock);
     uv_async_send(&keeper->wake);
 }

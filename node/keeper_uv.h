@@ -35,7 +35,7 @@ uint64_t keeper_incarnation(const struct keeper *keeper);
 void keeper_run(struct keeper *keeper);
 /* From any thread. */
 void keeper_stop(struct keeper *keeper);
-void keeper_set_view(struct keeper *keeper, struct view *view);
+void keeper_set_view(struct keeper *keeper, struct view *view); /* one that is not newer changes nothing */
 /* Nothing is heard of another member, or again something. */
 void keeper_set_silent(struct keeper *keeper, const char *member, bool silent);
 void keeper_set_settings(struct keeper *keeper, const struct settings *settings);

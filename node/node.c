@@ -173,7 +173,7 @@ void node_set_view(struct node *node, struct view *view, usec_t now)
     view_drop(&node->view);
     node->view = view_hold(view);
     const struct view_node *me = view_node(view, node->id);
-    node->view_is_past = me != NULL && (me->down || me->incarnation != node->incarnation);
+    node->view_is_past = me == NULL || me->down || me->incarnation != node->incarnation;
     node->now = now;
     placement_set_view(node->placement, view);
     census_begin(node);

@@ -145,7 +145,7 @@ struct node {
     struct random random;
     struct custody *custody;
     struct view *view;
-    bool view_is_past; /* it has this node as down, or as its last start: the next one will tell */
+    bool view_is_past; /* without this node, or as down, or as its last start: the next one will tell */
     struct placement *placement;
     uint64_t round;     /* one more with each view and settings */
     struct list census; /* struct held with something to do, the ones last placed in older rounds first */

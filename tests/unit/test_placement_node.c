@@ -61,17 +61,22 @@ static void on_event(void *context, uint64_t seq, const char *json, size_t len)
     (void)context, (void)seq, (void)json, (void)len;
 }
 
-static struct view *view_of(uint64_t epoch, unsigned nodes)
+static struct view *view_from(unsigned first, uint64_t epoch, unsigned nodes)
 {
     static const char *const pool = "main";
     struct view *view = view_new(epoch);
-    for (unsigned i = 1; i <= nodes; i++) {
+    for (unsigned i = first; i <= nodes; i++) {
         char id[16], spool[16];
         snprintf(id, sizeof id, "n%u", i);
         snprintf(spool, sizeof spool, "n%u.0", i);
         view_add_source(view_add_node(view, id, spool, 1, 100), "192.0.2.1", "m.test", &pool, 1);
     }
     return view;
+}
+
+static struct view *view_of(uint64_t epoch, unsigned nodes)
+{
+    return view_from(1, epoch, nodes);
 }
 
 static void inject(struct desk *desk, unsigned number)
@@ -202,11 +207,31 @@ static void test_the_newest_counts(void **state)
     close_desk(&desk);
 }
 
+/* One that was taken out and let in again: until it is in the view, its mail is nobody else's. */
+static void test_not_by_a_view_without_me(void **state)
+{
+    (void)state;
+    struct desk desk;
+    struct view *second = view_from(2, 2, 4), *third = view_of(3, 4);
+    open_desk(&desk);
+    node_set_view(desk.node, second, desk.now);
+    walk(&desk, 1000);
+    assert_int_equal(desk.leaving, 0);
+    node_set_view(desk.node, third, desk.now);
+    walk(&desk, 1000);
+    assert_int_equal(misplaced(&desk, third), 0);
+    assert_true(desk.leaving > 0);
+    view_drop(&second);
+    view_drop(&third);
+    close_desk(&desk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_little_at_a_time),
         cmocka_unit_test(test_the_newest_counts),
+        cmocka_unit_test(test_not_by_a_view_without_me),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
