@@ -5,6 +5,8 @@
  * creation of its key and the revision of the view it knows, so a deposed head changes nothing, and there is
  * one view an epoch.
  *
+ * Epochs only grow, also when somebody takes view/current away: a first view's is a revision of the store.
+ *
  * The view it publishes: every member of spec/ that has ever been ready, with its record of live/; a node
  * whose live/ is gone stands in it as `down`. At most one view a second. A node is declared down only after
  * one lease time since the head was elected or the store came back, and never more than max(1, 10 % of the

@@ -186,9 +186,18 @@ static void add_all(struct making *making)
     free(all);
 }
 
+/* One more than the last. Where no view is there, it may have been taken away by hand, and who remembers it
+ * may be gone; but each view has cost the store a revision, so the one of our key is above all epochs before
+ * it. */
+static uint64_t next_epoch(const struct leader *leader)
+{
+    uint64_t next = leader->view->epoch + 1;
+    return leader->view_revision == 0 && next < leader->key_made ? leader->key_made : next;
+}
+
 struct view *leader_make_view(struct leader *leader, usec_t now)
 {
-    struct making making = {.leader = leader, .now = now, .next = view_new(leader->view->epoch + 1)};
+    struct making making = {.leader = leader, .now = now, .next = view_new(next_epoch(leader))};
     leader->later = USEC_NEVER;
     snprintf(making.next->leader, sizeof making.next->leader, "%s", leader->me);
     add_all(&making);

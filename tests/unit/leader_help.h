@@ -40,7 +40,7 @@ uint64_t put_live_as(struct member_live *live, const char *id, uint64_t process,
 
 /* The view in the store. */
 struct view *stored(void);
-uint64_t epoch(void);
+uint64_t epoch(void); /* counted from the first view: 1 */
 size_t down_count(void);
 const char *state_of(const char *id); /* "up", "down" or "none" */
 
