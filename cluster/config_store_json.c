@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/json_out.h"
 #include "cluster/config_record.h"
 
@@ -25,10 +26,13 @@ void config_record_write(const struct config_record *record, struct buffer *out)
     json_end(out, '}');
 }
 
+/* Seconds that can be counted in microseconds, and versions that have a next one. */
+#define MAX_NUMBER (INT64_MAX / (2 * USEC_SEC))
+
 static int read_number(const json_t *object, const char *name, int64_t *number_r)
 {
     const json_t *value = json_object_get(object, name);
-    if (!json_is_integer(value) || json_integer_value(value) < 0)
+    if (!json_is_integer(value) || json_integer_value(value) < 0 || json_integer_value(value) > MAX_NUMBER)
         return -1;
     *number_r = json_integer_value(value);
     return 0;
@@ -71,7 +75,8 @@ int config_record_read(const char *text, size_t len, struct config_record *recor
     if (!bad && record_r->count > 0 && record_r->entries[0].number == record_r->number)
         return 0;
     memset(record_r, 0, sizeof *record_r);
-    return error_set(error, "the key config/current in the store is damaged: no program wrote it like this");
+    return error_set(error, "the key config/current in the store is damaged: no program wrote it like this "
+                            "(with the key taken out by hand versions begin anew)");
 }
 
 uint64_t config_record_add(struct config_record *record, int64_t at, const char *by, const char *comment)

@@ -181,6 +181,8 @@ static void trouble_is_told(void **state)
     static const char *const bad[] = {"", "x", "[]", "{}", "{\"number\":1,\"versions\":[]}",
         "{\"number\":2,\"versions\":[{\"number\":1,\"at\":1}]}",
         "{\"number\":-1,\"versions\":[{\"number\":-1,\"at\":1}]}",
+        "{\"number\":9223372036854775807,\"versions\":[{\"number\":9223372036854775807,\"at\":1}]}",
+        "{\"number\":1,\"versions\":[{\"number\":1,\"at\":9223372036854775807}]}",
         "{\"number\":1,\"versions\":[{\"number\":1,\"at\":1},{\"number\":1,\"at\":1}]}"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         kv_help_set(&help, "/todoku/prod/config/current", bad[i]);
