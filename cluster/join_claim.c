@@ -193,12 +193,13 @@ static void on_granted(struct join *join, const struct kv_result *result, usec_t
 
 static void take_over(struct join *join, const struct kv_pair *pair, uint64_t process, usec_t now)
 {
-    join->took_from = process;
-    if (pair->lease == 0) { /* put there by hand: it would stand for ever */
+    if (pair->lease == 0) {
         join->live_known = true;
         join->live_revision = pair->revision;
+        join->stored_version = 0;
         return;
     }
+    join->took_from = process;
     struct kv_request request = {.verb = KV_LEASE_REVOKE, .lease = pair->lease};
     join_ask(join, ASK_TAKE_OVER, &request, now);
 }
@@ -265,7 +266,7 @@ static void on_live(struct join *join, const struct kv_result *result, usec_t no
                        (join->took_from == 0 || join->took_from == there.process);
     if (readable && there.process == join->live.process)
         live_is_mine(join, pair);
-    else if (mine_before)
+    else if (mine_before || pair->lease == 0) /* under no lease: put there by hand, and nobody's */
         take_over(join, pair, there.process, now);
     else
         name_is_held(join, &there, readable, error.text, now);

@@ -224,6 +224,8 @@ static void on_looked(struct join *join, struct claim *claim, const struct kv_re
         claim->state = CLAIM_HELD;
     else if (readable && strcmp(there.node, join->live.id) == 0)
         claim->state = CLAIM_TAKE; /* live/<me> is mine: no other process has this name */
+    else if (pair->lease == 0)
+        claim->state = CLAIM_TAKE; /* put there by hand: it would stand for ever */
     else
         is_held(join, claim, readable ? there.node : "with a record that can't be read", now);
 }

@@ -165,11 +165,14 @@ static void next(struct leader *leader, usec_t now)
     if (leader->ask_ref != 0)
         return;
     bool resigns = key_is_mine(leader) && !leader->head;
-    bool stands = leader->lease != 0 && !leader->resigned && !leader->view_bad && !leader->key_there &&
-                  leader->known[LEADER_KEY] && leader->known[LEADER_VIEW];
-    if ((resigns || stands) && now < leader->ask_at)
+    bool may = leader->lease != 0 && !leader->resigned && !leader->view_bad && leader->known[LEADER_KEY] &&
+               leader->known[LEADER_VIEW];
+    bool stands = may && !leader->key_there;
+    bool orphan =
+        may && leader->key_there && leader->key_lease == 0; /* put by hand: it would stand for ever */
+    if ((resigns || stands || orphan) && now < leader->ask_at)
         leader->next_at = leader->ask_at;
-    else if (resigns)
+    else if (resigns || orphan)
         ask_resign(leader, now);
     else if (stands)
         ask_elect(leader, now);

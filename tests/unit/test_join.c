@@ -318,6 +318,29 @@ static void test_source_is_held(void **state)
     finish(&holder);
 }
 
+/* What stands under no lease is nobody's: it ends no member, and a start does not wait for it. */
+static void test_put_by_hand(void **state)
+{
+    (void)state;
+    struct process p;
+    fake_put(store, "/todoku/prod/live/n1", "garbage", 0);
+    fake_put(store, "/todoku/prod/source/192.0.2.1", "{\"node\":\"n2\",\"process\":\"5\"}", 0);
+    fake_put(store, "/todoku/prod/source/192.0.2.2", "{", 0);
+    begin_node(&p, "n1", 77, "disk-a");
+    run(&p, USEC_SEC, FATE_DONE);
+    assert_int_equal(p.joined, 1);
+    join_ready(p.join, now);
+    run(&p, USEC_SEC, FATE_DONE);
+    fake_put(store, "/todoku/prod/live/n1", "garbage", 0);
+    run(&p, 2 * USEC_MIN, FATE_DONE);
+    assert_int_equal(p.ended, 0);
+    struct member_live live = read_live("n1");
+    assert_true(live.process == 77 && live.incarnation == 1);
+    member_live_free(&live);
+    assert_true(fake_get(store, "/todoku/prod/live/n1")->lease == join_lease(p.join));
+    finish(&p);
+}
+
 /* ---- answers lost, late, doubled ---- */
 
 /* Each request in turn is done, but its answer lost: nothing is done twice, and one start is one incarnation.
@@ -550,6 +573,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_name_becomes_free, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_patience_stands_still, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_source_is_held, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_put_by_hand, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_each_answer_lost, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_lease_lost_while_claiming, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_store_away, set_up, tear_down),

@@ -451,6 +451,26 @@ static void test_no_epoch_twice(void **state)
     finish(&h);
 }
 
+/* Somebody wrote over the head's key: it hangs on no lease, and would stand for ever. */
+static void test_key_put_by_hand(void **state)
+{
+    (void)state;
+    struct head h, h2;
+    begin(&h, "c1", lease_c1);
+    begin(&h2, "c2", put_live("c2", MEMBER_COORDINATOR, 12, 12));
+    run(&h, 2 * USEC_SEC);
+    settle(&h2);
+    fake_put(store, "/todoku/prod/leader", "{", 0);
+    for (int i = 0; i < 6; i++) {
+        run(&h, USEC_SEC / 2);
+        run(&h2, USEC_SEC / 2);
+    }
+    assert_int_equal(leader_is_head(h.leader) + leader_is_head(h2.leader), 1);
+    assert_true(fake_get(store, "/todoku/prod/leader")->lease != 0);
+    finish(&h);
+    finish(&h2);
+}
+
 static void test_resign(void **state)
 {
     (void)state;
@@ -488,6 +508,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_publish_unknown, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_unreadable_view, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_epoch_twice, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_key_put_by_hand, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_resign, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
