@@ -80,6 +80,8 @@ static int run(struct sender *sender)
         settings->node.source_count);
     int status = member_run(&sender->member);
     start_end_hard();
+    keeper_quiesce(sender->keeper);
+    member_stop(&sender->member); /* meanwhile who asks is told to ask another */
     keeper_stop(sender->keeper);
     pthread_join(sender->thread, NULL);
     return status;

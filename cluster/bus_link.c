@@ -293,6 +293,15 @@ void bus_link_tick(struct bus_link *link, bool well, usec_t now)
     beat(link, now);
 }
 
+void bus_link_leave(struct bus_link *link)
+{
+    struct map_entry *at = NULL;
+    link->leaves = true;
+    for (struct peer *peer; (peer = map_next(&link->peers, &at)) != NULL;)
+        if (peer->known)
+            send_bare(link, peer);
+}
+
 usec_t bus_link_deadline(const struct bus_link *link, usec_t now)
 {
     if (!list_empty(&link->ready))

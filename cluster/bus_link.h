@@ -55,6 +55,8 @@ struct bus_link_ports {
     void (*deliver)(void *context, struct bus_msg *msg); /* takes it over */
     /* Who is silent and leaves the table, or becomes another process, is not silent any more. */
     void (*silent)(void *context, const char *member, bool silent);
+    /* It said that it stops: from now on it counts as silent. */
+    void (*leaves)(void *context, const char *member);
 };
 
 struct bus_link_peer {
@@ -80,6 +82,8 @@ void bus_link_writable(struct bus_link *link, const char *member);
 bool bus_link_flush(struct bus_link *link, uint64_t backlog, usec_t now);
 /* Heartbeats and silence; `well`: the threads of this process live. */
 void bus_link_tick(struct bus_link *link, bool well, usec_t now);
+/* Tells all peers that this process stops. It goes on receiving and answering. */
+void bus_link_leave(struct bus_link *link);
 /* When to call tick and flush again at the latest. */
 usec_t bus_link_deadline(const struct bus_link *link, usec_t now);
 

@@ -55,6 +55,7 @@ static struct bus_envelope envelope_for(const struct bus_link *link, const struc
         .offset = peer->out.sent,
         .well = link->well,
         .asks = peer->out.asked,
+        .leaves = link->leaves,
         .credit_stream = peer->in.stream,
         .credit_seen = peer->in.seen,
         .credit_limit = peer->in.limit,
@@ -219,12 +220,25 @@ static void follow_credit(struct bus_link *link, struct peer *peer, const struct
     peer_rouse(link, peer);
 }
 
+/* It says so itself: nobody has to wait for three heartbeats. */
+static void set_leaving(struct bus_link *link, struct peer *peer)
+{
+    if (!peer->known || peer->silent)
+        return;
+    peer->silent = true;
+    link->ports.leaves(link->ports.context, peer->member);
+}
+
 static void hear(struct bus_link *link, struct peer *peer, const struct bus_envelope *envelope, usec_t now)
 {
     if (!peer->known)
         peer->process = envelope->process;
     if (!envelope->well || envelope->process != peer->process)
         return;
+    if (envelope->leaves) {
+        set_leaving(link, peer);
+        return;
+    }
     peer->heard = now;
     if (!peer->silent)
         return;

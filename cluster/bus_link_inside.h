@@ -56,7 +56,7 @@ struct bus_link {
     struct map peers;
     size_t known, strangers;
     struct list ready, owed, told;
-    bool well, held;
+    bool well, held, leaves;
     struct bus_link_figures figures;
 };
 

@@ -120,6 +120,14 @@ static void port_silent(void *context, const char *member, bool silent)
         bus->listener.silent(bus->listener.context, member, silent);
 }
 
+static void port_leaves(void *context, const char *member)
+{
+    struct bus_zmq *bus = context;
+    log_info(member, "says that it stops");
+    if (bus->listener.silent != NULL)
+        bus->listener.silent(bus->listener.context, member, true);
+}
+
 /* Opening */
 
 static void wake(void *context)
@@ -146,8 +154,11 @@ static int open_all(struct bus_zmq *bus, const struct bus_zmq_settings *settings
         .heartbeat = settings->heartbeat,
         .window = settings->window,
     };
-    struct bus_link_ports ports = {
-        .context = bus, .send = port_send, .deliver = port_deliver, .silent = port_silent};
+    struct bus_link_ports ports = {.context = bus,
+        .send = port_send,
+        .deliver = port_deliver,
+        .silent = port_silent,
+        .leaves = port_leaves};
     bus->link = bus_link_new(&link, &ports, clock_now());
     bus->dealers = bus_dealers_new(bus->context, settings, bus->guard, bus->link);
     return 0;
@@ -235,6 +246,11 @@ void bus_zmq_set_allowed(struct bus_zmq *bus, const struct bus_allowed *allowed,
 {
     bus_guard_set(bus->guard, allowed, count);
     bus_dealers_keys_changed(bus->dealers, clock_now());
+}
+
+void bus_zmq_leave(struct bus_zmq *bus)
+{
+    bus_link_leave(bus->link);
 }
 
 /* Receiving */

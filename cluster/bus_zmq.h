@@ -59,7 +59,7 @@ struct bus_zmq_settings {
 
 struct bus_zmq_listener {
     void *context; /* called from the thread that waits */
-    /* Nothing was heard of a peer for three heartbeats; or again something, or it left `peers`, or it is another
+    /* Nothing was heard of a peer for three heartbeats, or it said that it stops; or again something, or it left `peers`, or it is another
      * process now. Only of peers that should speak to us: those in `peers`. */
     void (*silent)(void *context, const char *member, bool silent);
 };
@@ -75,6 +75,8 @@ const char *bus_zmq_endpoint(const struct bus_zmq *bus);
 void bus_zmq_set_peers(struct bus_zmq *bus, const struct bus_peer *peers, size_t count);
 /* Whose keys are let in; copied. Connections of others are not taken any more. Before it nobody is. */
 void bus_zmq_set_allowed(struct bus_zmq *bus, const struct bus_allowed *allowed, size_t count);
+/* Tells all peers that this process stops, so that they ask others from now on. */
+void bus_zmq_leave(struct bus_zmq *bus);
 /* Sends, receives and waits for more until `until`, a wake or something to do; then returns. */
 void bus_zmq_wait(struct bus_zmq *bus, usec_t until);
 void bus_zmq_wake(struct bus_zmq *bus);

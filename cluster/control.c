@@ -12,6 +12,7 @@
 #include "cluster/control_state.h"
 
 #define STOP_PATIENCE (3 * USEC_SEC)
+#define STAY USEC_SEC /* for the view without us; all members of the cluster may be stopping */
 
 /* ---- what the cores ask for ---- */
 
@@ -89,8 +90,11 @@ static void begin_to_stop(struct control *control, usec_t now)
 {
     control->stopping = true;
     control->stop_by = now + STOP_PATIENCE;
+    control->stay_by = now + STAY;
     if (control->leader != NULL)
         leader_resign(control->leader, now);
+    if (control->live.role == MEMBER_NODE) /* of coordinators nobody asks anything */
+        bus_zmq_leave(control->bus);
     if (control->join != NULL)
         join_leave(control->join, now);
 }
@@ -133,10 +137,13 @@ static usec_t step(struct control *control, usec_t now)
     return leader_deadline(control->leader) < until ? leader_deadline(control->leader) : until;
 }
 
+/* A node that has just told that it stops may still be asked something: without an answer, which is no, a
+ * coordinator would wait for it to come back. */
 static bool is_over(const struct control *control, usec_t now)
 {
-    return control->stopping &&
-           (control->join == NULL || join_gone(control->join) || now >= control->stop_by);
+    if (!control->stopping || control->join == NULL || now >= control->stop_by)
+        return control->stopping;
+    return join_gone(control->join) && (!control->serves || now >= control->stay_by);
 }
 
 static void *run(void *arg)

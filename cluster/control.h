@@ -39,8 +39,9 @@ void control_join(struct control *control, const char *disk, const char *spool);
 void control_ready(struct control *control);
 /* What this member says of itself changed: weight, sources, config version. */
 void control_set_settings(struct control *control, const struct settings *settings, uint64_t config);
-/* Gives name, addresses and leadership back, for 3 s at most. When it returns, its thread has ended and the
- * store with it: nothing is told any more, and whoever asked by control_kv() has been answered. */
+/* Gives name, addresses and leadership back, for 3 s at most; a node tells the others that it stops, and goes on
+ * with the bus until the view has it as down, for 1 s at most. When it returns, its thread has ended and the store
+ * with it: nothing is told any more, and whoever asked by control_kv() has been answered. */
 void control_stop(struct control *control);
 void control_close(struct control **control);
 /* The store, for the admin API; any thread. Not to be asked after control_stop. */

@@ -99,6 +99,12 @@ static void set_peers(struct control *control, const struct view *view)
     free(peers);
 }
 
+static bool serves(const struct control *control, const struct view *view)
+{
+    const struct view_node *own = view_node(view, control->live.id);
+    return own != NULL && own->process == control->live.process && !own->down;
+}
+
 static void take_view(struct control *control, const struct kv_pair *pair)
 {
     struct error why;
@@ -110,6 +116,7 @@ static void take_view(struct control *control, const struct kv_pair *pair)
     /* There is one view an epoch: what is not newer is an old answer. */
     if (view->epoch > control->epoch) {
         control->epoch = view->epoch;
+        control->serves = serves(control, view);
         set_peers(control, view);
         control->listener.view(control->listener.context, view);
     }

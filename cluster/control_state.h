@@ -37,8 +37,9 @@ struct control {
     struct bus_allowed *allowed; /* what the bus was told last */
     size_t allowed_count;
     bool running, stopping;
-    usec_t stop_by;
+    usec_t stop_by, stay_by;
     uint64_t epoch; /* of the newest view told */
+    bool serves;    /* a node: that view has this process, as up */
     bool away;
 
     pthread_mutex_t lock; /* guards what other threads leave here: */

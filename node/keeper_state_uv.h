@@ -55,7 +55,7 @@ struct keeper {
     size_t explaining_count;
     size_t searching; /* of those, in the event log */
     size_t working;   /* requests in libuv's pool */
-    bool stopping, told_room, disk_dead;
+    bool stopping, ending, told_room, disk_dead;
     usec_t stop_by, tidy_at;
 
     _Atomic uint64_t committed;
@@ -64,7 +64,9 @@ struct keeper {
     struct view *new_view;
     const struct settings *new_settings;
     struct list silences; /* keeper_uv.c */
-    bool told_to_stop;
+    bool told_to_quiesce, told_to_stop;
+    bool quiet;            /* nothing is in flight any more */
+    pthread_cond_t calmed; /* `quiet` is true now */
     char disk_trouble[256];
 };
 

@@ -43,7 +43,8 @@ static void take_orders(struct keeper *k, usec_t now)
     pthread_mutex_lock(&k->lock);
     struct view *view = k->new_view;
     const struct settings *settings = k->new_settings;
-    bool stop = k->told_to_stop;
+    bool stop = k->told_to_stop || k->told_to_quiesce;
+    k->ending = k->told_to_stop;
     k->new_view = NULL;
     k->new_settings = NULL;
     for (struct list *link; (link = list_pop(&k->silences)) != NULL;)
@@ -141,6 +142,18 @@ static void on_pulse(uv_timer_t *handle)
     links_flush(k);
 }
 
+/* Nothing is in flight any more, or for too long: whoever waits for that is told. */
+static bool is_quiet(struct keeper *k, usec_t now)
+{
+    if (k->quiet || !k->stopping || (!node_idle(k->node) && now < k->stop_by))
+        return k->quiet;
+    pthread_mutex_lock(&k->lock);
+    k->quiet = true;
+    pthread_cond_broadcast(&k->calmed);
+    pthread_mutex_unlock(&k->lock);
+    return true;
+}
+
 /* Before the loop waits: answers that came at once, is it over, until when may it sleep? */
 static void on_prepare(uv_prepare_t *handle)
 {
@@ -150,13 +163,14 @@ static void on_prepare(uv_prepare_t *handle)
         keeper_take_answers(k, now);
         links_flush(k);
     }
-    if (k->stopping && (node_idle(k->node) || now >= k->stop_by)) {
+    bool quiet = is_quiet(k, now);
+    if (quiet && k->ending) {
         uv_stop(&k->loop);
         uv_async_send(&k->wake);
         return;
     }
     usec_t deadline = node_deadline(k->node);
-    if (k->stopping && k->stop_by < deadline)
+    if (k->stopping && !quiet && k->stop_by < deadline)
         deadline = k->stop_by;
     if (deadline == k->armed)
         return;
@@ -197,6 +211,7 @@ struct keeper *keeper_open(const struct settings *settings, struct bus_local *bu
     list_init(&k->explaining);
     list_init(&k->silences);
     pthread_mutex_init(&k->lock, NULL);
+    pthread_cond_init(&k->calmed, NULL);
     open_loop(k);
     keeper_make_node(k);
     bus_local_join(bus, k->member, wake, k);
@@ -290,8 +305,19 @@ void keeper_close(struct keeper **keeper)
     for (struct list *link; (link = list_pop(&k->silences)) != NULL;)
         free(list_item(link, struct silence, link));
     free(k->links);
+    pthread_cond_destroy(&k->calmed);
     pthread_mutex_destroy(&k->lock);
     free(k);
+}
+
+void keeper_quiesce(struct keeper *keeper)
+{
+    pthread_mutex_lock(&keeper->lock);
+    keeper->told_to_quiesce = true;
+    uv_async_send(&keeper->wake);
+    while (!keeper->quiet)
+        pthread_cond_wait(&keeper->calmed, &keeper->lock);
+    pthread_mutex_unlock(&keeper->lock);
 }
 
 void keeper_stop(struct keeper *keeper)

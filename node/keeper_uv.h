@@ -33,6 +33,9 @@ void keeper_close(struct keeper **keeper);
 const char *keeper_spool(const struct keeper *keeper);
 uint64_t keeper_incarnation(const struct keeper *keeper);
 void keeper_run(struct keeper *keeper);
+/* No new attempt from now on, and no new mail: who asks is refused, and may ask another. Returns when what is in
+ * flight is finished, or after 30 s; the loop goes on. From any thread but its own. */
+void keeper_quiesce(struct keeper *keeper);
 /* From any thread. */
 void keeper_stop(struct keeper *keeper);
 void keeper_set_view(struct keeper *keeper, struct view *view); /* one that is not newer changes nothing */

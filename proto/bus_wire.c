@@ -137,6 +137,7 @@ void bus_envelope_encode(
     to.payload = pb_view(payload, len);
     to.well = envelope->well;
     to.asks = envelope->asks;
+    to.leaves = envelope->leaves;
     to.credit_stream = envelope->credit_stream;
     to.credit_seen = envelope->credit_seen;
     to.credit_limit = envelope->credit_limit;
@@ -182,6 +183,7 @@ static enum bus_wire_result read_envelope(
     to->type = (enum bus_type)from->type;
     to->well = from->well;
     to->asks = from->asks;
+    to->leaves = from->leaves;
     to->credit_stream = from->credit_stream;
     to->credit_seen = from->credit_seen;
     to->credit_limit = from->credit_limit;

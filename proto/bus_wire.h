@@ -29,7 +29,7 @@ struct bus_envelope {
     uint64_t process;
     uint64_t stream, sequence, offset;
     enum bus_type type; /* 0: no message in it */
-    bool well, asks;
+    bool well, asks, leaves;
     uint64_t credit_stream, credit_seen, credit_limit, credit_window;
     /* What was decoded; valid until bus_envelope_clear. */
     const void *payload;

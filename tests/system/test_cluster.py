@@ -132,6 +132,23 @@ def test_head_killed(lab):
     print(f"        {other.id} was head after {took:.1f} s; {len(stream.again)} of 6,000 sent twice by clients, longest time without a 250: {stream.gap:.2f} s")
 
 
+def test_node_stopped(lab):
+    "nodes are stopped and started again amid sending, in order: nobody waits for one that is away, nothing is lost or doubled"
+    sink, c = lab.sink(), lab.cluster()
+    stream = c.stream(Load(DOMAINS, SENDER, 60000, size=600), connections=16, pace=300)
+    stream.wait_accepted(600)
+    for victim in c.nodes[:2]:
+        victim.stop()
+        stopped = time.monotonic()
+        time.sleep(5)
+        taken = stream.since(stopped + 1, stopped + 5)
+        check(taken > 600, f"with {victim.id} stopped {taken} messages were accepted in 4 s, of 1,200: clients wait for it")
+        victim.start()
+        c.wait_nodes(*ALL)
+    arrived(stream.stop(), sink)
+    c.stop()
+
+
 def test_node_killed(lab):
     "a node is killed amid sending: new mail goes to others, its queue waits and is delivered after its return, nothing is lost, few doubled"
     connections = 5

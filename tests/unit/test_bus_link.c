@@ -36,7 +36,7 @@ struct end {
     struct bus_msg *inbox[70000];
     size_t inbox_count, taken;
     uint64_t backlog, backlog_most, last_ref;
-    int silent, back;
+    int silent, back, left;
     bool reads, well;
     bool cut[MAX_ENDS]; /* the door to this end takes nothing */
     uint64_t bare;      /* frames without a message */
@@ -95,11 +95,21 @@ static void port_silent(void *context, const char *member, bool silent)
     *(silent ? &end->silent : &end->back) += 1;
 }
 
+static void port_leaves(void *context, const char *member)
+{
+    struct end *end = context;
+    (void)member;
+    end->left++;
+}
+
 static void end_open(struct world *world, size_t number, uint64_t process)
 {
     struct end *end = world->ends[number];
-    struct bus_link_ports ports = {
-        .context = end, .send = port_send, .deliver = port_deliver, .silent = port_silent};
+    struct bus_link_ports ports = {.context = end,
+        .send = port_send,
+        .deliver = port_deliver,
+        .silent = port_silent,
+        .leaves = port_leaves};
     snprintf(end->member, sizeof end->member, "%c", (char)('a' + number));
     struct bus_link_settings settings = {
         .cluster = "test", .member = end->member, .process = process, .window = world->window};
@@ -443,6 +453,34 @@ static void test_silent_and_gone(void **state)
     world_free(world);
 }
 
+/* Who stops says so, once, and goes on answering; another process in its place begins anew. */
+static void test_leaving(void **state)
+{
+    (void)state;
+    struct world *world = world_new(2, 1 << 20, 1);
+    struct end *a = world->ends[0], *b = world->ends[1];
+    run(world, 2 * USEC_SEC);
+    bus_link_leave(b->link);
+    run(world, 50 * USEC_MS);
+    assert_int_equal(a->left, 1);
+    post(a, "b", BUS_INJECT, 100);
+    post(b, "a", BUS_INJECT_ANSWER, 0);
+    run(world, 5 * USEC_SEC);
+    assert_int_equal(b->taken, 1);
+    assert_int_equal(a->taken, 1);
+    assert_int_equal(a->left, 1);
+    assert_int_equal(a->silent, 0); /* it is so already */
+    assert_int_equal(a->back, 0);
+    bus_link_free(&b->link);
+    end_empty(b);
+    end_open(world, 1, 77);
+    acquaint(world);
+    assert_int_equal(a->back, 1);
+    run(world, 5 * USEC_SEC);
+    assert_int_equal(a->left, 1);
+    world_free(world);
+}
+
 /* When this process was held up itself, nobody else was silent. */
 static void test_held_up(void **state)
 {
@@ -530,6 +568,7 @@ int main(void)
         cmocka_unit_test(test_silence),
         cmocka_unit_test(test_held_up),
         cmocka_unit_test(test_silent_and_gone),
+        cmocka_unit_test(test_leaving),
         cmocka_unit_test(test_another_process),
         cmocka_unit_test(test_bounds),
     };
