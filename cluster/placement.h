@@ -26,7 +26,8 @@ const struct view_node *place_owner(
     const struct view *view, const char *pool, const char *provider, const char *domain);
 
 /* The same with a memory, for one thread. Memory: 3 MB for up to 65,536 owners and their domains' names
- * (one that is asked for takes the place of another), and 16 bytes a pool and node. */
+ * (one that is asked for takes the place of another), and 16 bytes for each node that has a source of a
+ * pool. */
 struct placement;
 struct placement *placement_new(void);
 void placement_free(struct placement **placement);

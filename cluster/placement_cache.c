@@ -99,6 +99,8 @@ static struct pool *pool_new(struct placement *placement, const char *name)
         pool->weighted |= pool->count > 0 && node->weight != pool->candidates[0].node->weight;
         pool->candidates[pool->count++] = (struct candidate){node, strlen(node->id)};
     }
+    /* Many names, few candidates each: only what is used is kept. */
+    pool = xrealloc(pool, sizeof *pool + pool->count * sizeof pool->candidates[0]);
     map_set_text(&placement->pools, name, pool);
     return pool;
 }
