@@ -9,25 +9,41 @@
 #include "cluster/control_state.h"
 #include "cluster/view_store.h"
 
-static void allow(struct bus_allowed *allowed, size_t *count, const struct kv_pair *pair)
+static const char *name_of(const char *key)
+{
+    const char *slash = strrchr(key, '/');
+    return slash == NULL ? key : slash + 1;
+}
+
+/* A record that can't be read takes nobody out: whose key was good stays in, as for the head's view. */
+static void keep(const struct control *control, struct bus_allowed *allowed, size_t *count, const char *name)
+{
+    for (size_t i = 0; i < control->allowed_count; i++)
+        if (strcmp(control->allowed[i].member, name) == 0) {
+            allowed[(*count)++] = control->allowed[i];
+            return;
+        }
+}
+
+static void allow(
+    const struct control *control, struct bus_allowed *allowed, size_t *count, const struct kv_pair *pair)
 {
     struct member_spec spec;
     struct error why;
+    const char *name = name_of(pair->key);
     if (pair->deleted)
         return;
-    if (member_spec_read(pair->value, pair->len, &spec, &why) != 0) {
+    int status = member_spec_read(pair->value, pair->len, &spec, &why);
+    if (status == 0 && strcmp(spec.id, name) != 0)
+        status = error_set(&why, "it is about %s", spec.id);
+    if (status != 0) {
         log_error(pair->key, "can't be read: %s", why.text);
+        keep(control, allowed, count, name);
         return;
     }
     struct bus_allowed *one = &allowed[(*count)++];
     snprintf(one->member, sizeof one->member, "%s", spec.id);
     snprintf(one->public_key, sizeof one->public_key, "%s", spec.public_key);
-}
-
-static const char *name_of(const char *key)
-{
-    const char *slash = strrchr(key, '/');
-    return slash == NULL ? key : slash + 1;
 }
 
 static bool changed_in(const struct kv_news *news, const char *member)
@@ -49,7 +65,7 @@ static void follow_spec(struct control *control, const struct kv_news *news)
         if (!changed_in(news, control->allowed[i].member))
             allowed[count++] = control->allowed[i];
     for (size_t i = 0; i < news->pair_count && count < VIEW_MAX_NODES; i++)
-        allow(allowed, &count, &news->pairs[i]);
+        allow(control, allowed, &count, &news->pairs[i]);
     free(control->allowed);
     control->allowed = allowed;
     control->allowed_count = count;

@@ -149,7 +149,11 @@ void join_judge_spec(struct join *join, const struct kv_pair *pair)
     else if (member_spec_read(pair->value, pair->len, &spec, &error) != 0) {
         if (join->joined) /* whoever wrote that did not say that this member has to go */
             return;
-        status = error_prefix(&error, "%s can't be read", join->spec_key);
+        struct error why = error;
+        status = error_set(&error,
+            "%s can't be read: %s; run `todoku members remove %s` and `todoku members add %s '%s'` where "
+            "etcd can be reached",
+            join->spec_key, why.text, me->id, me->id, me->public_key);
     } else
         status = check_spec(join, &spec, &error);
     if (status == 0)

@@ -295,8 +295,12 @@ static void on_register(struct join *join, const struct kv_result *result, usec_
     struct spool_register reg;
     struct error error;
     if (pair != NULL && spool_register_read(pair->value, pair->len, &reg, &error) != 0) {
-        error_prefix(&error, "%s", join->spool_key);
-        join_end(join, error.text);
+        struct error whole;
+        error_set(&whole,
+            "%s: %s. Somebody wrote there by hand; if this disk (%s) is the one that has the spool, take "
+            "the key out of the store",
+            join->spool_key, error.text, join->live.disk);
+        join_end(join, whole.text);
         return;
     }
     switch (spool_register_next(pair == NULL ? NULL : &reg, join->live.id, join->live.disk,
