@@ -73,8 +73,9 @@ static struct bus_msg *full(enum bus_type type, uint32_t recipients)
 static struct bus_msg *carry(const struct bus_msg *msg, struct error *error)
 {
     struct buffer payload = {0}, frame = {0};
-    struct bus_envelope envelope = {.process = 1, .stream = 2, .sequence = 3, .offset = 4, .type = msg->type},
-                        got;
+    struct bus_envelope envelope = {.process = 1, .stream = 2, .sequence = 3, .offset = 4}, got;
+    envelope.type = msg->type;
+    envelope.leaves = true;
     struct bus_msg *out = NULL;
     snprintf(envelope.cluster, sizeof envelope.cluster, "prod");
     memcpy(envelope.from, msg->from, sizeof envelope.from);
@@ -85,6 +86,7 @@ static struct bus_msg *carry(const struct bus_msg *msg, struct error *error)
     bus_envelope_encode(&envelope, buffer_bytes(&payload), buffer_len(&payload), &frame);
     assert_int_equal(
         bus_envelope_decode(buffer_bytes(&frame), buffer_len(&frame), &got, error), BUS_WIRE_GOOD);
+    assert_true(got.leaves);
     assert_string_equal(got.cluster, "prod");
     assert_int_equal(got.process, 1);
     assert_int_equal(got.stream, 2);
