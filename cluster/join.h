@@ -6,7 +6,8 @@
  * change compares the epoch it was decided on; guard 2: only the disk that holds the spool)  ->  say in
  * live/<me> that I am ready  ->  keep the lease. A name or an address that another process holds: waited for
  * as long as a lease may outlive a dead process (a restart after a crash gets its own back at once: same
- * disk), then refused with the holder's name. Unknown outcomes are read again. Once a member, nothing that
+ * disk), then refused with the holder's name; what stands there under no lease was put by hand, and is
+ * nobody's. Unknown outcomes are read again. Once a member, nothing that
  * etcd does ends it: a lost lease (etcd away, a lease revoked early) is taken again with the same claims;
  * only another process that holds the name by then, or an operator who takes the member out of spec/, ends it
  * (`ended`).
