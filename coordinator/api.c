@@ -34,7 +34,7 @@ static const struct row {
     {"GET", "/v1/messages", API_ASK, "messages", API_ARRAY, TENANT},
     {"GET", "/v1/messages/", API_ASK, "message", API_ARRAY, TENANT},
     {"GET", "/v1/events", API_EVENTS, "events", API_ARRAY, TENANT},
-    {"GET", "/v1/status", API_ASK, "status", API_ARRAY, TENANT},
+    {"GET", "/v1/status", API_ASK, "status", API_ARRAY, ADMIN},
     {"GET", "/v1/queues", API_ASK, "queues", API_ARRAY, TENANT},
     {"GET", "/v1/tenants", API_ASK, "tenants", API_ARRAY, TENANT},
     {"GET", "/v1/explain", API_ASK, "explain", API_ARRAY, TENANT},

@@ -44,8 +44,10 @@ struct asking *asking_new(const char *member, uint64_t seed, const struct asking
 
 static void question_free(struct question *question)
 {
-    for (size_t i = 0; i < question->count; i++)
+    for (size_t i = 0; i < question->count; i++) {
+        question->asking->held -= question->replies[i].len;
         free(question->replies[i].text);
+    }
     free(question->replies);
     cursor_free(&question->cursor);
     view_drop(&question->view);
@@ -335,6 +337,19 @@ void asking_ask(struct asking *asking, struct view *view, const char *what, cons
         finish(question);
 }
 
+/* What would go beyond all that may be held counts as not said. */
+static void take_reply(struct asking *asking, struct reply *reply, const struct bus_msg *msg)
+{
+    size_t len = msg->text == NULL ? 0 : msg->text_len;
+    reply->state = len > ASKING_MAX_BYTES - asking->held ? REPLY_MISSING : REPLY_SAID;
+    if (reply->state == REPLY_MISSING)
+        return;
+    asking->held += len;
+    reply->code = msg->code;
+    reply->len = len;
+    reply->text = xstrndup(msg->text == NULL ? "" : msg->text, len);
+}
+
 void asking_message(struct asking *asking, const struct bus_msg *msg)
 {
     struct question *question = map_get(&asking->questions, &msg->ref, sizeof msg->ref);
@@ -344,11 +359,8 @@ void asking_message(struct asking *asking, const struct bus_msg *msg)
         struct reply *reply = &question->replies[i];
         if (reply->state != REPLY_OPEN || strcmp(reply->node->id, msg->from) != 0)
             continue;
-        reply->state = REPLY_SAID;
-        reply->code = msg->code;
-        reply->len = msg->text == NULL ? 0 : msg->text_len;
-        reply->text = xstrndup(msg->text == NULL ? "" : msg->text, reply->len);
         question->open--;
+        take_reply(asking, reply, msg);
     }
     if (question->open == 0)
         finish(question);

@@ -21,6 +21,7 @@
 #include "coordinator/front.h"
 #include "proto/bus_msg.h"
 
+#define ASKING_MAX_BYTES ((size_t)256 << 20) /* of replies to all open questions */
 #define ASKING_MAX 4096
 #define ASKING_PATIENCE (2 * USEC_SEC)
 

@@ -63,6 +63,7 @@ struct asking {
     struct asking_ports ports;
     uint64_t last_ref;
     struct map questions;
+    size_t held; /* bytes of all open questions' replies */
     struct heap timers;
     struct map down, silent; /* member -> struct trouble, owned */
     uint64_t config, own_config;

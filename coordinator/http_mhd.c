@@ -219,7 +219,11 @@ static void wake_all(struct http *http)
             request->waits = false;
             request->answered = true;
             request->answer.retry_after = 5;
-            api_problem(&request->answer, 503, "This coordinator is stopping; try again in a moment.");
+            api_problem(&request->answer, 503,
+                request->plan.kind == API_CONFIG ? "This coordinator is stopping, and a change of the "
+                                                   "configuration may have happened: look at "
+                                                   "`todoku config history` before you try again."
+                                                 : "This coordinator is stopping; try again in a moment.");
             MHD_resume_connection(request->connection);
         }
         if (request->stream.waiting) {
