@@ -89,6 +89,7 @@ static void requests_find_their_way(void **state)
         {"GET", "/v1/queues", "acmekey", API_ASK, 0, "queues", ""},
         {"GET", "/v1/queues?pool=a&domain=x%20y", "acmekey", API_ASK, 0, "queues", "pool=a&domain=x%20y"},
         {"GET", "/v1/queues", "wrongkey", API_ANSWER, 401, NULL, NULL},
+        {"GET", "/v1/status", "acmekey", API_ANSWER, 403, NULL, NULL},
         {"GET", "/v1/sources", "acmekey", API_ANSWER, 403, NULL, NULL},
         {"GET", "/v1/sources", "adminkey", API_ASK, 0, "sources", ""},
         {"GET", "/v1/messages?to=a@b.example", "acmekey", API_ASK, 0, "messages", "to=a@b.example"},
