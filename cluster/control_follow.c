@@ -146,7 +146,9 @@ static void follow_absence(struct control *control, const struct kv_news *news)
     if (away == control->away)
         return;
     control->away = away;
-    if (away)
+    if (away && !join_is_member(control->join))
+        log_debug(control->cluster, "etcd is away: %s", why); /* join says what it waits for */
+    else if (away)
         log_warn(control->cluster,
             "etcd is away: %s; sending goes on; joining, new views and configuration wait for it", why);
     else
