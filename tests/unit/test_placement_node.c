@@ -226,12 +226,38 @@ static void test_not_by_a_view_without_me(void **state)
     close_desk(&desk);
 }
 
+/* Mail that belongs to a node that nothing is heard of is not moved there: it would wait for that node's return. */
+static void test_not_to_a_silent_node(void **state)
+{
+    (void)state;
+    struct desk desk;
+    struct view *second = view_of(2, 2), *third = view_of(3, 2), *fourth = view_of(4, 2);
+    open_desk(&desk);
+    second->nodes[1].down = true;
+    node_set_view(desk.node, second, desk.now);
+    node_set_silent(desk.node, "n2", true);
+    node_set_silent(desk.node, "n9", true); /* nobody knows it */
+    node_set_view(desk.node, third, desk.now);
+    walk(&desk, 1000);
+    assert_int_equal(desk.leaving, 0);
+    assert_true(misplaced(&desk, third) > 0);
+    node_set_silent(desk.node, "n2", false);
+    node_set_view(desk.node, fourth, desk.now);
+    walk(&desk, 1000);
+    assert_int_equal(misplaced(&desk, fourth), 0);
+    view_drop(&second);
+    view_drop(&third);
+    view_drop(&fourth);
+    close_desk(&desk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_little_at_a_time),
         cmocka_unit_test(test_the_newest_counts),
         cmocka_unit_test(test_not_by_a_view_without_me),
+        cmocka_unit_test(test_not_to_a_silent_node),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
