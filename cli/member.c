@@ -98,6 +98,7 @@ static void on_ended(void *context, const char *why)
 /* ---- the main thread ---- */
 
 int member_open(
+    /* NOLINTNEXTLINE(readability-non-const-parameter): `files` keeps it, and the settings are given it */
     struct member *member, const char *file, char *data_dir, enum member_role role, struct error *error)
 {
     *member = (struct member){.files = {.file = file, .data_dir = data_dir}, .role = role};
