@@ -25,11 +25,33 @@ static bool same_members(const struct settings *a, const struct settings *b)
            strcmp(a->cluster.name, b->cluster.name) == 0;
 }
 
+/* Frees what nobody reads any more; whether there is a place for the ones in force to go to. */
+static bool make_place(struct reload *reload, usec_t now)
+{
+    size_t old = 0;
+    while (old < reload->former_count && now - reload->former[old].since >= RELOAD_AGE)
+        settings_free(&reload->former[old++].settings);
+    reload->former_count -= old;
+    memmove(&reload->former[0], &reload->former[old], reload->former_count * sizeof reload->former[0]);
+    return reload->former_count < RELOAD_KEPT;
+}
+
+static void replace(struct reload *reload, struct settings *fresh, usec_t now)
+{
+    if (reload->first == NULL)
+        reload->first = reload->settings;
+    else
+        reload->former[reload->former_count++] = (struct former){reload->settings, now};
+    reload->settings = fresh;
+}
+
 int reload_again(struct reload *reload, uint64_t number, const char *text, size_t len)
 {
     struct settings *fresh;
-    if (reload->former_count == RELOAD_MAX) {
-        log_error(reload->file, "read again too often; restart to take further changes");
+    usec_t now = clock_now();
+    if (!make_place(reload, now)) {
+        log_error(reload->file, "was read again %d times within ten minutes: this time it is not; try later",
+            RELOAD_KEPT);
         return -1;
     }
     if (start_read_settings_over(reload->file, reload->data_dir, number, text, len, &fresh) != 0) {
@@ -43,8 +65,7 @@ int reload_again(struct reload *reload, uint64_t number, const char *text, size_
         settings_free(&fresh);
         return -1;
     }
-    reload->former[reload->former_count++] = reload->settings;
-    reload->settings = fresh;
+    replace(reload, fresh, now);
     if (number == 0)
         log_info(reload->file, "read again");
     else
@@ -56,6 +77,7 @@ int reload_again(struct reload *reload, uint64_t number, const char *text, size_
 void reload_free(struct reload *reload)
 {
     for (size_t i = 0; i < reload->former_count; i++)
-        settings_free(&reload->former[i]);
+        settings_free(&reload->former[i].settings);
+    settings_free(&reload->first);
     settings_free(&reload->settings);
 }

@@ -5,15 +5,21 @@
 #ifndef CLI_RELOAD_H
 #define CLI_RELOAD_H
 
+#include "base/clock.h"
 #include "cluster/settings.h"
 
-#define RELOAD_MAX 1000
+#define RELOAD_KEPT 1000 /* former ones; more than that within RELOAD_AGE are refused */
+#define RELOAD_AGE (10 * USEC_MIN)
 
 struct reload {
     const char *file;
     char *data_dir; /* over the file's; or null */
     struct settings *settings;
-    struct settings *former[RELOAD_MAX];
+    struct settings *first; /* once they are no more in force */
+    struct former {
+        struct settings *settings;
+        usec_t since;      /* no more in force since */
+    } former[RELOAD_KEPT]; /* the oldest first */
     size_t former_count;
 };
 
