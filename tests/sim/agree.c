@@ -336,14 +336,14 @@ const char *agree_wrong_view(struct sim *sim)
 void agree_changed(
     struct sim *sim, uint64_t client, const struct kv_pair *before, const struct kv_pair *after)
 {
-    const char *name;
-    if ((name = part(after->key, "live/")) != NULL && before->revision == 0 && sim_member(sim, name) != NULL)
+    const char *name = part(after->key, "live/");
+    if (name != NULL && before->revision == 0 && sim_member(sim, name) != NULL)
         sim->agree->live_since[sim_member(sim, name)->index] = store_now(sim);
-    if ((name = part(after->key, "view/current")) != NULL)
+    if (part(after->key, "view/current") != NULL)
         on_view(sim, client, before, after);
     else if ((name = part(after->key, "spool/")) != NULL)
         on_register(sim, name, client, after);
-    else if ((name = part(after->key, "leader")) != NULL)
+    else if (part(after->key, "leader") != NULL)
         on_leader(sim, client, after);
     else
         trace_line(sim, client_name(sim, client), after->deleted ? "deletes" : "writes", "%s, revision %llu",

@@ -99,8 +99,8 @@ void *pairs_copy(size_t room, const struct kv_pair *pairs, size_t count, struct 
     char *text = (char *)(copies + count + 1);
     for (size_t i = 0; i < count; i++) {
         copies[i] = pairs[i];
-        copies[i].key = strcpy(text, pairs[i].key);
-        text += strlen(text) + 1;
+        copies[i].key = text;
+        text = stpcpy(text, pairs[i].key) + 1;
         if (pairs[i].len > 0)
             memcpy(text, pairs[i].value, pairs[i].len);
         copies[i].value = text;

@@ -126,18 +126,18 @@ static struct ask *ask_copy(const struct kv_request *request)
     ask->request.compares = compares;
     ask->request.changes = changes;
     if (request->key != NULL) {
-        ask->request.key = strcpy(text, request->key);
-        text += strlen(text) + 1;
+        ask->request.key = text;
+        text = stpcpy(text, request->key) + 1;
     }
     for (size_t i = 0; i < request->compare_count; i++) {
         compares[i] = request->compares[i];
-        compares[i].key = strcpy(text, request->compares[i].key);
-        text += strlen(text) + 1;
+        compares[i].key = text;
+        text = stpcpy(text, request->compares[i].key) + 1;
     }
     for (size_t i = 0; i < request->change_count; i++) {
         changes[i] = request->changes[i];
-        changes[i].key = strcpy(text, request->changes[i].key);
-        text += strlen(text) + 1;
+        changes[i].key = text;
+        text = stpcpy(text, request->changes[i].key) + 1;
         if (request->changes[i].value == NULL)
             continue;
         changes[i].value = text;

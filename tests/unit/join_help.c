@@ -84,7 +84,7 @@ void let_in(const char *id, enum member_role role, const char *key)
     struct buffer text = {0};
     char path[MEMBER_PATH_SIZE];
     snprintf(spec.id, sizeof spec.id, "%s", id);
-    strcpy(spec.public_key, key);
+    snprintf(spec.public_key, sizeof spec.public_key, "%s", key);
     member_spec_write(&spec, &text);
     member_path(path, "prod", "spec", id);
     fake_put(store, path, buffer_text(&text), 0);

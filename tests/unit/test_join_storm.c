@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
+#include "base/panic.h"
 #include "base/random.h"
 #include "join_help.h"
 
@@ -63,6 +64,7 @@ static void storm(uint64_t seed)
         live = &all[count++];
         begin_node(live, "n1", 999, "disk-a");
     }
+    must(live != NULL);
     for (size_t i = 0; i < count; i++)
         if (&all[i] != live)
             fake_happen_late(&all[i].client);

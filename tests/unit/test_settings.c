@@ -585,8 +585,10 @@ static void a_version_lies_over_the_file(void **state)
     assert_int_equal(write(fd, file, sizeof file - 1), (int)sizeof file - 1);
     close(fd);
     struct settings *settings = settings_load_over(path, 7, version, sizeof version - 1, &faults, &count);
-    if (settings == NULL)
+    if (settings == NULL) {
         fail_msg("%s", faults[0].text);
+        return;
+    }
     assert_int_equal(settings->config_version, 7);
     assert_int_equal(settings->pool_count, 2);
     assert_int_equal(settings->node.source_count, 1);
