@@ -73,8 +73,18 @@ void settings_tell_faults(
     }
 }
 
-struct settings *settings_parse(
-    const char *text, size_t len, const char *origin, struct fault **faults_r, size_t *fault_count_r)
+void settings_judge(struct settings_check *check, bool doors)
+{
+    settings_complete(check);
+    if (doors)
+        settings_check_doors(check);
+    settings_check_sending(check);
+    settings_providers(check);
+    settings_check_tenants(check);
+}
+
+struct settings *settings_parse_rows(const struct config_row *rows, bool doors, const char *text, size_t len,
+    const char *origin, struct fault **faults_r, size_t *fault_count_r)
 {
     struct settings_block *block = xcalloc(1, sizeof *block);
     struct settings *settings = &block->settings;
@@ -82,19 +92,21 @@ struct settings *settings_parse(
     struct settings_check check = {config, NULL, block};
     *faults_r = NULL;
     *fault_count_r = 0;
-    config_read(config, settings_rows, settings, &block->arena);
+    config_read(config, rows, settings, &block->arena);
     settings->file = arena_text(&block->arena, origin, strlen(origin));
-    settings_complete(&check);
-    settings_check_doors(&check);
-    settings_check_sending(&check);
-    settings_providers(&check);
-    settings_check_tenants(&check);
+    settings_judge(&check, doors);
     if (config_fault_count(config) > 0) {
         settings_tell_faults(config, origin, faults_r, fault_count_r);
         settings_free(&settings);
     }
     config_close(&config);
     return settings;
+}
+
+struct settings *settings_parse(
+    const char *text, size_t len, const char *origin, struct fault **faults_r, size_t *fault_count_r)
+{
+    return settings_parse_rows(settings_rows, true, text, len, origin, faults_r, fault_count_r);
 }
 
 static int one_fault(const char *file, const char *text, struct fault **faults_r, size_t *fault_count_r)

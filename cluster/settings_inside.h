@@ -53,6 +53,11 @@ void settings_providers(struct settings_check *check);
 /* Faults for names in a list of pools that don't exist or come twice. */
 void check_pool_names(struct settings_check *check, char **names, size_t count);
 
+/* Completes what was read and judges it; `doors`: also what belongs to one process. */
+void settings_judge(struct settings_check *check, bool doors);
+/* Settings from those rows of a text. */
+struct settings *settings_parse_rows(const struct config_row *rows, bool doors, const char *text, size_t len,
+    const char *origin, struct fault **faults_r, size_t *fault_count_r);
 /* The whole of a file; -1 with the one fault. */
 int settings_read_file(
     const char *file, struct buffer *text_r, struct fault **faults_r, size_t *fault_count_r);

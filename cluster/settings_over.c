@@ -44,24 +44,9 @@ static void read_half(struct config *config, bool shared, struct settings_block 
 struct settings *settings_parse_shared(
     const char *text, size_t len, const char *origin, struct fault **faults_r, size_t *fault_count_r)
 {
-    struct settings_block *block = xcalloc(1, sizeof *block);
-    struct settings *settings = &block->settings;
-    struct config *config = config_open(text, len, origin);
-    struct settings_check check = {config, NULL, block};
-    *faults_r = NULL;
-    *fault_count_r = 0;
-    read_half(config, true, block);
-    settings->file = arena_text(&block->arena, origin, strlen(origin));
-    settings_complete(&check);
-    settings_check_sending(&check);
-    settings_providers(&check);
-    settings_check_tenants(&check);
-    if (config_fault_count(config) > 0) {
-        settings_tell_faults(config, origin, faults_r, fault_count_r);
-        settings_free(&settings);
-    }
-    config_close(&config);
-    return settings;
+    struct config_row rows[CONFIG_MAX_ROWS];
+    halve(true, rows);
+    return settings_parse_rows(rows, false, text, len, origin, faults_r, fault_count_r);
 }
 
 /* `file_text` under `text`; relative names of files count from the file's folder in both. */
@@ -79,11 +64,7 @@ static struct settings *parse_over(const char *file, struct buffer *file_text, u
     read_half(over, true, block);
     settings->file = arena_text(&block->arena, file, strlen(file));
     settings->config_version = number;
-    settings_complete(&check);
-    settings_check_doors(&check);
-    settings_check_sending(&check);
-    settings_providers(&check);
-    settings_check_tenants(&check);
+    settings_judge(&check, true);
     if (config_fault_count(config) + config_fault_count(over) > 0) {
         settings_tell_faults(config, file, faults_r, fault_count_r);
         settings_tell_faults(over, origin, faults_r, fault_count_r);

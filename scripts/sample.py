@@ -194,19 +194,20 @@ class Sample:
             raise LabError(f"todoku ended with status {status}\n{self.todoku.tail()}")
 
 
-def main():
+def run(sample_class, name, doc):
+    """The whole life of `scripts/NAME [--once]`: one at a time in this folder, a campaign, then it stays until Ctrl-C. The exit status."""
     once = sys.argv[1:] == ["--once"]
     if sys.argv[1:] and not once:
-        print(__doc__, file=sys.stderr)
+        print(doc, file=sys.stderr)
         return 2
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also when a shell started this in the background
     signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
-    lock = open(WORK.parent / "run.lock", "w", encoding="ascii")
+    lock = open(WORK.parent / f"{name}.lock", "w", encoding="ascii")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        raise LabError("another scripts/run is at work in this folder; end it first") from None
-    sample = Sample()
+        raise LabError(f"another scripts/{name} is at work in this folder; end it first") from None
+    sample = sample_class()
     sample.start()
     try:
         sample.campaign()
@@ -220,7 +221,7 @@ def main():
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        sys.exit(run(Sample, "run", __doc__))
     except (LabError, subprocess.TimeoutExpired) as problem:
         sys.exit(f"run: {problem}")
     except KeyboardInterrupt:

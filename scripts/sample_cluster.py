@@ -7,14 +7,12 @@ Everything lies in build/cluster: configurations, keys, data, logs, what arrived
 ended by their pids, whatever happens. Exit: 0, or 1 when something did not arrive, with the reason.
 """
 import collections
-import fcntl
 import shutil
-import signal
 import subprocess
 import sys
 import time
 
-from sample import ROOT, port, say  # also puts the lab on the path
+from sample import ROOT, port, run, say  # also puts the lab on the path
 
 from cluster import Cluster, run_well, senders
 from daemon import LabError, Skip
@@ -143,33 +141,9 @@ class SampleCluster:
         self.dns.end()
 
 
-def main():
-    once = sys.argv[1:] == ["--once"]
-    if sys.argv[1:] and not once:
-        print(__doc__, file=sys.stderr)
-        return 2
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # also when a shell started this in the background
-    signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
-    lock = open(WORK.parent / "cluster.lock", "w", encoding="ascii")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise LabError("another scripts/cluster is at work in this folder; end it first") from None
-    sample = SampleCluster()
-    sample.start()
-    try:
-        sample.campaign()
-        if not once:
-            sample.stay()
-    except KeyboardInterrupt:
-        say()
-    sample.stop()
-    return 0
-
-
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        sys.exit(run(SampleCluster, "cluster", __doc__))
     except (LabError, Skip, subprocess.TimeoutExpired) as problem:
         sys.exit(f"cluster: {problem}")
     except KeyboardInterrupt:
