@@ -185,7 +185,7 @@ static void take_settings(struct member *member, uint64_t number, const char *te
 {
     if (member->part.config != NULL)
         member->part.config(member->part.context, number);
-    if (reload_again(&member->files, number, text, len) != 0)
+    if (reload_again(&member->files, number, text, len, clock_now()) != 0)
         return;
     member->settings = member->files.settings;
     member->part.settings(member->part.context, member->settings);

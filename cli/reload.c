@@ -45,10 +45,9 @@ static void replace(struct reload *reload, struct settings *fresh, usec_t now)
     reload->settings = fresh;
 }
 
-int reload_again(struct reload *reload, uint64_t number, const char *text, size_t len)
+int reload_again(struct reload *reload, uint64_t number, const char *text, size_t len, usec_t now)
 {
     struct settings *fresh;
-    usec_t now = clock_now();
     if (!make_place(reload, now)) {
         log_error(reload->file, "was read again %d times within ten minutes: this time it is not; try later",
             RELOAD_KEPT);

@@ -27,7 +27,7 @@ struct reload {
 int reload_first(struct reload *reload);
 /* The file again, with the cluster's configuration `number` (0: none) laid over. 0: `settings` are the new
  * ones; -1: they stay as they were, and the log says why. */
-int reload_again(struct reload *reload, uint64_t number, const char *text, size_t len);
+int reload_again(struct reload *reload, uint64_t number, const char *text, size_t len, usec_t now);
 void reload_free(struct reload *reload);
 
 #endif

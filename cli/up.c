@@ -166,7 +166,7 @@ static void publish(struct up *up)
 static void reload(struct up *up)
 {
     struct error error;
-    if (reload_again(&up->files, 0, NULL, 0) != 0)
+    if (reload_again(&up->files, 0, NULL, 0, clock_now()) != 0)
         return;
     if (up->keys != NULL && keys_reload(up->keys, &error) != 0)
         log_error("keys", "%s; the keys stay as they were", error.text);

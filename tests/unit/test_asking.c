@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "coordinator/asking.h"
 #include "coordinator/asking_cursor.h"
+#include "coordinator/asking_inside.h"
 
 #define NOW (1795323852LL * USEC_SEC) /* 2026-11-22T05:04:12Z */
 
@@ -575,6 +576,30 @@ static void ends_with_questions_open(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* What would go beyond all that open questions may hold counts as not said; what a question held is free when it is
+ * answered. */
+static void what_is_held_is_bounded(void **state)
+{
+    (void)state;
+    static const char row[] = "{\"source\":\"192.0.2.1\"}\n";
+    const size_t others = ASKING_MAX_BYTES - 2 * (sizeof row - 1);
+    desk.asking->held = others; /* by other questions */
+    ask("sources", "", NULL);
+    say(0, 200, row);
+    say(1, 200, row);
+    say(2, 200, row);
+    assert_int_equal(desk.answers, 1);
+    assert_non_null(strstr(desk.text, "\"missing\":[\"n2\"]"));
+    assert_int_equal(desk.asking->held, others);
+    desk.asking->held = 0;
+    ask("sources", "", NULL);
+    say(0, 200, row);
+    say(1, 200, row);
+    say(2, 200, row);
+    assert_null(strstr(desk.text, "missing"));
+    assert_int_equal(desk.asking->held, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -599,6 +624,7 @@ int main(void)
         TEST(a_full_cursor_is_no_burden),
         TEST(long_cursors_stand_once),
         TEST(ends_with_questions_open),
+        TEST(what_is_held_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -423,6 +423,34 @@ static void test_too_large_to_send(void **state)
     bus_msg_free(&msg);
 }
 
+/* A sound envelope, but with a field that nobody knows behind it: taken up to the bound, not beyond. */
+static void test_too_large_to_read(void **state)
+{
+    (void)state;
+    static const uint8_t unknown[] = {0xa2, 0x06, 0x80, 0x80, 0x80, 0x02}; /* field 100, 4 MiB */
+    const size_t filling = (size_t)4 << 20, most = BUS_MAX_FRAME;
+    uint8_t *bytes = calloc(1, most + 256);
+    struct bus_envelope got;
+    struct error error;
+    Todoku__BusEnvelope envelope;
+    assert_non_null(bytes);
+    todoku__bus_envelope__init(&envelope);
+    envelope.wire = BUS_WIRE;
+    envelope.cluster = envelope.from = envelope.to = (ProtobufCBinaryData){2, (uint8_t *)"n4"};
+    envelope.process = envelope.stream = 1;
+    size_t len = todoku__bus_envelope__pack(&envelope, bytes);
+    assert_int_equal(filling, most);
+    memcpy(bytes + len, unknown, sizeof unknown);
+    assert_int_equal(bus_envelope_decode(bytes, len + sizeof unknown + filling, &got, &error), BUS_WIRE_BAD);
+    assert_non_null(strstr(error.text, "allowed are"));
+    const size_t less = most - len - sizeof unknown;
+    for (size_t i = 0, rest = less; i < 4; i++, rest >>= 7)
+        bytes[len + 2 + i] = (uint8_t)((rest & 0x7f) | (i < 3 ? 0x80 : 0));
+    assert_int_equal(bus_envelope_decode(bytes, most, &got, &error), BUS_WIRE_GOOD);
+    bus_envelope_clear(&got);
+    free(bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -436,6 +464,7 @@ int main(void)
         cmocka_unit_test(test_cut_and_changed),
         cmocka_unit_test(test_unpacking_is_bounded),
         cmocka_unit_test(test_too_large_to_send),
+        cmocka_unit_test(test_too_large_to_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
