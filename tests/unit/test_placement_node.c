@@ -191,6 +191,7 @@ static void test_the_newest_counts(void **state)
     struct desk desk;
     struct view *second = view_of(2, 2), *third = view_of(3, 5), *first = view_of(1, 9);
     open_desk(&desk);
+    size_t away = misplaced(&desk, third); /* the second's too: each view only takes from n1 */
     node_set_view(desk.node, second, desk.now);
     assert_int_equal(walk(&desk, 5), 5);
     node_set_view(desk.node, third, desk.now);
@@ -200,6 +201,7 @@ static void test_the_newest_counts(void **state)
     unsigned ticks = walk(&desk, 1000);
     assert_true(ticks < 1000);
     assert_int_equal(misplaced(&desk, third), 0);
+    assert_int_equal(desk.leaving, away);
     assert_int_equal(walk(&desk, 1000), 0);
     view_drop(&first);
     view_drop(&second);
@@ -223,6 +225,31 @@ static void test_not_by_a_view_without_me(void **state)
     assert_true(desk.leaving > 0);
     view_drop(&second);
     view_drop(&third);
+    close_desk(&desk);
+}
+
+/* A node that comes back sees the view of its death first, then perhaps one of its former start. */
+static void test_not_by_a_view_of_the_past(void **state)
+{
+    (void)state;
+    struct desk desk;
+    struct view *second = view_of(2, 4), *third = view_of(3, 4), *fourth = view_of(4, 4);
+    open_desk(&desk);
+    second->nodes[0].down = true;
+    third->nodes[0].incarnation = 7;
+    node_set_view(desk.node, second, desk.now);
+    walk(&desk, 1000);
+    assert_int_equal(desk.leaving, 0);
+    node_set_view(desk.node, third, desk.now);
+    walk(&desk, 1000);
+    assert_int_equal(desk.leaving, 0);
+    node_set_view(desk.node, fourth, desk.now);
+    walk(&desk, 1000);
+    assert_int_equal(misplaced(&desk, fourth), 0);
+    assert_true(desk.leaving > 0);
+    view_drop(&second);
+    view_drop(&third);
+    view_drop(&fourth);
     close_desk(&desk);
 }
 
@@ -257,6 +284,7 @@ int main(void)
         cmocka_unit_test(test_a_little_at_a_time),
         cmocka_unit_test(test_the_newest_counts),
         cmocka_unit_test(test_not_by_a_view_without_me),
+        cmocka_unit_test(test_not_by_a_view_of_the_past),
         cmocka_unit_test(test_not_to_a_silent_node),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
