@@ -49,7 +49,7 @@ struct world {
     struct list frames;
     struct end *ends[MAX_ENDS];
     size_t count;
-    uint64_t window;
+    uint64_t window, total; /* total: 0 = as it is */
 };
 
 static bool port_send(void *context, const char *member, const struct bus_envelope *envelope,
@@ -111,8 +111,11 @@ static void end_open(struct world *world, size_t number, uint64_t process)
         .silent = port_silent,
         .leaves = port_leaves};
     snprintf(end->member, sizeof end->member, "%c", (char)('a' + number));
-    struct bus_link_settings settings = {
-        .cluster = "test", .member = end->member, .process = process, .window = world->window};
+    struct bus_link_settings settings = {.cluster = "test",
+        .member = end->member,
+        .process = process,
+        .window = world->window,
+        .total = world->total};
     end->world = world;
     end->number = number;
     end->process = process;
@@ -556,6 +559,27 @@ static void test_bounds(void **state)
     world_free(world);
 }
 
+/* What waits for all peers together has a bound of its own: one that is far from its own bound gets nothing more. */
+static void test_all_queues_together(void **state)
+{
+    (void)state;
+    struct world *world = world_new(3, 1 << 20, 1);
+    struct end *a = world->ends[0];
+    a->cut[1] = a->cut[2] = true;
+    bus_link_free(&a->link);
+    world->total = 1 << 20;
+    end_open(world, 0, 1);
+    acquaint(world);
+    assert_true(post(a, "b", BUS_INJECT, 400 << 10));
+    assert_true(post(a, "c", BUS_INJECT, 400 << 10));
+    assert_false(post(a, "b", BUS_INJECT, 400 << 10));
+    assert_false(post(a, "c", BUS_INJECT, 400 << 10));
+    assert_int_equal(bus_link_figures(a->link).dropped_full, 2);
+    assert_true(bus_link_figures(a->link).queued_bytes <= world->total);
+    assert_true(post(a, "b", BUS_INJECT, 100 << 10));
+    world_free(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -571,6 +595,7 @@ int main(void)
         cmocka_unit_test(test_leaving),
         cmocka_unit_test(test_another_process),
         cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_all_queues_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
