@@ -214,6 +214,7 @@ static void restating_drains_the_old_segments(void **state)
     assert_int_equal(named, 0);
     assert_true(next > 1001 && next <= 1001 + live * 2);
     assert_true(spool_figures(help->spool).segments < before / 2);
+    assert_true(help_wait(help, next - 1)); /* from here on files only go */
     assert_true(files_become(help, ".seg", (int)spool_figures(help->spool).segments));
     help_close(help);
     must_open(help);
