@@ -49,6 +49,7 @@ DOORS = {
     "psl": r"libpsl\.h",
     "hs": r"hs/.*|hs.*\.h",
     "unbound": r"unbound.*\.h",
+    "icu": r"unicode/.*\.h",
 }
 ALSO = {"cares": {"uv"}}  # c-ares 1.18 has no loop of its own: its sockets hang on libuv's
 ONE_FILE = {"uthash.h": "base/map.c", "utlist.h": "base/map.c", "utarray.h": "base/map.c", "xxhash.h": "base/hash.c"}
