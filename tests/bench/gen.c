@@ -4,13 +4,19 @@
  *   gen --to 127.0.0.1:2525 --count 10000 --connections 20 --size 10240 --accepted ids.txt
  *
  * Each message has one recipient in one of --domains domains (d000.test, d001.test, ...), its own id in
- * X-Test-Id, and
- * --size bytes in all. MAIL, RCPT and DATA travel together where PIPELINING is offered (RFC 2920), else one
- * by one. The last line of output is `N accepted, N refused, N unknown, T s, C s cpu`.
+ * X-Test-Id, and --size bytes in all. How often a domain comes: --skew zipf (the default: the n-th is as
+ * frequent as 1/n, as real lists are), even (each in turn; with as many domains as messages each has one).
+ * The same number always goes to the same domain. MAIL, RCPT and DATA travel together where PIPELINING is
+ * offered (RFC 2920), else one by one. The last line of output is `N accepted, N refused, N unknown, T s, C s
+ * cpu`.
  *
- * Time: the monotonic clock; gives up after --seconds. Memory: a few hundred bytes a connection, one body for
- * all. Errors: a server that refuses or hangs up is counted; a wrong option or no connection at all ends with
- * status 2. */
+ * --accepted lists the ids that got 250; with --times each has two columns more: the wall clock when its 250
+ * came (seconds), and how long it took from its MAIL to there (microseconds). --pause MS waits before each
+ * message, for measuring with one connection what nobody waits for in a queue.
+ *
+ * Time: the monotonic clock (the wall clock in --times only); gives up after --seconds. Memory: a few hundred
+ * bytes a connection, one body for all, eight bytes a domain. Errors: a server that refuses or hangs up is
+ * counted; a wrong option or no connection at all ends with status 2. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -38,6 +44,8 @@ struct connection {
     int fd;
     enum stage stage;
     long number; /* of the message under way; -1: none */
+    int domain;
+    double began;
     int pipelining, refused;
     char in[REPLY_SIZE];
     size_t in_len;
@@ -48,7 +56,8 @@ struct connection {
 static struct {
     struct sockaddr_in to;
     long count, next, accepted, refused, unknown;
-    int connections, domains, open, epoll;
+    int connections, domains, open, epoll, even, times, pause;
+    double *up_to; /* Zipf: the share of the domains up to this one */
     size_t size;
     double seconds;
     const char *sender, *prefix;
@@ -100,6 +109,38 @@ static void make_body(size_t size)
     }
     memcpy(gen.body + at, ".\r\n", 3);
     gen.body_len = at + 3;
+}
+
+static void make_shares(void)
+{
+    double sum = 0, so_far = 0;
+    gen.up_to = malloc((size_t)gen.domains * sizeof *gen.up_to);
+    if (!gen.up_to)
+        fatal("no memory for %d domains", gen.domains);
+    for (int i = 0; i < gen.domains; i++)
+        sum += 1.0 / (i + 1);
+    for (int i = 0; i < gen.domains; i++)
+        gen.up_to[i] = (so_far += 1.0 / (i + 1)) / sum;
+}
+
+/* The domain of a message: its number, well stirred (splitmix64), looked up in the shares. */
+static int domain_of(long number)
+{
+    if (gen.even)
+        return (int)(number % gen.domains);
+    unsigned long long z = ((unsigned long long)number + 1) * 0x9e3779b97f4a7c15ULL;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+    double at = (double)((z ^ (z >> 31)) >> 11) / 9007199254740992.0;
+    int low = 0, high = gen.domains - 1;
+    while (low < high) {
+        int middle = (low + high) / 2;
+        if (gen.up_to[middle] <= at)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
 }
 
 static void connection_close(struct connection *c)
@@ -155,11 +196,15 @@ static void next_message(struct connection *c)
         c->stage = QUIT;
         return say(c, "QUIT\r\n");
     }
+    if (gen.pause)
+        usleep((useconds_t)gen.pause * 1000);
     c->number = gen.next++;
+    c->domain = domain_of(c->number);
+    c->began = now();
     c->stage = MAIL;
     if (c->pipelining)
-        say(c, "MAIL FROM:<%s>\r\nRCPT TO:<%s%ld@d%03ld.test>\r\nDATA\r\n", gen.sender, gen.prefix, c->number,
-            c->number % gen.domains);
+        say(c, "MAIL FROM:<%s>\r\nRCPT TO:<%s%ld@d%03d.test>\r\nDATA\r\n", gen.sender, gen.prefix, c->number,
+            c->domain);
     else
         say(c, "MAIL FROM:<%s>\r\n", gen.sender);
 }
@@ -167,22 +212,34 @@ static void next_message(struct connection *c)
 static void send_message(struct connection *c)
 {
     int n = snprintf(c->head, sizeof c->head,
-        "From: <%s>\r\nTo: <%s%ld@d%03ld.test>\r\nDate: Mon, 02 Jun 2025 10:00:00 +0000\r\nMessage-ID: "
+        "From: <%s>\r\nTo: <%s%ld@d%03d.test>\r\nDate: Mon, 02 Jun 2025 10:00:00 +0000\r\nMessage-ID: "
         "<%s%ld@lab.test>\r\nSubject: measure\r\nX-Test-Id: %s%ld\r\n\r\n",
-        gen.sender, gen.prefix, c->number, c->number % gen.domains, gen.prefix, c->number, gen.prefix,
-        c->number);
+        gen.sender, gen.prefix, c->number, c->domain, gen.prefix, c->number, gen.prefix, c->number);
     c->out[0] = (struct iovec){c->head, (size_t)n};
     c->out[1] = (struct iovec){gen.body, gen.body_len};
     c->stage = DOT;
     connection_write(c);
 }
 
+static void note_accepted(const struct connection *c)
+{
+    struct timespec wall;
+    if (!gen.accepted_ids)
+        return;
+    if (!gen.times) {
+        fprintf(gen.accepted_ids, "%s%ld\n", gen.prefix, c->number);
+        return;
+    }
+    clock_gettime(CLOCK_REALTIME, &wall);
+    fprintf(gen.accepted_ids, "%s%ld\t%lld.%06ld\t%.0f\n", gen.prefix, c->number, (long long)wall.tv_sec,
+        wall.tv_nsec / 1000, (now() - c->began) * 1e6);
+}
+
 static void message_done(struct connection *c, int accepted)
 {
     if (accepted) {
         gen.accepted++;
-        if (gen.accepted_ids)
-            fprintf(gen.accepted_ids, "%s%ld\n", gen.prefix, c->number);
+        note_accepted(c);
     } else {
         gen.refused++;
     }
@@ -205,8 +262,7 @@ static void on_reply(struct connection *c, int code)
         if (c->pipelining)
             return;
         return c->refused ? message_done(c, 0)
-                          : say(c, "RCPT TO:<%s%ld@d%03ld.test>\r\n", gen.prefix, c->number,
-                                c->number % gen.domains);
+                          : say(c, "RCPT TO:<%s%ld@d%03d.test>\r\n", gen.prefix, c->number, c->domain);
     case RCPT:
         c->refused |= code >= 300;
         c->stage = DATA;
@@ -258,7 +314,8 @@ static void connect_one(struct connection *c)
 static const char usage[] =
     "usage: gen --to ADDR:PORT [--count N] [--connections N] [--size BYTES] [--domains N] [--sender "
     "ADDRESS]\n"
-    "           [--prefix TEXT] [--accepted FILE] [--seconds N]\n"
+    "           [--prefix TEXT] [--skew zipf|even] [--accepted FILE] [--times 0|1] [--pause MS] [--seconds "
+    "N]\n"
     "Send N messages, count what got 250 after the dot, and list their ids in FILE.\n";
 
 static void read_options(int argc, char **argv)
@@ -291,6 +348,12 @@ static void read_options(int argc, char **argv)
             gen.sender = value;
         else if (strcmp(option, "--prefix") == 0)
             gen.prefix = value;
+        else if (strcmp(option, "--skew") == 0)
+            gen.even = strcmp(value, "even") == 0;
+        else if (strcmp(option, "--times") == 0)
+            gen.times = atoi(value);
+        else if (strcmp(option, "--pause") == 0)
+            gen.pause = atoi(value);
         else if (strcmp(option, "--accepted") == 0) {
             if (!(gen.accepted_ids = fopen(value, "w")))
                 fatal("cannot open %s: %s", value, strerror(errno));
@@ -306,6 +369,7 @@ int main(int argc, char **argv)
     static struct connection connections[MAX_CONNECTIONS];
     struct epoll_event events[256];
     read_options(argc, argv);
+    make_shares();
     make_body(gen.size > 300 ? gen.size - 230 : gen.size);
     gen.epoll = epoll_create1(EPOLL_CLOEXEC);
     double start = now();

@@ -159,7 +159,7 @@ def _on_sigterm(*_):
 signal.signal(signal.SIGTERM, _on_sigterm)
 
 
-def compile_c(source, program, flags=("-O2",)):
+def compile_c(source, program, flags=("-O2",), libraries=()):
     """Compile one C file into build/lab when it is newer than the program. Its own headers count too."""
     source, program = Path(source), LAB / program
     newest = max(f.stat().st_mtime for f in [source, *source.parent.glob("*.h")])
@@ -167,7 +167,7 @@ def compile_c(source, program, flags=("-O2",)):
         return program
     LAB.mkdir(parents=True, exist_ok=True)
     fresh = program.with_name(f".{program.name}.{os.getpid()}")
-    argv = [os.environ.get("CC", "cc"), "-std=c17", "-Wall", "-Wextra", *flags, "-o", fresh, source]
+    argv = [os.environ.get("CC", "cc"), "-std=c17", "-Wall", "-Wextra", *flags, "-o", fresh, source, *libraries]
     done = subprocess.run([str(a) for a in argv], capture_output=True, text=True)
     if done.returncode:
         raise LabError(f"cannot compile {source}:\n{done.stderr}")

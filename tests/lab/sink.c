@@ -12,7 +12,7 @@
  * `id` is the value of the header --id-header; `hash` is FNV-1a (64 bit) over everything AFTER that header's
  * line, dots un-stuffed, so headers a relay put in front don't matter; `bytes` counts the whole message;
  * `connection` numbers the connections from 1. With --quiet (for the benchmark) only `id  recipient` is
- * written and nothing is hashed.
+ * written and nothing is hashed. With --tls (and built for it, see sink_tls_ossl.h) STARTTLS is offered.
  *
  * Recipients say what they want by their local part: fail550.. defer451.. full452.. (any reply code) at RCPT,
  * dot554.. at the final dot, grey451.. the first time only. Sites say it by --trouble:
@@ -36,6 +36,7 @@
  * ends with status 0 and a summary on stdout. */
 #define _GNU_SOURCE
 #include "sink_talk.h"
+#include "sink_tls_ossl.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -60,6 +61,7 @@ static void session_end(struct session *s)
 {
     if (s->mood == RESETTING)
         setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
+    wire_forget(s);
     close(s->fd);
     lab.open--;
     forget_message(s);
@@ -77,7 +79,7 @@ static int session_write(struct session *s)
         for (int i = 0; i < 500; i++)
             say(s, "250-and another thing\r\n");
     while (s->out_sent < s->out_len) {
-        ssize_t n = send(s->fd, s->out + s->out_sent, s->out_len - s->out_sent, MSG_NOSIGNAL);
+        ssize_t n = wire_send(s, s->out + s->out_sent, s->out_len - s->out_sent);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno != EAGAIN)
@@ -90,6 +92,12 @@ static int session_write(struct session *s)
         s->out_sent = s->out_len = 0;
     if (s->mood == CLOSING && s->out_len == 0)
         return -1;
+    if (s->mood == SECURING && s->out_len == 0) {
+        s->helo[0] = '\0'; /* RFC 3207 section 4.2: all begins anew */
+        s->mood = READ_COMMAND;
+        if (wire_secure(s))
+            return -1;
+    }
     int want = s->out_len > 0 || s->mood == ENDLESS;
     if (want != s->want_write) {
         struct epoll_event event = {.events = EPOLLIN | (want ? EPOLLOUT : 0), .data.ptr = s};
@@ -102,13 +110,15 @@ static int session_write(struct session *s)
 /* -1: the peer is gone. */
 static int session_read(struct session *s)
 {
-    ssize_t n = recv(s->fd, s->in + s->in_len, IN_SIZE - s->in_len, 0);
-    if (n == 0)
-        return -1;
-    if (n < 0)
-        return errno == EAGAIN || errno == EINTR ? 0 : -1;
-    s->in_len += (size_t)n;
-    consume(s);
+    do {
+        ssize_t n = wire_recv(s, s->in + s->in_len, IN_SIZE - s->in_len);
+        if (n == 0)
+            return -1;
+        if (n < 0)
+            return errno == EAGAIN || errno == EINTR ? 0 : -1;
+        s->in_len += (size_t)n;
+        consume(s);
+    } while (s->tls); /* epoll does not see what OpenSSL still holds */
     return 0;
 }
 
@@ -221,6 +231,7 @@ static const char usage[] =
     "  --trouble [ADDR=]STAGE:KIND[+AFTER][*TIMES]   misbehave (see the top of sink.c)\n"
     "  --without WORDS     capabilities not to offer, such as PIPELINING,8BITMIME\n"
     "  --max-size BYTES    the SIZE offered and kept to (67108864)\n"
+    "  --tls CERT,KEY      offer STARTTLS (built with -DSINK_TLS)\n"
     "  --domain NAME       the name in greeting and EHLO reply (sink.test)\n"
     "  --stop-after N      end by itself after N deliveries\n";
 
@@ -255,6 +266,8 @@ static void read_options(int argc, char **argv)
             lab.id_header = value;
         else if (strcmp(option, "--trouble") == 0)
             add_trouble(value);
+        else if (strcmp(option, "--tls") == 0)
+            wire_offer(value);
         else if (strcmp(option, "--without") == 0)
             lab.without = value;
         else if (strcmp(option, "--domain") == 0)

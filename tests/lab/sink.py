@@ -3,6 +3,8 @@
     with Sink(work, listen=["127.0.3.1:2600"], trouble=["mail:hang"]) as sink:
         ...
         for a in sink.arrivals(): print(a.id, a.rcpt, a.peer)
+
+tls=(certificate, key), as files: it offers STARTTLS.
 """
 import collections
 from pathlib import Path
@@ -13,8 +15,9 @@ Arrival = collections.namedtuple("Arrival", "time peer local helo sender rcpt id
 
 
 class Sink(Daemon):
-    def __init__(self, work, listen, trouble=(), without=(), quiet=False, keep=False, extra=(), name="sink", before=None):
-        program = compile_c(Path(__file__).with_name("sink.c"), "sink")
+    def __init__(self, work, listen, trouble=(), without=(), quiet=False, keep=False, extra=(), name="sink", before=None, tls=None):
+        source = Path(__file__).with_name("sink.c")
+        program = compile_c(source, "sink-tls", ("-O2", "-DSINK_TLS"), ("-lssl", "-lcrypto")) if tls else compile_c(source, "sink")
         self.arrived = Path(work) / f"{name}.tsv"
         self.arrived.parent.mkdir(parents=True, exist_ok=True)
         self._lines, self._offset, self._rest = [], 0, b""
@@ -30,6 +33,8 @@ class Sink(Daemon):
             argv += ["--keep", self.kept]
         if quiet:
             argv.append("--quiet")
+        if tls:
+            argv += ["--tls", ",".join(map(str, tls))]
         self.quiet = quiet
         super().__init__(argv, log=Path(work) / f"{name}.log", name=name, before=before)
         self.wait_text("ready", 5)

@@ -44,7 +44,7 @@ struct trouble {
 
 /* A session reads commands, reads a message, or is in one of the misbehaving moods, which it only leaves by
  * ending. */
-enum mood { READ_COMMAND, READ_DATA, HANGING, ENDLESS, CLOSING, RESETTING };
+enum mood { READ_COMMAND, READ_DATA, SECURING, HANGING, ENDLESS, CLOSING, RESETTING };
 
 struct session {
     int fd; /* -1: already closed, freed at the end of the round */
@@ -63,6 +63,7 @@ struct session {
     int after_newline, in_header, have_id,
         want_write; /* while READ_DATA: is the next byte the first of a line? and so on */
     uint64_t bytes, hash;
+    void *tls; /* sink_tls_ossl.h */
     char in[IN_SIZE];
 };
 
@@ -75,7 +76,7 @@ static struct {
     struct trouble troubles[MAX_TROUBLE];
     size_t troubles_n;
     const char *id_header, *without, *log_path, *domain;
-    int quiet, log_fd, keep_fd, epoll;
+    int quiet, tls, log_fd, keep_fd, epoll;
     unsigned long max_size, stop_after;
     unsigned long connections, open, peak, messages, deliveries, bytes;
     uint64_t grey[1 << 16]; /* hashes of recipients that were asked to come back */

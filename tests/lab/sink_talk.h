@@ -178,9 +178,12 @@ static void on_rcpt(struct session *s, const char *line)
     say(s, "250 2.1.5 ok\r\n");
 }
 
-/* STARTTLS is offered only where it is going to fail: real handshakes are the peers' part (peers.py). */
+/* STARTTLS is offered with --tls, and where it is going to fail. Real handshakes of many kinds are the peers'
+ * part (peers.py). */
 static int offers_tls(const struct session *s)
 {
+    if (lab.tls)
+        return !s->tls;
     for (size_t i = 0; i < lab.troubles_n; i++)
         if (lab.troubles[i].stage == AT_STARTTLS &&
             (!*lab.troubles[i].local || strcmp(lab.troubles[i].local, s->local_ip) == 0))
@@ -259,8 +262,10 @@ static void on_command(struct session *s, char *line)
         return say(s, "250 2.0.0 ok\r\n");
     }
     if (strcasecmp(line, "STARTTLS") == 0 && offers_tls(s)) {
-        if (!trouble_at(s, AT_STARTTLS))
-            say(s, "454 4.7.0 not now\r\n");
+        if (trouble_at(s, AT_STARTTLS))
+            return;
+        say(s, lab.tls ? "220 2.0.0 go ahead\r\n" : "454 4.7.0 not now\r\n");
+        s->mood = lab.tls ? SECURING : s->mood;
         return;
     }
     if (strcasecmp(line, "QUIT") == 0) {
