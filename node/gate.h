@@ -1,9 +1,21 @@
 /* gate - may this queue send now: pauses, windows, releases
  *
  * Between a queue with something ready and its lane stands the gate. It is shut while a hold matches the queue
- * (cluster/hold.h), outside the schedule's windows, and when the schedule's release of this interval is used
- * up (cluster/schedule.h). The scheduler asks gate_opens() before a queue takes its turn, is told by
- * queue_gated() when that may have changed, and says gate_passed() when a batch starts.
+ * (cluster/hold.h), outside a schedule's windows, and when a schedule's release of this interval is used up
+ * (cluster/schedule.h); every schedule that matches counts.
+ *
+ * How the scheduler uses it:
+ *   - before a queue takes its turn, and before it is given a session: gate_opens(). Shut: the queue leaves its
+ *     turn; nothing more is to be done, the gate remembers it;
+ *   - queue_gated() is called back from the gate's own steps when that may have changed: the queue takes its
+ *     turn again if it has something ready and gate_opens() says so;
+ *   - a source is used for a queue only if gate_source_open();
+ *   - a batch takes no more recipients than gate_room(), and when its first byte is about to be sent (after
+ *     fetching, signing, waiting for the lane), gate_starts() has the last word: false = back to its queue;
+ *   - a queue that ends says gate_forget(); so does one whose domain leaves its site.
+ *
+ * A shut queue costs nothing while it is shut: it stands in one list, of those on hold or of those that wait
+ * for one schedule. When a rule changes, or a schedule opens, the list is walked a little in each step.
  *
  * Part of the node's core. */
 #ifndef NODE_GATE_H
@@ -11,13 +23,20 @@
 
 #include "node/node_state.h"
 
+#define GATE_ANY UINT32_MAX
+
 /* When the queue may send: `now` or earlier = now; USEC_NEVER = not until something changes. */
 usec_t gate_opens(struct node *node, struct queue *queue, usec_t now);
-/* May this source be used at all, towards this provider? */
-bool gate_source_open(struct node *node, size_t source, const struct provider *provider, usec_t now);
-/* `count` deliveries of the queue start now. */
-void gate_passed(struct node *node, struct queue *queue, uint32_t count, usec_t now);
-/* Holds or schedules are others, or one has ended: what was shut is looked at again, a little in each step. */
+/* May this source be used for this queue? */
+bool gate_source_open(struct node *node, size_t source, const struct queue *queue, usec_t now);
+/* How many deliveries of the open queue may start now: GATE_ANY = as many as there are. */
+uint32_t gate_room(struct node *node, struct queue *queue, usec_t now);
+/* `count` deliveries of the queue, from this source, start now: false = they may not, and nothing was counted. */
+bool gate_starts(struct node *node, struct queue *queue, size_t source, uint32_t count, usec_t now);
+/* What was known of the queue is not so any more; it may end. */
+void gate_forget(struct queue *queue);
+
+/* Holds, settings or the view are others: what is shut is looked at again, a little in each step. */
 void gates_changed(struct node *node, usec_t now);
 void gate_tick(struct node *node, usec_t now);
 usec_t gate_deadline(const struct node *node);
