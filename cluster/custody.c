@@ -298,14 +298,14 @@ usec_t custody_deadline(const struct custody *custody)
     return first;
 }
 
-void custody_message(struct custody *custody, const struct bus_msg *msg, bool room, usec_t now)
+void custody_message(struct custody *custody, const struct bus_msg *msg, const char *shut, usec_t now)
 {
     switch (msg->type) {
     case BUS_INJECT:
-        custody_take_inject(custody, msg, room, now);
+        custody_take_inject(custody, msg, shut, now);
         break;
     case BUS_MOVE:
-        custody_take_move(custody, msg, room, now);
+        custody_take_move(custody, msg, shut == NULL, now);
         break;
     case BUS_MOVE_ANSWER:
         move_answered(custody, msg, now);

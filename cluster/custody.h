@@ -126,8 +126,8 @@ void custody_recovered(struct custody *custody, usec_t now);
  */
 void custody_log_ends(struct custody *custody, uint64_t seq);
 
-/* INJECT, MOVE, MOVE_ANSWER, SETTLED_ASK, SETTLED. Lent. `room` = false: nothing new is taken. */
-void custody_message(struct custody *custody, const struct bus_msg *msg, bool room, usec_t now);
+/* INJECT, MOVE, MOVE_ANSWER, SETTLED_ASK, SETTLED. Lent. `shut`: why nothing new is taken; null = it is. */
+void custody_message(struct custody *custody, const struct bus_msg *msg, const char *shut, usec_t now);
 void custody_committed(struct custody *custody, uint64_t seq, usec_t now);
 /* The body asked for by want_body, or null if the disk could not give it. */
 void custody_body(struct custody *custody, struct held *held, struct blob *body, usec_t now);

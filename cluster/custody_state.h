@@ -124,7 +124,7 @@ struct pending *custody_pend(
 void custody_pended(struct custody *custody, struct pending *pending, usec_t now);
 
 /* custody_take.c: what comes in */
-void custody_take_inject(struct custody *custody, const struct bus_msg *msg, bool room, usec_t now);
+void custody_take_inject(struct custody *custody, const struct bus_msg *msg, const char *shut, usec_t now);
 void custody_take_move(struct custody *custody, const struct bus_msg *msg, bool room, usec_t now);
 
 /* custody_move.c: what goes out */

@@ -91,7 +91,7 @@ static void take_again(struct custody *custody, struct held *held, usec_t now)
 }
 #endif
 
-void custody_take_inject(struct custody *custody, const struct bus_msg *msg, bool room, usec_t now)
+void custody_take_inject(struct custody *custody, const struct bus_msg *msg, const char *shut, usec_t now)
 {
     if (msg->mail == NULL || msg->body == NULL || strcmp(msg->spool, custody->spool) != 0 ||
         (msg->to_incarnation != 0 && msg->to_incarnation != custody->incarnation))
@@ -116,8 +116,8 @@ void custody_take_inject(struct custody *custody, const struct bus_msg *msg, boo
     else if (msg->mail->created + CUSTODY_KEEP < now)
         refuse(custody, msg, BUS_REFUSED,
             "this message was handed in too long ago to be told from a repeated one", now);
-    else if (!room)
-        refuse(custody, msg, BUS_FULL, "the node's disk is nearly full; free some space or add a node", now);
+    else if (shut != NULL)
+        refuse(custody, msg, BUS_FULL, shut, now);
     else {
         struct bus_msg *answer = bus_msg_answer(msg, BUS_INJECT_ANSWER);
         answer->verdict = BUS_TAKEN;

@@ -147,8 +147,8 @@ void api_submitted(const struct mail *mail, const struct front_outcome *outcome,
         api_problem(answer_r, 503, "%s", text[0] != '\0' ? text : "It cannot be taken now; try again.");
         return;
     case FRONT_FULL:
-        answer_r->retry_after = 60;
-        api_problem(answer_r, 507, "%s", text[0] != '\0' ? text : "There is no room on the disk.");
+        answer_r->retry_after = 30;
+        api_problem(answer_r, 429, "%s", text[0] != '\0' ? text : "No more can be taken just now.");
         return;
     case FRONT_REFUSED:
         api_problem(answer_r, 403, "%s", text[0] != '\0' ? text : "This tenant may not send this message.");

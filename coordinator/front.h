@@ -23,8 +23,8 @@ enum front_verdict {
     FRONT_REPEATED, /* same idempotency key, same body: 202 with the first id */
     FRONT_CONFLICT, /* same key, other body: 422 */
     FRONT_LATER,    /* 451 4.3.0 / 503: the reason is in the text */
-    FRONT_FULL,     /* 452 4.3.1 / 507: no room on the disk */
-    FRONT_REFUSED,  /* 550 5.7.1 / 403: not this tenant's domain, no such pool ... */
+    FRONT_FULL, /* 451 4.3.1 / 429: the node can't take more now (disk, memory, queue): the reason is in the text */
+    FRONT_REFUSED, /* 550 5.7.1 / 403: not this tenant's domain, no such pool ... */
 };
 
 struct front_outcome {

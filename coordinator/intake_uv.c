@@ -57,7 +57,7 @@ static void submitted(void *arg, const struct front_outcome *outcome)
         break;
     case FRONT_FULL:
         snprintf(text, sizeof text, "4.3.1 %.400s", outcome->text);
-        smtp_server_answer(session->server, 452, text, now);
+        smtp_server_answer(session->server, 451, text, now);
         break;
     case FRONT_LATER:
         snprintf(text, sizeof text, "4.3.0 %.400s", outcome->text);

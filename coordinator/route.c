@@ -13,6 +13,7 @@
 
 #define ASK_AGAIN USEC_SEC
 #define GIVE_UP USEC_MIN
+#define SLOWEST USEC_SEC /* an answer's delay under the highest pressure */
 #define WITHOUT_VIEW (5 * USEC_SEC)
 #define MAX_RANK PLACEMENT_MAX_RANKS
 
@@ -27,6 +28,8 @@ struct submission {
     char refused[MAX_RANK][MEMBER_ID_SIZE];
     size_t refused_count;
     enum bus_verdict why; /* of the last refusal */
+    bool taken;           /* the node has it: its client is answered a little later */
+    enum front_verdict verdict;
 #ifdef TODOKU_WITHOUT_ONE_SPOOL
     unsigned asked; /* times, of this spool */
 #endif
@@ -222,17 +225,38 @@ static void refused(struct route *route, struct submission *submission, const st
             msg->text == NULL ? "no node takes it just now" : msg->text);
 }
 
+/* A client that waits for its answer sends no more meanwhile: so who sends to a node that is pressed is slowed, and
+ * nobody else. The square leaves the lower half nearly free. */
+static usec_t delay_under(unsigned pressure)
+{
+    return SLOWEST * pressure * pressure / (100 * 100);
+}
+
+static void taken(struct route *route, struct submission *submission, enum front_verdict verdict,
+    unsigned pressure, usec_t now)
+{
+    if (pressure == 0) {
+        settle(route, submission, verdict, "queued");
+        return;
+    }
+    submission->taken = true;
+    submission->verdict = verdict;
+    blob_drop(&submission->body);
+    heap_put(&route->timers, &submission->timer, now + delay_under(pressure));
+}
+
 void route_message(struct route *route, const struct bus_msg *msg, usec_t now)
 {
     struct submission *submission = map_get(&route->waiting, &msg->ref, sizeof msg->ref);
-    if (msg->type != BUS_INJECT_ANSWER || submission == NULL || !id_equal(&msg->id, &submission->mail->id))
+    if (msg->type != BUS_INJECT_ANSWER || submission == NULL || submission->taken ||
+        !id_equal(&msg->id, &submission->mail->id))
         return;
     switch (msg->verdict) {
     case BUS_TAKEN:
-        settle(route, submission, FRONT_TAKEN, "queued");
+        taken(route, submission, FRONT_TAKEN, msg->pressure, now);
         break;
     case BUS_REPEATED: /* of our own asking, or of an earlier message with the same key */
-        settle(route, submission, submission->mail->keyed ? FRONT_REPEATED : FRONT_TAKEN, "queued");
+        taken(route, submission, submission->mail->keyed ? FRONT_REPEATED : FRONT_TAKEN, msg->pressure, now);
         break;
     case BUS_CONFLICT:
         settle(route, submission, FRONT_CONFLICT, "this idempotency key was used for another message");
@@ -261,7 +285,9 @@ void route_tick(struct route *route, usec_t now)
 {
     for (struct heap_node *timer; (timer = heap_pop(&route->timers, now)) != NULL;) {
         struct submission *submission = heap_item(timer, struct submission, timer);
-        if (now - submission->since >= GIVE_UP)
+        if (submission->taken)
+            settle(route, submission, submission->verdict, "queued");
+        else if (now - submission->since >= GIVE_UP)
             settle(route, submission, FRONT_LATER,
                 "the node that this message belongs to did not answer in time; try again later");
         else if (route->view == NULL)

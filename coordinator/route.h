@@ -5,7 +5,8 @@
  * never tried at a second spool, except after a definite refusal of the incarnation it was sent to
  * (ARCHITECTURE section 6). So a message is never in two spools. New mail avoids nodes that are silent; what
  * was sent goes on being asked of its spool, whoever is silent, down or gone. What comes before the first
- * view waits for it, up to 5 s.
+ * view waits for it, up to 5 s. Where the node that took a message is pressed (node/pressure.h), the client's answer
+ * waits up to a second more.
  *
  * Time: `now` comes in. Memory: at most ROUTE_MAX submissions wait; more are answered FRONT_LATER at once.
  * Ports must not call back in. */

@@ -205,6 +205,14 @@ static int answer_tenants(struct asked *asked)
     return 200;
 }
 
+static const char *node_standing(const struct node *node)
+{
+    return node->quiescing                         ? "stopping"
+           : node->pressure.level == PRESSURE_FULL ? "full"
+           : node->pressure.level > 0              ? "slow"
+                                                   : "running";
+}
+
 static int answer_status(struct asked *asked)
 {
     struct node *node = asked->node;
@@ -212,7 +220,7 @@ static int answer_status(struct asked *asked)
     struct custody_figures custody = custody_figures(node->custody);
     json_begin(asked->out, '{');
     json_text(asked->out, "node", node->id);
-    json_text(asked->out, "state", node->quiescing ? "stopping" : node->room ? "running" : "full");
+    json_text(asked->out, "state", node_standing(node));
     json_text(asked->out, "spool", node->spool);
     json_number(asked->out, "view_epoch", node->view == NULL ? 0 : (int64_t)node->view->epoch);
     json_number(asked->out, "config", (int64_t)node->settings->config_version);
@@ -233,16 +241,35 @@ static int answer_status(struct asked *asked)
 static int answer_ready(struct asked *asked)
 {
     const struct node *node = asked->node;
-    const char *why = node->quiescing ? "the node is stopping"
-                      : !node->room   ? "the node's disk is nearly full or has failed"
-                                      : "";
+    const char *why = node->quiescing                         ? "the node is stopping"
+                      : node->pressure.level == PRESSURE_FULL ? node->pressure.reason
+                                                              : "";
     json_begin(asked->out, '{');
     json_bool(asked->out, "ready", why[0] == '\0');
     json_text(asked->out, "node", node->id);
-    if (why[0] != '\0')
-        json_text(asked->out, "reason", why);
+    json_number(asked->out, "pressure", node->pressure.level);
+    if (node->pressure.level > 0 || why[0] != '\0')
+        json_text(asked->out, "reason", why[0] != '\0' ? why : node->pressure.reason);
     answer_end_row(asked);
     return why[0] == '\0' ? 200 : 503;
+}
+
+static void alert_pressure(struct asked *asked)
+{
+    const struct node *node = asked->node;
+    const struct pressure *pressure = &node->pressure;
+    bool full = pressure->level == PRESSURE_FULL;
+    struct buffer detail = {0};
+    buffer_printf(
+        &detail, "%s: %s", full ? "no new mail is taken" : "new mail is taken slowly", pressure->reason);
+    json_begin(asked->out, '{');
+    json_text(asked->out, "alert", "pressure");
+    json_text(asked->out, "severity", full ? "critical" : "warning");
+    json_text(asked->out, "node", node->id);
+    json_text(asked->out, "detail", buffer_text(&detail));
+    json_text(asked->out, "do", pressure->remedy);
+    answer_end_row(asked);
+    buffer_free(&detail);
 }
 
 static int answer_alerts(struct asked *asked)
@@ -253,17 +280,8 @@ static int answer_alerts(struct asked *asked)
     json_text(asked->out, "node", node->id);
     json_number(asked->out, "config", (int64_t)node->settings->config_version);
     answer_end_row(asked);
-    if (!node->room) {
-        json_begin(asked->out, '{');
-        json_text(asked->out, "alert", "disk");
-        json_text(asked->out, "severity", "critical");
-        json_text(asked->out, "node", node->id);
-        json_text(
-            asked->out, "detail", "no new mail is taken: the spool's disk is nearly full or has failed");
-        json_text(asked->out, "do",
-            "free space on the file system of node.data_dir; after a disk error replace the disk");
-        answer_end_row(asked);
-    }
+    if (node->pressure.level >= PRESSURE_WORTH_A_PERSON)
+        alert_pressure(asked);
     if (!list_empty(&node->stuck)) {
         json_begin(asked->out, '{');
         json_text(asked->out, "alert", "stuck");

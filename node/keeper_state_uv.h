@@ -55,6 +55,8 @@ struct keeper {
     size_t explaining_count;
     size_t searching; /* of those, in the event log */
     size_t working;   /* requests in libuv's pool */
+    size_t memory;    /* resident, as seen last */
+    uint64_t machine_memory, pulses;
     bool stopping, ending, told_room, disk_dead;
     usec_t stop_by, tidy_at;
 

@@ -11,6 +11,7 @@
 #include "node/keeper_state_uv.h"
 
 #define PULSE_MS 50
+#define PULSES_A_LOOK 20 /* at the process's memory */
 #define STOP_PATIENCE (30 * USEC_SEC)
 
 static void take_messages(struct keeper *k, usec_t now)
@@ -75,6 +76,21 @@ static void take_commits(struct keeper *k, usec_t now)
     node_committed(k->node, committed, now);
 }
 
+static struct pressure_gauges gauges(const struct keeper *k)
+{
+    struct spool_figures spool = spool_figures(k->spool);
+    const struct settings *settings = k->settings;
+    return (struct pressure_gauges){
+        .disk_low = spool_room(k->spool) != SPOOL_OK,
+        .disk_failed = spool_room(k->spool) == SPOOL_FAILED,
+        .disk_free = spool.free,
+        .disk_reserve = settings->node.spool_reserve,
+        .unwritten = spool.pending,
+        .memory = k->memory,
+        .memory_max = settings->node.memory != 0 ? settings->node.memory : k->machine_memory / 2,
+    };
+}
+
 static void watch_room(struct keeper *k)
 {
     bool room = spool_room(k->spool) == SPOOL_OK;
@@ -83,7 +99,8 @@ static void watch_room(struct keeper *k)
             room ? "there is room again: new mail is taken"
                  : "no new mail is taken until there is room on the disk");
     k->told_room = room;
-    node_set_room(k->node, room);
+    struct pressure_gauges now = gauges(k);
+    node_set_gauges(k->node, &now);
     /* Nothing that is sent from now on could be remembered: it would be sent again after a restart. */
     if (spool_room(k->spool) == SPOOL_FAILED && !k->disk_dead) {
         k->disk_dead = true;
@@ -137,6 +154,8 @@ static void on_pulse(uv_timer_t *handle)
     usec_t now = clock_now();
     bus_local_beat(k->bus, k->member, now);
     event_log_flush(k->events, now);
+    if (k->pulses++ % PULSES_A_LOOK == 0)
+        uv_resident_set_memory(&k->memory);
     watch_room(k);
     tidy(k, now);
     links_flush(k);
@@ -182,6 +201,13 @@ static void on_prepare(uv_prepare_t *handle)
             deadline <= now ? 0 : (uint64_t)((deadline - now + USEC_MS - 1) / USEC_MS), 0);
 }
 
+/* What this process may use: a container's bound, or all there is. */
+static uint64_t machine_memory(void)
+{
+    uint64_t all = uv_get_total_memory(), bound = uv_get_constrained_memory();
+    return bound > 0 && bound < all ? bound : all;
+}
+
 static void open_loop(struct keeper *k)
 {
     must(uv_loop_init(&k->loop) == 0);
@@ -202,6 +228,7 @@ struct keeper *keeper_open(const struct settings *settings, struct bus_local *bu
     k->bus = bus;
     k->bus_face = bus_local_face(bus);
     k->told_room = true;
+    k->machine_memory = machine_memory();
     snprintf(k->member, sizeof k->member, "%s", settings->node.id);
     snprintf(k->spool_name, sizeof k->spool_name, "%.61s.0", settings->node.id);
     snprintf(k->spool_dir, sizeof k->spool_dir, "%.4000s/spool", settings->node.data_dir);

@@ -30,7 +30,6 @@ struct node *node_new(const char *id, const char *spool, uint64_t incarnation,
     node->settings = settings;
     node->ports = *ports;
     node->random.state = seed;
-    node->room = true;
     list_init(&node->settling);
     list_init(&node->crowd);
     list_init(&node->dirty);
@@ -38,6 +37,7 @@ struct node *node_new(const char *id, const char *spool, uint64_t incarnation,
     list_init(&node->stuck);
     list_init(&node->bodies);
     list_init(&node->census);
+    node->holds = holds_new();
     node->placement = placement_new();
     node->source_count = settings->node.source_count;
     node->sources = xcalloc(node->source_count, sizeof *node->sources);
@@ -110,6 +110,7 @@ void node_free(struct node **node)
     heap_free(&n->session_timers);
     heap_free(&n->site_timers);
     placement_free(&n->placement);
+    holds_drop(&n->holds);
     view_drop(&n->view);
     buffer_free(&n->scratch);
     free(n->sources);
@@ -126,6 +127,14 @@ void node_set_hint(struct node *node, const char *domain, struct mx_answer *answ
 void node_set_told(struct node *node, uint64_t seq)
 {
     node->told_seq = seq;
+}
+
+void node_set_holds(struct node *node, struct holds *holds, usec_t now)
+{
+    (void)now;
+    holds_hold(holds);
+    holds_drop(&node->holds);
+    node->holds = holds;
 }
 
 void node_set_silent(struct node *node, const char *member, bool silent)
@@ -202,9 +211,21 @@ void node_set_settings(struct node *node, const struct settings *settings, usec_
     node_settle(node, now);
 }
 
-void node_set_room(struct node *node, bool room)
+void node_set_gauges(struct node *node, const struct pressure_gauges *gauges)
 {
-    node->room = room;
+    struct custody_figures custody = custody_figures(node->custody);
+    node->gauges = *gauges;
+    node->gauges.queued = custody.held + custody.leaving;
+    node->gauges.queued_max = node->settings->node.max_queued;
+    node->pressure = pressure_of(&node->gauges, &node->pressure);
+}
+
+/* Why no new mail is taken, or null. */
+static const char *why_shut(const struct node *node)
+{
+    if (node->quiescing)
+        return "the node is stopping";
+    return node->pressure.level == PRESSURE_FULL ? node->pressure.reason : NULL;
 }
 
 void node_quiesce(struct node *node, usec_t now)
@@ -250,7 +271,7 @@ void node_bus(struct node *node, const struct bus_msg *msg, usec_t now)
     if (msg->type == BUS_ASK)
         answer_asked(node, msg, now);
     else
-        custody_message(node->custody, msg, node->room && !node->quiescing, now);
+        custody_message(node->custody, msg, why_shut(node), now);
     node_settle(node, now);
 }
 
@@ -263,7 +284,7 @@ void node_committed(struct node *node, uint64_t seq, usec_t now)
 
 void node_restate(struct node *node, uint64_t seq, usec_t now)
 {
-    custody_restate(node->custody, seq, node->room, now);
+    custody_restate(node->custody, seq, !node->gauges.disk_low, now);
     node_settle(node, now);
 }
 

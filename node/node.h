@@ -13,8 +13,10 @@
 
 #include "cluster/bus.h"
 #include "cluster/custody.h"
+#include "cluster/hold.h"
 #include "cluster/settings.h"
 #include "cluster/view.h"
+#include "node/pressure.h"
 #include "node/resolve.h"
 
 struct node_ports {
@@ -59,10 +61,14 @@ void node_recovered(struct node *node, usec_t now);
 
 void node_set_view(struct node *node, struct view *view, usec_t now);
 void node_set_settings(struct node *node, const struct settings *settings, usec_t now);
+/* What is not to be sent for now (held by the node; it is empty before the first). */
+void node_set_holds(struct node *node, struct holds *holds, usec_t now);
 /* Nothing is heard of another node, or again something: mail that belongs to it is sent from here meanwhile, if
  * that can be. What is on its way to it stays so. Nodes that the view does not have are passed over. */
 void node_set_silent(struct node *node, const char *member, bool silent);
-void node_set_room(struct node *node, bool room);
+/* What its owner measures (`queued` is the core's own): decides how fast new mail is taken, and whether. Until it is
+ * told for the first time there is room. */
+void node_set_gauges(struct node *node, const struct pressure_gauges *gauges);
 /* No new attempts; sessions end as they fall idle. node_idle: nothing is in flight any more. */
 void node_quiesce(struct node *node, usec_t now);
 bool node_idle(const struct node *node);

@@ -34,6 +34,8 @@ static void send_out(void *context, struct bus_msg *msg)
         }
         memcpy(msg->to, primary->id, sizeof msg->to);
     }
+    if (msg->type == BUS_INJECT_ANSWER)
+        msg->pressure = (uint8_t)node->pressure.level;
     node->ports.send(node->ports.context, msg);
 }
 

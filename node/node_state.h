@@ -144,12 +144,15 @@ struct node {
     struct node_ports ports;
     struct random random;
     struct custody *custody;
+    struct holds *holds; /* never null */
     struct view *view;
     bool view_is_past; /* without this node, or as down, or as its last start: the next one will tell */
     struct placement *placement;
     uint64_t round;     /* one more with each view and settings */
     struct list census; /* struct held with something to do, the ones last placed in older rounds first */
-    bool room, quiescing;
+    struct pressure_gauges gauges;
+    struct pressure pressure;
+    bool quiescing;
     struct source *sources;
     size_t source_count;
     struct map queues, domains, sites, providers;

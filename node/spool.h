@@ -91,6 +91,7 @@ struct spool_figures {
     uint64_t bytes, segments; /* of the log as it is now */
     uint64_t live;            /* base frames not released */
     uint64_t pending;         /* bytes appended and not yet on the disk: what the owner bounds */
+    uint64_t free;            /* bytes free on the file system, when it was looked at last */
     uint64_t frames, syncs;   /* written since the start */
     uint64_t sync_usec;       /* total */
 };

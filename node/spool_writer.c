@@ -42,6 +42,7 @@ struct spool_writer {
     bool stuck;       /* a segment could not be removed: no younger one may go before it */
 
     _Atomic int room; /* enum spool_room */
+    _Atomic uint64_t free;
     _Atomic uint64_t committed, frames, pending;
 };
 
@@ -55,6 +56,7 @@ static void look_at_disk(struct spool_writer *writer, uint64_t about_to_write)
     if (fstatvfs(writer->disk->dir, &fs) < 0)
         return;
     uint64_t free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+    atomic_store_explicit(&writer->free, free_bytes, memory_order_relaxed);
     bool was_low = atomic_load(&writer->room) == SPOOL_LOW;
     /* A little more must be free before it counts as enough again. */
     uint64_t wanted = writer->reserve + about_to_write + (was_low ? writer->reserve / 8 : 0);
@@ -282,6 +284,7 @@ void spool_writer_figures(const struct spool_writer *writer, struct spool_figure
 {
     figures->frames = atomic_load_explicit(&writer->frames, memory_order_relaxed);
     figures->pending = atomic_load_explicit(&writer->pending, memory_order_relaxed);
+    figures->free = atomic_load_explicit(&writer->free, memory_order_relaxed);
     figures->syncs = atomic_load_explicit(&writer->output.syncs, memory_order_relaxed);
     figures->sync_usec = atomic_load_explicit(&writer->output.sync_usec, memory_order_relaxed);
 }

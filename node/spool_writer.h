@@ -43,7 +43,7 @@ void spool_writer_remove(struct spool_writer *writer, struct spool_removal remov
 enum spool_room spool_writer_room(const struct spool_writer *writer);
 /* Everything up to this frame is on the disk. */
 uint64_t spool_writer_committed(const struct spool_writer *writer);
-/* Fills frames, syncs, sync_usec, pending. */
+/* Fills free, frames, syncs, sync_usec, pending. */
 void spool_writer_figures(const struct spool_writer *writer, struct spool_figures *figures);
 
 #endif

@@ -67,8 +67,9 @@ struct bus_msg {
     struct blob *body;
     struct bus_item *items;
     uint32_t item_count;
-    bool complete; /* ANSWER */
-    int code;      /* ANSWER: as in HTTP */
+    uint8_t pressure; /* INJECT_ANSWER: 0 .. 100, how near the node is to what it can take */
+    bool complete;    /* ANSWER */
+    int code;         /* ANSWER: as in HTTP */
     char *text;
     size_t text_len;
 };

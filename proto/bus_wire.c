@@ -72,6 +72,7 @@ static void fill_message(struct pack *pack, const struct bus_msg *msg)
     to->from_spool = pb_view_text(msg->from_spool);
     to->id = pb_view(msg->id.bytes, sizeof msg->id.bytes);
     to->complete = msg->complete;
+    to->pressure = msg->pressure;
     to->code = (uint32_t)msg->code;
     to->text_follows = text_follows(msg);
     if (!to->text_follows)
@@ -268,6 +269,7 @@ static int read_message(const Todoku__BusMessage *from, const void *body, size_t
     msg->at = from->at;
     msg->ref = from->ref;
     msg->complete = from->complete;
+    msg->pressure = (uint8_t)from->pressure;
     msg->code = (int)from->code;
     if (from->id.len > 0)
         memcpy(msg->id.bytes, from->id.data, sizeof msg->id.bytes);

@@ -127,6 +127,8 @@ int bus_check_payload(
 {
     if (from->verdict > BUS_REFUSED || from->code > 999)
         return error_set(error, "verdict %u or code %u is unknown here", from->verdict, from->code);
+    if (from->pressure > 100)
+        return error_set(error, "a pressure of %u, more than 100", from->pressure);
     if (from->id.len != 0 && from->id.len != sizeof((struct mail_id *)0)->bytes)
         return error_set(error, "an id of %zu octets, not 16", from->id.len);
     if (bus_check_name(&from->spool, "spool", error) < 0 ||

@@ -63,14 +63,15 @@ static void cut(struct sim *sim, bool one_way)
 
 static void end_full(struct sim *sim, struct sim_event *event)
 {
-    node_set_room(event->member->node, sim->now >= event->member->full_until);
+    (void)sim;
+    member_tell_room(event->member);
 }
 
 static void fill_disk(struct sim *sim, struct member *member)
 {
     member->full_until = sim->now + draw_time(sim);
     trace_member(member, "FULL", "for %lld ms", (long long)(member->full_until - sim->now) / 1000);
-    node_set_room(member->node, false);
+    member_tell_room(member);
     sim_after(sim, member->full_until - sim->now, end_full, member)->life = member->life;
 }
 
@@ -290,6 +291,8 @@ static bool strike_node(struct sim *sim, enum fault_kind kind, struct member *me
         return true;
     case FAULT_SLOW_DISK:
         member->disk.slow_until = sim->now + draw_time(sim);
+        if (member->node != NULL)
+            member_tell_room(member);
         trace_member(
             member, "SLOW DISK", "for %lld ms", (long long)(member->disk.slow_until - sim->now) / 1000);
         return true;
@@ -434,7 +437,7 @@ void faults_stop(struct sim *sim)
             operator_writes(member);
         member->disk.slow_until = member->full_until = 0;
         if (member->node != NULL && member->up) {
-            node_set_room(member->node, true);
+            member_tell_room(member);
             member_settle_tick(member);
         }
     }

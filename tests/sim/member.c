@@ -99,6 +99,18 @@ static void replay(struct member *member)
     }
 }
 
+/* A slow disk presses as well: answers to clients come later then. */
+void member_tell_room(struct member *member)
+{
+    const struct sim *sim = member->sim;
+    struct pressure_gauges gauges = {
+        .disk_low = sim->now < member->full_until,
+        .memory = sim->now < member->disk.slow_until ? 95 : 50,
+        .memory_max = 100,
+    };
+    node_set_gauges(member->node, &gauges);
+}
+
 /* Joined, and its log is open: the node lives. */
 static void node_serves(struct member *member)
 {
@@ -110,7 +122,7 @@ static void node_serves(struct member *member)
     node_set_told(member->node, member->told_seq);
     replay(member);
     node_recovered(member->node, member_now(member));
-    node_set_room(member->node, sim->now >= member->full_until);
+    member_tell_room(member);
 }
 
 void member_start(struct member *member)

@@ -317,6 +317,8 @@ void member_crash(struct member *member, bool again); /* again: restarted after 
 /* Stops it in order, and starts it again after a while. */
 void member_stop(struct member *member);
 void member_settle_tick(struct member *member);
+/* Its disk is full, or has room: the node is told. */
+void member_tell_room(struct member *member);
 void member_free(struct member *member);
 
 usec_t member_now(const struct member *member); /* by its own clock */

@@ -183,7 +183,7 @@ bool bench_pass(struct bench *from, struct bench *to, enum bus_type type, bool r
     struct bus_msg *msg = bench_take(from, type);
     if (msg == NULL)
         return false;
-    custody_message(to->custody, msg, room, to->now);
+    custody_message(to->custody, msg, room ? NULL : "no room", to->now);
     bus_msg_free(&msg);
     return true;
 }
@@ -214,7 +214,7 @@ void bench_inject(struct bench *bench, unsigned number, unsigned digest, uint32_
     }
     msg->mail = mail;
     msg->body = blob_copy(BODY, sizeof BODY - 1);
-    custody_message(bench->custody, msg, room, bench->now);
+    custody_message(bench->custody, msg, room ? NULL : "no room", bench->now);
     bus_msg_free(&msg);
 }
 

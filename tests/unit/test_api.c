@@ -456,7 +456,7 @@ static void outcomes_have_their_status(void **state)
         {FRONT_REPEATED, 202, "\"id\":\"ab00"},
         {FRONT_CONFLICT, 422, "a \\\"reason\\\""},
         {FRONT_LATER, 503, "a \\\"reason\\\""},
-        {FRONT_FULL, 507, "a \\\"reason\\\""},
+        {FRONT_FULL, 429, "a \\\"reason\\\""},
         {FRONT_REFUSED, 403, "a \\\"reason\\\""},
     };
     struct mail *mail = mail_new();

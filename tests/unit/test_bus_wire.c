@@ -52,6 +52,7 @@ static struct bus_msg *full(enum bus_type type, uint32_t recipients)
     snprintf(msg->from_spool, sizeof msg->from_spool, "spool-n2");
     memset(msg->id.bytes, 7, sizeof msg->id.bytes);
     msg->complete = true;
+    msg->pressure = 73;
     msg->code = 200;
     bus_msg_set_text(msg, "some text", strlen("some text"));
     if (type == BUS_INJECT || type == BUS_MOVE) {
@@ -138,6 +139,7 @@ static void same(const struct bus_msg *a, const struct bus_msg *b)
     assert_string_equal(a->from_spool, b->from_spool);
     assert_true(id_equal(&a->id, &b->id));
     assert_int_equal(a->complete, b->complete);
+    assert_int_equal(a->pressure, b->pressure);
     assert_int_equal(a->code, b->code);
     assert_int_equal(a->text_len, b->text_len);
     assert_string_equal(a->text == NULL ? "" : a->text, b->text == NULL ? "" : b->text);

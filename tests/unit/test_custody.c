@@ -121,7 +121,7 @@ static void test_old_inject_is_refused(void **state)
     mail_add_recipient(msg->mail, "u@d.test");
     msg->mail->created = a.now - CUSTODY_KEEP - 1;
     msg->body = blob_copy("x", 1);
-    custody_message(a.custody, msg, true, a.now);
+    custody_message(a.custody, msg, NULL, a.now);
     assert_int_equal(inject_answer(&a), BUS_REFUSED);
     bus_msg_free(&msg);
     bench_close(&a);
@@ -224,7 +224,7 @@ static void test_refused_move(void **state)
     move_all(&a, 1, "b");
     bench_commit(&a);
     struct bus_msg *first = bench_take(&a, BUS_MOVE), *late = bus_msg_copy(first);
-    custody_message(b.custody, first, false, b.now);
+    custody_message(b.custody, first, "no room", b.now);
     assert_int_equal(b.sent_count, 0); /* a refusal is logged before it is said */
     bench_commit(&b);
     assert_stands(&b, 1, 0, CUSTODY_REFUSED, 1);
@@ -235,7 +235,7 @@ static void test_refused_move(void **state)
     bench_commit(&a);
 
     /* A copy of the refused MOVE is refused for ever, with room too. */
-    custody_message(b.custody, late, true, b.now);
+    custody_message(b.custody, late, NULL, b.now);
     struct bus_msg *answer = bench_take(&b, BUS_MOVE_ANSWER);
     assert_int_equal(answer->items[0].verdict, BUS_REFUSED);
     bus_msg_free(&answer);
@@ -276,7 +276,7 @@ static void test_comes_back_before_its_answer(void **state)
     assert_true(bench_pass(&b, &a, BUS_MOVE, true));
     bench_commit(&a);
     assert_stands(&a, 1, 0, CUSTODY_HELD, 2);
-    custody_message(a.custody, late, true, a.now); /* of hop 1: over */
+    custody_message(a.custody, late, NULL, a.now); /* of hop 1: over */
     bench_commit(&a);
     assert_stands(&a, 1, 0, CUSTODY_HELD, 2);
     assert_true(bench_pass(&a, &b, BUS_MOVE_ANSWER, true));
@@ -306,7 +306,7 @@ static void test_answers_that_do_not_count(void **state)
         struct bus_msg *forged = bus_msg_copy(answer);
         snprintf(forged->spool, sizeof forged->spool, "%s", wrong[i].spool);
         forged->items[0].hop = wrong[i].hop;
-        custody_message(a.custody, forged, true, a.now);
+        custody_message(a.custody, forged, NULL, a.now);
         assert_stands(&a, 1, 0, CUSTODY_LEAVING, 0);
         bus_msg_free(&forged);
     }
@@ -325,14 +325,14 @@ static void test_done_never_moves_again(void **state)
     move_all(&a, 1, "b");
     bench_commit(&a);
     struct bus_msg *move = bench_take(&a, BUS_MOVE);
-    custody_message(b.custody, move, true, b.now);
+    custody_message(b.custody, move, NULL, b.now);
     bench_commit(&b);
     custody_done(b.custody, bench_delivery(&b, 1, 0), RESULT_DELIVERED, 250, "{}", b.now);
     bench_commit(&b);
     bench_drop_sent(&b);
     for (uint32_t hop = 1; hop < 4; hop++) {
         move->items[0].hop = hop;
-        custody_message(b.custody, move, true, b.now);
+        custody_message(b.custody, move, NULL, b.now);
         struct bus_msg *answer = bench_take(&b, BUS_MOVE_ANSWER);
         assert_int_equal(answer->items[0].verdict, BUS_TAKEN);
         assert_stands(&b, 1, 0, CUSTODY_DONE, 1);

@@ -326,7 +326,7 @@ static void messages_are_taken_after_the_front_said_so(void **state)
         {FRONT_REPEATED, 202, "6b000000000000000000000000000000-0"},
         {FRONT_CONFLICT, 422, "so it is"},
         {FRONT_LATER, 503, "Retry-After: 5\r\n"},
-        {FRONT_FULL, 507, "so it is"},
+        {FRONT_FULL, 429, "so it is"},
         {FRONT_REFUSED, 403, "so it is"},
     };
     open_door(false);

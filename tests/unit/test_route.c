@@ -20,6 +20,7 @@ struct desk {
     size_t sent_count;
     int outcomes;
     enum front_verdict verdict;
+    unsigned pressure; /* of the nodes that answer */
     usec_t now;
 };
 
@@ -94,6 +95,7 @@ static void answer(struct desk *desk, size_t which, enum bus_verdict verdict)
     assert_true(which < desk->sent_count);
     struct bus_msg *msg = bus_msg_answer(desk->sent[which], BUS_INJECT_ANSWER);
     msg->verdict = verdict;
+    msg->pressure = (uint8_t)desk->pressure;
     route_message(desk->route, msg, desk->now);
     bus_msg_free(&msg);
 }
@@ -163,6 +165,30 @@ static void test_late_refusal(void **state)
     assert_int_equal(desk.sent_count, 3);
     answer(&desk, 2, BUS_TAKEN);
     assert_int_equal(desk.verdict, FRONT_TAKEN);
+    close_desk(&desk);
+}
+
+/* Taken by a node that is pressed: the client hears of it later, and once. */
+static void test_pressed_node_slows_its_client(void **state)
+{
+    (void)state;
+    struct desk desk;
+    open_desk(&desk, 2);
+    submit(&desk, "main", false);
+    usec_t at = desk.now;
+    desk.pressure = 50;
+    answer(&desk, 0, BUS_TAKEN);
+    assert_int_equal(desk.outcomes, 0);
+    assert_int_equal(route_waiting(desk.route), 1);
+    assert_int_equal(route_deadline(desk.route), at + USEC_SEC / 4);
+    answer(&desk, 0, BUS_REPEATED); /* said twice */
+    assert_int_equal(route_deadline(desk.route), at + USEC_SEC / 4);
+    assert_int_equal(desk.sent_count, 1); /* not asked again */
+    tick(&desk);
+    assert_int_equal(desk.outcomes, 1);
+    assert_int_equal(desk.verdict, FRONT_TAKEN);
+    assert_int_equal(desk.sent_count, 1);
+    assert_int_equal(route_waiting(desk.route), 0);
     close_desk(&desk);
 }
 
@@ -368,6 +394,7 @@ int main(void)
         cmocka_unit_test(test_asks_the_owner_until_it_answers),
         cmocka_unit_test(test_follows_the_spool),
         cmocka_unit_test(test_late_refusal),
+        cmocka_unit_test(test_pressed_node_slows_its_client),
         cmocka_unit_test(test_all_refuse),
         cmocka_unit_test(test_gives_up_after_a_minute),
         cmocka_unit_test(test_nobody_has_the_pool),
