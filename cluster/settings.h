@@ -55,9 +55,19 @@ struct setting_pool {
     char *overflow; /* another pool's name, or null */
 };
 
+/* Bit 0: the body's is "simple", bit 1: the header's is; else "relaxed" (RFC 6376 section 3.4). */
+enum setting_canon { CANON_RELAXED_RELAXED, CANON_RELAXED_SIMPLE, CANON_SIMPLE_RELAXED, CANON_SIMPLE_SIMPLE };
+
 struct setting_dkim {
-    char *domain, *selector, *key_file;
+    char *domain, *selector; /* lower-case A-labels */
+    char *key_file;          /* on each node's own disk; not looked at here */
+    enum setting_canon canon;
+    usec_t expire; /* 0 = without x= */
 };
+
+/* How many of a tenant's keys for one domain, and how many of the operator's, sign a message at most. */
+#define SETTINGS_DKIM_EACH 4
+#define SETTINGS_DKIM_MOST (2 * SETTINGS_DKIM_EACH)
 
 struct setting_tenant {
     char *id;
@@ -205,6 +215,14 @@ const struct setting_pool *settings_pool(const struct settings *settings, const 
 const struct setting_provider *settings_provider_of(const struct settings *settings, const char *mx_host);
 /* By name or alias, or null. */
 const struct setting_provider *settings_provider(const struct settings *settings, const char *name);
+/* Whose keys sign a message of this tenant with a From in this domain: all that the tenant has for the closest
+ * domain (the From's own, or the nearest above it for which there is one), then all of the operator's. Returns how
+ * many. `tenant`, `from_domain` may be unknown or "". */
+size_t settings_dkim_for(const struct settings *settings, const char *tenant, const char *from_domain,
+    const struct setting_dkim *out[SETTINGS_DKIM_MOST]);
+/* Whether the From's domain has to be known for that. */
+bool settings_dkim_asks_from(const struct settings *settings, const char *tenant);
+const char *setting_canon_name(enum setting_canon canon);
 bool network_holds(const struct network *network, const struct sockaddr *address);
 
 #endif

@@ -1,20 +1,8 @@
-/* settings_check_tenants - cross checks of tenants, their signatures and the shared limits (see
- * settings_inside.h) */
+/* settings_check_tenants - cross checks of tenants and the shared limits (see settings_inside.h) */
 #include <stdio.h>
 #include <string.h>
 
 #include "cluster/settings_inside.h"
-
-static void check_dkim(struct settings_check *check, const struct setting_dkim *dkim, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        for (size_t j = 0; j < i && dkim[i].domain != NULL && dkim[i].selector != NULL; j++)
-            if (dkim[j].domain != NULL && dkim[j].selector != NULL &&
-                strcmp(dkim[i].domain, dkim[j].domain) == 0 &&
-                strcmp(dkim[i].selector, dkim[j].selector) == 0)
-                check_fault(check, &dkim[i].selector, "the selector `%s` of `%s` is given twice",
-                    dkim[i].selector, dkim[i].domain);
-}
 
 static void check_tenants(struct settings_check *check)
 {
@@ -22,7 +10,6 @@ static void check_tenants(struct settings_check *check)
     for (size_t i = 0; i < settings->tenant_count; i++) {
         struct setting_tenant *tenant = &settings->tenants[i];
         check_pool_names(check, tenant->pools, tenant->pool_count);
-        check_dkim(check, tenant->dkim, tenant->dkim_count);
         if (tenant->id == NULL)
             continue;
         if (tenant->sandbox && settings->delivery.sink == NULL)
@@ -81,5 +68,5 @@ void settings_check_tenants(struct settings_check *check)
 {
     check_tenants(check);
     check_limits(check);
-    check_dkim(check, check->block->settings.operator_dkim, check->block->settings.operator_dkim_count);
+    settings_check_dkim(check);
 }

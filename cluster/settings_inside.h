@@ -45,7 +45,8 @@ void settings_check_doors(
 void settings_check_sending(
     struct settings_check *check); /* settings_check_sending.c: sources, pools, routes */
 void settings_check_tenants(
-    struct settings_check *check); /* settings_check_tenants.c: tenants, limits, dkim */
+    struct settings_check *check);                      /* settings_check_tenants.c: tenants, limits, dkim */
+void settings_check_dkim(struct settings_check *check); /* settings_dkim.c: whose signatures are made */
 /* Lays the file's providers over the shipped ones, checks names and suffixes, fills `providers` and
  * `suffixes`. */
 void settings_providers(struct settings_check *check);

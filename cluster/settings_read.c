@@ -226,6 +226,36 @@ int settings_read_domain(const char *text, void *target, struct arena *arena, st
     return 0;
 }
 
+/* RFC 6376 section 3.1: selector = sub-domain *( "." sub-domain ), as in RFC 5321. */
+static bool selector_ok(const char *text)
+{
+    size_t label = 0;
+    for (const char *at = text; *at != '\0'; at++) {
+        bool hyphen = *at == '-', dot = *at == '.';
+        if (!isascii((unsigned char)*at) || (!isalnum((unsigned char)*at) && !hyphen && !dot))
+            return false;
+        if ((hyphen && (label == 0 || at[1] == '.' || at[1] == '\0')) || (dot && label == 0))
+            return false;
+        label = dot ? 0 : label + 1;
+        if (label > 63)
+            return false;
+    }
+    return label > 0 && strlen(text) <= SETTINGS_MAX_NAME;
+}
+
+int settings_read_selector(const char *text, void *target, struct arena *arena, struct error *error)
+{
+    char lower[SETTINGS_MAX_NAME + 1];
+    if (!selector_ok(text))
+        return error_set(error,
+            "`%.80s` is no selector; use letters, digits and hyphens, with dots between labels, at most %d",
+            text, SETTINGS_MAX_NAME);
+    for (size_t i = 0; i <= strlen(text); i++)
+        lower[i] = (char)tolower((unsigned char)text[i]);
+    text_store(target, lower, arena);
+    return 0;
+}
+
 int settings_read_domain_or_any(const char *text, void *target, struct arena *arena, struct error *error)
 {
     if (strcmp(text, "*") != 0)

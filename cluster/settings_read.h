@@ -32,6 +32,8 @@ config_reader settings_read_endpoint;
 config_reader settings_read_peer;
 /* A domain as a lower-case A-label. */
 config_reader settings_read_domain;
+/* A DKIM selector: lower-case labels of letters, digits and hyphens (RFC 6376 section 3.1). */
+config_reader settings_read_selector;
 /* A domain, or "*". */
 config_reader settings_read_domain_or_any;
 /* A domain's or an MX's name; a dot at the front is dropped. */

@@ -18,6 +18,9 @@ static const struct config_word DSN_WORDS[] = {
     {"none", MAIL_DSN_NONE}, {"failure", MAIL_DSN_FAILURE}, {NULL, 0}};
 static const struct config_word PRIORITY_WORDS[] = {
     {"transactional", MAIL_TRANSACTIONAL}, {"normal", MAIL_NORMAL}, {"bulk", MAIL_BULK}, {NULL, 0}};
+static const struct config_word CANON_WORDS[] = {{"relaxed/relaxed", CANON_RELAXED_RELAXED},
+    {"relaxed/simple", CANON_RELAXED_SIMPLE}, {"simple/relaxed", CANON_SIMPLE_RELAXED},
+    {"simple/simple", CANON_SIMPLE_SIMPLE}, {NULL, 0}};
 static const struct config_word AUTH_WORDS[] = {{"optional", 0}, {"required", 1}, {NULL, 0}};
 
 /* A value read by settings_read_<how>; a list or mapping of at most `most` items. */
@@ -259,8 +262,18 @@ static const struct config_row POOL_NAME = {
 
 static const struct config_row DKIM_ROWS[] = {
     {.name = "domain", READ(domain), .required = true, CONFIG_AT(struct setting_dkim, domain)},
-    {.name = "selector", READ(name), .required = true, CONFIG_AT(struct setting_dkim, selector)},
+    {.name = "selector", READ(selector), .required = true, CONFIG_AT(struct setting_dkim, selector)},
     {.name = "key_file", .type = CONFIG_PATH, .required = true, CONFIG_AT(struct setting_dkim, key_file)},
+    {.name = "canonicalization",
+        .type = CONFIG_WORD,
+        CONFIG_AT(struct setting_dkim, canon),
+        .initial = "relaxed/relaxed",
+        .words = CANON_WORDS},
+    {.name = "expire",
+        .type = CONFIG_DURATION,
+        CONFIG_AT(struct setting_dkim, expire),
+        .min = USEC_HOUR,
+        .max = 365 * USEC_DAY},
     END,
 };
 static const struct config_row DKIM_ITEM = {
@@ -356,7 +369,7 @@ const struct config_row settings_rows[] = {
     {.name = "events", .type = CONFIG_MAP, .rows = EVENT_ROWS},
     {.name = "pools", NAMED(struct settings, pools, pool_count, 1000, POOL_ITEM), .name_row = &POOL_NAME},
     {.name = "tenants", LIST(struct settings, tenants, tenant_count, MANY, TENANT_ITEM)},
-    {.name = "operator_dkim", LIST(struct settings, operator_dkim, operator_dkim_count, 100, DKIM_ITEM)},
+    {.name = "operator_dkim", LIST(struct settings, operator_dkim, operator_dkim_count, 4, DKIM_ITEM)},
     {.name = "limits", LIST(struct settings, limits, limit_count, 10000, LIMIT_ITEM)},
     PROVIDERS_ROW,
     {.name = "rules_file", .type = CONFIG_PATH, CONFIG_AT(struct settings, rules_file)},

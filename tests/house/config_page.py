@@ -22,7 +22,7 @@ TABLE, PAGE, MAIL = ROOT / "cluster/settings_rows.c", ROOT / "docs/man/todoku.ya
 TYPES = {"TEXT": "text", "PATH": "file", "NUMBER": "number", "BOOL": "true | false", "DURATION": "duration", "SIZE": "size"}
 READERS = {"name": "name", "overflow": "pool | none", "campaign": "campaign", "endpoint": "address:port", "peer": "address[:port]",
            "bus": "tcp://address:port", "address": "address", "url": "URL", "network": "network", "domain": "domain",
-           "domain_or_any": "domain | *", "suffix": "domain", "rate": "rate"}
+           "domain_or_any": "domain | *", "selector": "selector", "suffix": "domain", "rate": "rate"}
 UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
          "ms": 1000, "s": 10**6, "m": 60 * 10**6, "h": 3600 * 10**6, "d": 86400 * 10**6}
 CONSTANTS = {"USEC_MS": UNITS["ms"], "USEC_SEC": UNITS["s"], "USEC_MIN": UNITS["m"], "USEC_HOUR": UNITS["h"], "USEC_DAY": UNITS["d"]}
@@ -76,7 +76,7 @@ class Table:
                 self.constants[name] = self.number(value)
         self.rows, self.words = {}, {}
         for match in re.finditer(r"(?:static )?const struct config_word (\w+)\[\] =", text):
-            self.words[match[1]] = re.findall(r'\{"(\w+)"', braced(text, match.end()))
+            self.words[match[1]] = re.findall(r'\{"([\w/]+)"', braced(text, match.end()))
         for match in re.finditer(r"(?:static )?const struct config_row (\w+)(\[\])? =", text):
             body = braced(text, match.end())
             self.rows[match[1]] = split(body) if match[2] else [body]
