@@ -3,10 +3,11 @@
  *   cc -O2 -o gen tests/bench/gen.c
  *   gen --to 127.0.0.1:2525 --count 10000 --connections 20 --size 10240 --accepted ids.txt
  *
- * Each message has one recipient in one of --domains domains (d000.test, d001.test, ...), its own id in
+ * Each message has one recipient (--recipients: more) in one of --domains domains (d000.test, d001.test, ...), its own id in
  * X-Test-Id, and --size bytes in all. How often a domain comes: --skew zipf (the default: the n-th is as
  * frequent as 1/n, as real lists are), even (each in turn; with as many domains as messages each has one).
- * The same number always goes to the same domain. MAIL, RCPT and DATA travel together where PIPELINING is
+ * The same number always goes to the same domain (they count from --begin); further recipients (g7.1, g7.2, ...) are in the domains
+ * that follow it, wherever that leads. MAIL, RCPT and DATA travel together where PIPELINING is
  * offered (RFC 2920), else one by one. The last line of output is `N accepted, N refused, N unknown, T s, C s
  * cpu`.
  *
@@ -46,19 +47,20 @@ struct connection {
     long number; /* of the message under way; -1: none */
     int domain;
     double began;
+    int recipient; /* the one that the next reply to RCPT is about */
     int pipelining, refused;
     char in[REPLY_SIZE];
     size_t in_len;
-    char head[1024];     /* the message's own header */
+    char *head;          /* head_size bytes: the message's own header, or its envelope */
     struct iovec out[2]; /* what is still to be written: header, body */
 };
 
 static struct {
     struct sockaddr_in to;
-    long count, next, accepted, refused, unknown;
-    int connections, domains, open, epoll, even, times, pause;
+    long begin, count, next, accepted, refused, unknown;
+    int connections, domains, recipients, open, epoll, even, times, pause;
     double *up_to; /* Zipf: the share of the domains up to this one */
-    size_t size;
+    size_t size, head_size;
     double seconds;
     const char *sender, *prefix;
     FILE *accepted_ids;
@@ -67,6 +69,7 @@ static struct {
 } gen = {.count = 1000,
     .connections = 10,
     .domains = 100,
+    .recipients = 1,
     .size = 10240,
     .seconds = 120,
     .sender = "news@sender.test",
@@ -181,9 +184,38 @@ __attribute__((format(printf, 2, 3))) static void say(struct connection *c, cons
 {
     va_list args;
     va_start(args, format);
-    int n = vsnprintf(c->head, sizeof c->head, format, args);
+    int n = vsnprintf(c->head, gen.head_size, format, args);
     va_end(args);
     c->out[0] = (struct iovec){c->head, (size_t)n};
+    c->out[1] = (struct iovec){NULL, 0};
+    connection_write(c);
+}
+
+/* "g7@d000.test", "g7.1@d001.test", ... */
+static int write_recipient(const struct connection *c, int recipient, char *out, size_t size)
+{
+    char which[16] = "";
+    if (recipient > 0)
+        snprintf(which, sizeof which, ".%d", recipient);
+    return snprintf(out, size, "RCPT TO:<%s%ld%s@d%03d.test>\r\n", gen.prefix, c->number, which,
+        (c->domain + recipient) % gen.domains);
+}
+
+static void say_recipient(struct connection *c)
+{
+    c->out[0] = (struct iovec){c->head, (size_t)write_recipient(c, c->recipient, c->head, gen.head_size)};
+    c->out[1] = (struct iovec){NULL, 0};
+    connection_write(c);
+}
+
+/* MAIL, all RCPT and DATA in one go (RFC 2920 section 3.1). */
+static void say_envelope(struct connection *c)
+{
+    size_t at = (size_t)snprintf(c->head, gen.head_size, "MAIL FROM:<%s>\r\n", gen.sender);
+    for (int i = 0; i < gen.recipients; i++)
+        at += (size_t)write_recipient(c, i, c->head + at, gen.head_size - at);
+    memcpy(c->head + at, "DATA\r\n", 6);
+    c->out[0] = (struct iovec){c->head, at + 6};
     c->out[1] = (struct iovec){NULL, 0};
     connection_write(c);
 }
@@ -191,27 +223,26 @@ __attribute__((format(printf, 2, 3))) static void say(struct connection *c, cons
 static void next_message(struct connection *c)
 {
     c->number = -1;
-    c->refused = 0;
+    c->refused = c->recipient = 0;
     if (gen.next >= gen.count) {
         c->stage = QUIT;
         return say(c, "QUIT\r\n");
     }
     if (gen.pause)
         usleep((useconds_t)gen.pause * 1000);
-    c->number = gen.next++;
+    c->number = gen.begin + gen.next++;
     c->domain = domain_of(c->number);
     c->began = now();
     c->stage = MAIL;
     if (c->pipelining)
-        say(c, "MAIL FROM:<%s>\r\nRCPT TO:<%s%ld@d%03d.test>\r\nDATA\r\n", gen.sender, gen.prefix, c->number,
-            c->domain);
+        say_envelope(c);
     else
         say(c, "MAIL FROM:<%s>\r\n", gen.sender);
 }
 
 static void send_message(struct connection *c)
 {
-    int n = snprintf(c->head, sizeof c->head,
+    int n = snprintf(c->head, gen.head_size,
         "From: <%s>\r\nTo: <%s%ld@d%03d.test>\r\nDate: Mon, 02 Jun 2025 10:00:00 +0000\r\nMessage-ID: "
         "<%s%ld@lab.test>\r\nSubject: measure\r\nX-Test-Id: %s%ld\r\n\r\n",
         gen.sender, gen.prefix, c->number, c->domain, gen.prefix, c->number, gen.prefix, c->number);
@@ -261,10 +292,11 @@ static void on_reply(struct connection *c, int code)
         c->stage = RCPT;
         if (c->pipelining)
             return;
-        return c->refused ? message_done(c, 0)
-                          : say(c, "RCPT TO:<%s%ld@d%03d.test>\r\n", gen.prefix, c->number, c->domain);
+        return c->refused ? message_done(c, 0) : say_recipient(c);
     case RCPT:
         c->refused |= code >= 300;
+        if (++c->recipient < gen.recipients)
+            return c->pipelining ? (void)0 : say_recipient(c);
         c->stage = DATA;
         if (c->pipelining)
             return;
@@ -302,6 +334,9 @@ static void connect_one(struct connection *c)
 {
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     c->number = -1;
+    c->head = malloc(gen.head_size);
+    if (!c->head)
+        fatal("no memory for envelopes of %d recipients", gen.recipients);
     if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&gen.to, sizeof gen.to))
         fatal("cannot connect: %s; is the server up?", strerror(errno));
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
@@ -314,7 +349,9 @@ static void connect_one(struct connection *c)
 static const char usage[] =
     "usage: gen --to ADDR:PORT [--count N] [--connections N] [--size BYTES] [--domains N] [--sender "
     "ADDRESS]\n"
-    "           [--prefix TEXT] [--skew zipf|even] [--accepted FILE] [--times 0|1] [--pause MS] [--seconds "
+    "           [--begin NUMBER] [--recipients N] [--prefix TEXT] [--skew zipf|even] [--accepted FILE] "
+    "[--times 0|1] [--pause "
+    "MS] [--seconds "
     "N]\n"
     "Send N messages, count what got 250 after the dot, and list their ids in FILE.\n";
 
@@ -342,6 +379,10 @@ static void read_options(int argc, char **argv)
             gen.size = strtoul(value, NULL, 10);
         else if (strcmp(option, "--domains") == 0)
             gen.domains = atoi(value);
+        else if (strcmp(option, "--begin") == 0)
+            gen.begin = atol(value);
+        else if (strcmp(option, "--recipients") == 0)
+            gen.recipients = atoi(value);
         else if (strcmp(option, "--seconds") == 0)
             gen.seconds = atof(value);
         else if (strcmp(option, "--sender") == 0)
@@ -360,6 +401,9 @@ static void read_options(int argc, char **argv)
         } else
             fatal("%s: no such option; see --help", option);
     }
+    if (gen.recipients < 1 || gen.recipients > 10000)
+        fatal("--recipients: 1 to 10000");
+    gen.head_size = 1024 + (size_t)gen.recipients * (48 + strlen(gen.prefix));
     if (!gen.to.sin_family || gen.connections < 1 || gen.connections > MAX_CONNECTIONS || gen.domains < 1)
         fatal("give --to ADDR:PORT, 1 to %d connections and at least one domain", MAX_CONNECTIONS);
 }
