@@ -1,8 +1,12 @@
 /* signing_key_ossl - private keys from files, and signatures with them (OpenSSL)
  *
- * Reads PEM (PKCS #8 or PKCS #1), RSA of 1024 to 8192 bits or Ed25519. A file that others than its owner may
- * read is refused (group is allowed if the group is ours), as is one that is no regular file or is larger than
- * 64 KiB. The sentence says what to run.
+ * Reads PEM (PKCS #8 or PKCS #1, without a passphrase), RSA of 1024 to 8192 bits or Ed25519. A file that others
+ * than its owner may read or write is refused (its group may, if we are in it), as is one that is no regular
+ * file or is larger than 64 KiB. A link is followed: what it points to counts. A key is tried before it is
+ * given out: one whose halves do not fit together is refused. The sentence begins with the file's name and
+ * says what to run.
+ *
+ * A file is read at once and in full: loading is for the start and the reload, never for a mail's way.
  *
  * Threads: a key may be used by many threads at once; hold and drop from any. */
 #ifndef BASE_SIGNING_KEY_OSSL_H

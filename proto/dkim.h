@@ -13,6 +13,7 @@
 #ifndef PROTO_DKIM_H
 #define PROTO_DKIM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,14 +33,21 @@ struct dkim_digest {
     void (*end)(void *digest, uint8_t out[DKIM_HASH_SIZE]); /* and frees it */
 };
 
-/* A body on its way through the canonicalization (RFC 6376 section 3.4.3, 3.4.4) into a digest. CRLF lines. */
+#define DKIM_KEPT 512
+
+/* A body on its way through the canonicalization (RFC 6376 section 3.4.3, 3.4.4) into a digest. Lines end in
+ * CRLF; a CR or LF alone is a character like others. The last line's CRLF may be missing: it is added, as SMTP
+ * adds it. Its fields are dkim_body.c's own, but for `bytes`. */
 struct dkim_body {
     const struct dkim_digest *face;
     void *digest;
     enum dkim_canon canon;
-    uint64_t blank_lines;  /* held back: they count only if something follows */
-    uint8_t state, spaces; /* dkim_body.c's own */
-    uint64_t bytes;        /* of canonical body so far */
+    uint64_t bytes;       /* of canonical body so far */
+    uint64_t line_ends;   /* held back: they count only if something follows */
+    bool cr;              /* held back: an LF may follow */
+    bool space, space_cr; /* relaxed: within white space; a CR behind it is held back */
+    size_t kept_len;      /* collected for the digest, so that short runs cost no call each */
+    char kept[DKIM_KEPT];
 };
 
 void dkim_body_begin(struct dkim_body *body, const struct dkim_digest *face, enum dkim_canon canon);
@@ -50,7 +58,7 @@ void dkim_body_hash(const struct dkim_digest *face, enum dkim_canon canon, const
     uint8_t hash[DKIM_HASH_SIZE]);
 
 struct dkim_wish {
-    const char *domain, *selector; /* lower-case A-labels */
+    const char *domain, *selector; /* lower-case A-labels, at most 253 octets each */
     enum dkim_algorithm algorithm;
     enum dkim_canon header, body;
     const uint8_t *body_hash; /* under `body` */
@@ -59,12 +67,17 @@ struct dkim_wish {
 };
 
 /* Signs From (RFC 6376 section 5.4) and whatever of the advised fields is there (5.4.1, RFC 8058 section 4:
- * List-Unsubscribe and List-Unsubscribe-Post too), each as often as it occurs, and those that must occur at
- * most once one time more ("over-signing", section 8.15), so that none can be added. `message` begins with its
- * header; more than that need not be there. *field is emptied first. 0, or -1: no From. */
+ * List-Unsubscribe and List-Unsubscribe-Post too), each as often as it occurs, the last one first (5.4.2).
+ * Those that must occur at most once are named one time more ("over-signing", section 8.15), so that no second
+ * one can be added; those that a reader sees or that change what he sees (From, Reply-To, To, Cc, Subject,
+ * Date, Message-ID, and MIME's) are named so even where the message has none. `message` begins with its
+ * header; more than that need not be there. DKIM-Signature fields that are there already are not signed.
+ * *field is emptied first. 0, or -1: no From, a line that is no field, more than DKIM_MAX_SIGNED fields. */
+#define DKIM_MAX_SIGNED 1000
 int dkim_prepare(const struct dkim_wish *wish, const struct dkim_digest *face, const char *message,
     size_t len, struct buffer *field, uint8_t to_sign[DKIM_HASH_SIZE], struct error *error);
-/* Adds b= and the line's end: "DKIM-Signature: ...\r\n", folded at 78 columns. */
+/* Adds b= and the line's end: "DKIM-Signature: ...\r\n", folded at 78 columns (only a domain or a selector may
+ * make a longer line: they have no place to fold). */
 void dkim_finish(struct buffer *field, const uint8_t *signature, size_t len);
 
 #endif
