@@ -81,6 +81,7 @@ void settings_judge(struct settings_check *check, bool doors)
     settings_check_sending(check);
     settings_providers(check);
     settings_check_tenants(check);
+    settings_check_schedules(check);
 }
 
 struct settings *settings_parse_rows(const struct config_row *rows, bool doors, const char *text, size_t len,

@@ -110,6 +110,22 @@ struct setting_limit {
     uint32_t burst;
 };
 
+/* While the wall clock shows a time in it; `to` <= `from`: it ends on the next day. */
+struct setting_window {
+    uint8_t days;      /* bits: Monday is 1 << 0 */
+    uint16_t from, to; /* minutes of the day; `to` at most 1440 */
+};
+
+struct setting_schedule { /* see cluster/schedule.h */
+    char *name;
+    char *tenant, *campaign, *pool, *provider, *domain; /* null = any */
+    char *timezone;                                     /* default "UTC" */
+    struct setting_window *windows;
+    size_t window_count;    /* 0 = always */
+    uint32_t release_count; /* in each interval; 0 = as many as there are */
+    usec_t release_every;
+};
+
 struct settings {
     char *file;
     uint64_t config_version; /* of config/, whose cluster-wide part this is; 0 = the file's own */
@@ -181,6 +197,8 @@ struct settings {
     size_t operator_dkim_count;
     struct setting_limit *limits;
     size_t limit_count;
+    struct setting_schedule *schedules;
+    size_t schedule_count;
     struct setting_provider *providers; /* [0] is always "default" */
     size_t provider_count;
     char *rules_file; /* or null */
@@ -196,7 +214,7 @@ struct fault { /* one line: "todoku.yaml:12:5: unknown key `raet`; did you mean 
 struct settings *settings_load(const char *file, struct fault **faults_r, size_t *fault_count_r);
 struct settings *settings_parse(
     const char *text, size_t len, const char *origin, struct fault **faults_r, size_t *fault_count_r);
-/* The file again, but for what is cluster-wide (pools, tenants, providers, limits, routes, delivery,
+/* The file again, but for what is cluster-wide (pools, tenants, providers, limits, schedules, routes, delivery,
  * operator_dkim, rules_file): that comes from `text`, version `number` of config/ (its faults are told as
  * "config N:line:column"). What `text` says of cluster, coordinator, node, user, resolver and events is
  * passed over. */

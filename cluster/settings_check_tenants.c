@@ -26,22 +26,22 @@ static void check_tenants(struct settings_check *check)
     }
 }
 
-static void check_limit_match(struct settings_check *check, const struct setting_limit *limit)
+void check_match(struct settings_check *check, char *const *tenant, char *const *pool, char *const *provider)
 {
     const struct settings *settings = &check->block->settings;
     char hint[128];
-    if (limit->tenant != NULL && map_get_text(&check->block->tenants, limit->tenant) == NULL) {
-        check_hint(limit->tenant, settings->tenants, settings->tenant_count, sizeof *settings->tenants, hint);
-        check_fault(check, &limit->tenant, "there is no tenant `%s`%s", limit->tenant, hint);
+    if (*tenant != NULL && map_get_text(&check->block->tenants, *tenant) == NULL) {
+        check_hint(*tenant, settings->tenants, settings->tenant_count, sizeof *settings->tenants, hint);
+        check_fault(check, tenant, "there is no tenant `%s`%s", *tenant, hint);
     }
-    if (limit->pool != NULL && map_get_text(&check->block->pools, limit->pool) == NULL) {
-        check_hint(limit->pool, settings->pools, settings->pool_count, sizeof *settings->pools, hint);
-        check_fault(check, &limit->pool, "there is no pool `%s`%s", limit->pool, hint);
+    if (*pool != NULL && map_get_text(&check->block->pools, *pool) == NULL) {
+        check_hint(*pool, settings->pools, settings->pool_count, sizeof *settings->pools, hint);
+        check_fault(check, pool, "there is no pool `%s`%s", *pool, hint);
     }
-    if (limit->provider != NULL && map_get_text(&check->block->providers, limit->provider) == NULL) {
-        check_hint(limit->provider, settings->providers, settings->provider_count,
-            sizeof *settings->providers, hint);
-        check_fault(check, &limit->provider, "there is no provider `%s`%s", limit->provider, hint);
+    if (*provider != NULL && map_get_text(&check->block->providers, *provider) == NULL) {
+        check_hint(
+            *provider, settings->providers, settings->provider_count, sizeof *settings->providers, hint);
+        check_fault(check, provider, "there is no provider `%s`%s", *provider, hint);
     }
 }
 
@@ -51,7 +51,7 @@ static void check_limits(struct settings_check *check)
     struct map names = {0};
     for (size_t i = 0; i < settings->limit_count; i++) {
         struct setting_limit *limit = &settings->limits[i];
-        check_limit_match(check, limit);
+        check_match(check, &limit->tenant, &limit->pool, &limit->provider);
         if (limit->name == NULL)
             continue;
         const struct setting_limit *first = map_get_text(&names, limit->name);

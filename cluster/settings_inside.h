@@ -47,12 +47,16 @@ void settings_check_sending(
 void settings_check_tenants(
     struct settings_check *check);                      /* settings_check_tenants.c: tenants, limits, dkim */
 void settings_check_dkim(struct settings_check *check); /* settings_dkim.c: whose signatures are made */
+void settings_check_schedules(struct settings_check *check); /* settings_check_schedules.c */
 /* Lays the file's providers over the shipped ones, checks names and suffixes, fills `providers` and
  * `suffixes`. */
 void settings_providers(struct settings_check *check);
 
 /* Faults for names in a list of pools that don't exist or come twice. */
 void check_pool_names(struct settings_check *check, char **names, size_t count);
+
+/* Faults for names in a `match` that don't exist; tenants, pools and providers are known by then. */
+void check_match(struct settings_check *check, char *const *tenant, char *const *pool, char *const *provider);
 
 /* Completes what was read and judges it; `doors`: also what belongs to one process. */
 void settings_judge(struct settings_check *check, bool doors);

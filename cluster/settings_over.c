@@ -13,8 +13,8 @@
 
 static bool is_shared(const char *name)
 {
-    static const char *const shared[] = {
-        "delivery", "limits", "operator_dkim", "pools", "providers", "routes", "rules_file", "tenants"};
+    static const char *const shared[] = {"delivery", "limits", "operator_dkim", "pools", "providers",
+        "routes", "rules_file", "schedules", "tenants"};
     for (size_t i = 0; i < sizeof shared / sizeof shared[0]; i++)
         if (strcmp(shared[i], name) == 0)
             return true;

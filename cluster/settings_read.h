@@ -44,6 +44,10 @@ config_reader settings_read_bus;
 config_reader settings_read_url;
 /* "127.0.0.0/8", "::1" into a struct network. */
 config_reader settings_read_network;
+/* A name of the tz database: "Asia/Tokyo". */
+config_reader settings_read_zone;
+/* "Mon-Fri 08:00-20:00" into a struct setting_window. */
+config_reader settings_read_window;
 /* "100/s" into a struct rate. */
 config_reader settings_read_rate;
 

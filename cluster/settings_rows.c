@@ -323,6 +323,45 @@ static const struct config_row LIMIT_ROWS[] = {
 static const struct config_row LIMIT_ITEM = {
     .name = "limits", .type = CONFIG_MAP, .size = sizeof(struct setting_limit), .rows = LIMIT_ROWS};
 
+#define SCHEDULE(member) CONFIG_AT(struct setting_schedule, member)
+static const struct config_row WINDOW_ITEM = {
+    .name = "a window", READ(window), .size = sizeof(struct setting_window)};
+static const struct config_row SCHEDULE_MATCH_ROWS[] = {
+    {.name = "tenant", READ(name), SCHEDULE(tenant)},
+    {.name = "campaign", READ(campaign), SCHEDULE(campaign)},
+    {.name = "pool", READ(name), SCHEDULE(pool)},
+    {.name = "provider", READ(name), SCHEDULE(provider)},
+    {.name = "domain", READ(domain), SCHEDULE(domain)},
+    END,
+};
+static const struct config_row RELEASE_ROWS[] = {
+    {.name = "count",
+        .type = CONFIG_NUMBER,
+        .required = true,
+        SCHEDULE(release_count),
+        .min = 1,
+        .max = 1000000000},
+    {.name = "every",
+        .type = CONFIG_DURATION,
+        .required = true,
+        SCHEDULE(release_every),
+        .min = USEC_SEC,
+        .max = 30 * USEC_DAY},
+    END,
+};
+static const struct config_row SCHEDULE_ROWS[] = {
+    {.name = "name", READ(name), .required = true, SCHEDULE(name)},
+    {.name = "match", .type = CONFIG_MAP, .rows = SCHEDULE_MATCH_ROWS},
+    {.name = "timezone", READ(zone), SCHEDULE(timezone), .initial = "UTC"},
+    {.name = "windows",
+        LIST(struct setting_schedule, windows, window_count, 100, WINDOW_ITEM),
+        .single = true},
+    {.name = "release", .type = CONFIG_MAP, .rows = RELEASE_ROWS},
+    END,
+};
+static const struct config_row SCHEDULE_ITEM = {
+    .name = "schedules", .type = CONFIG_MAP, .size = sizeof(struct setting_schedule), .rows = SCHEDULE_ROWS};
+
 #define PROVIDER(member) CONFIG_AT(struct setting_provider, member)
 static const struct config_row PROVIDER_MATCH_ROWS[] = {
     {.name = "mx_suffix",
@@ -371,6 +410,7 @@ const struct config_row settings_rows[] = {
     {.name = "tenants", LIST(struct settings, tenants, tenant_count, MANY, TENANT_ITEM)},
     {.name = "operator_dkim", LIST(struct settings, operator_dkim, operator_dkim_count, 4, DKIM_ITEM)},
     {.name = "limits", LIST(struct settings, limits, limit_count, 10000, LIMIT_ITEM)},
+    {.name = "schedules", LIST(struct settings, schedules, schedule_count, 1000, SCHEDULE_ITEM)},
     PROVIDERS_ROW,
     {.name = "rules_file", .type = CONFIG_PATH, CONFIG_AT(struct settings, rules_file)},
     END,

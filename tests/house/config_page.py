@@ -22,12 +22,12 @@ TABLE, PAGE, MAIL = ROOT / "cluster/settings_rows.c", ROOT / "docs/man/todoku.ya
 TYPES = {"TEXT": "text", "PATH": "file", "NUMBER": "number", "BOOL": "true | false", "DURATION": "duration", "SIZE": "size"}
 READERS = {"name": "name", "overflow": "pool | none", "campaign": "campaign", "endpoint": "address:port", "peer": "address[:port]",
            "bus": "tcp://address:port", "address": "address", "url": "URL", "network": "network", "domain": "domain",
-           "domain_or_any": "domain | *", "selector": "selector", "suffix": "domain", "rate": "rate"}
+           "window": "window", "zone": "time zone", "domain_or_any": "domain | *", "selector": "selector", "suffix": "domain", "rate": "rate"}
 UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
          "ms": 1000, "s": 10**6, "m": 60 * 10**6, "h": 3600 * 10**6, "d": 86400 * 10**6}
 CONSTANTS = {"USEC_MS": UNITS["ms"], "USEC_SEC": UNITS["s"], "USEC_MIN": UNITS["m"], "USEC_HOUR": UNITS["h"], "USEC_DAY": UNITS["d"]}
 
-MANY = {"name": "names", "network": "networks", "duration": "durations", "domain": "domains", "domain | *": "domains", "rate": "rates",
+MANY = {"name": "names", "window": "windows", "network": "networks", "duration": "durations", "domain": "domains", "domain | *": "domains", "rate": "rates",
         "address[:port]": "addresses", "URL": "URLs"}
 
 # default: as it stands in the table, or None; least, most: 0 = none

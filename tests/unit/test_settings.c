@@ -307,6 +307,35 @@ static void every_other_way_to_write_is_read_too(void **state)
     settings_free(&s);
 }
 
+static void schedules_say_when_and_how_much(void **state)
+{
+    (void)state;
+    struct settings *s = loaded("good/other.yaml", "other.yaml");
+    assert_int_equal(s->schedule_count, 2);
+    const struct setting_schedule *nights = &s->schedules[0], *days = &s->schedules[1];
+    assert_string_equal(nights->name, "nights");
+    assert_string_equal(nights->tenant, "one");
+    assert_string_equal(nights->campaign, "spring sale");
+    assert_string_equal(nights->pool, "a");
+    assert_string_equal(nights->provider, "gmail");
+    assert_string_equal(nights->domain, "xn--bcher-kva.example");
+    assert_string_equal(nights->timezone, "Asia/Tokyo");
+    assert_int_equal(nights->window_count, 2);
+    assert_int_equal(nights->windows[0].days, 0x1f);
+    assert_int_equal(nights->windows[0].from, 20 * 60);
+    assert_int_equal(nights->windows[0].to, 8 * 60);
+    assert_int_equal(nights->windows[1].days, 0x60);
+    assert_int_equal(nights->windows[1].to, 24 * 60);
+    assert_int_equal(nights->release_count, 1000);
+    assert_int_equal(nights->release_every, 10 * USEC_MIN);
+    assert_null(days->tenant);
+    assert_string_equal(days->timezone, "UTC");
+    assert_int_equal(days->window_count, 1);
+    assert_int_equal(days->windows[0].days, 0x7f);
+    assert_int_equal(days->release_count, 0);
+    settings_free(&s);
+}
+
 static void the_files_providers_lie_over_the_shipped_ones(void **state)
 {
     (void)state;
@@ -644,6 +673,7 @@ int main(void)
         cmocka_unit_test(the_full_example_names_tenants_limits_and_providers),
         cmocka_unit_test(what_is_not_said_has_its_default),
         cmocka_unit_test(every_other_way_to_write_is_read_too),
+        cmocka_unit_test(schedules_say_when_and_how_much),
         cmocka_unit_test(the_files_providers_lie_over_the_shipped_ones),
         cmocka_unit_test(an_mx_belongs_to_the_provider_whose_suffix_it_ends_with),
         cmocka_unit_test(a_network_holds_its_addresses_and_no_others),
