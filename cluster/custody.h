@@ -36,6 +36,7 @@
 #define CUSTODY_KEEP_KEYED (24 * USEC_HOUR)
 
 struct held;
+struct signing;
 
 /* One recipient of a held message. The first part is custody's; the scheduler's part below is not touched
  * here. */
@@ -83,6 +84,7 @@ struct held {
     struct list moves;            /* custody's: struct move */
     struct heap_node expiry;      /* the scheduler's: max_age */
     struct list bodies;           /* the scheduler's: messages with a body in memory */
+    struct signing *signing;      /* the scheduler's: its signatures, made or being made */
     struct list census;           /* the scheduler's: by when their owners were looked up last */
     uint64_t census_round;        /* and under which view */
     struct delivery **deliveries; /* one block each; in no special order */

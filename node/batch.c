@@ -31,7 +31,7 @@ static void gather(struct node *node, struct session *session, struct queue *que
     }
 }
 
-static void send_as(struct node *node, struct session *session, struct blob *body, bool eight_bit, usec_t now)
+static void send_batch(struct node *node, struct session *session, usec_t now)
 {
     const struct held *held = session->batch[0]->held;
     const char *recipients[BATCH_MAX];
@@ -41,17 +41,19 @@ static void send_as(struct node *node, struct session *session, struct blob *bod
         .from = held->mail->from,
         .recipients = recipients,
         .recipient_count = session->batch_count,
-        .body = body,
-        .eight_bit = eight_bit,
+        .head = session->head,
+        .body = session->body,
+        .eight_bit = session->eight_bit,
     };
     session_set_state(session, SESSION_BUSY);
     lane_start(session_lane(session), now);
     must(smtp_client_send(session->client, &transaction, now) == 0);
+    blob_drop(&session->head); /* the client holds them now */
+    blob_drop(&session->body);
     session_drain_client(node, session, now);
 }
 
-/* The batch ends without having been sent. */
-static void batch_fails(
+void batch_fails(
     struct node *node, struct session *session, enum smtp_stage stage, const struct reply *reply, usec_t now)
 {
     for (size_t i = 0; i < session->batch_count; i++) {
@@ -61,13 +63,14 @@ static void batch_fails(
     }
     session->batch[0]->held->pins--;
     session->batch_count = 0;
+    blob_drop(&session->body);
     session_set_state(session, SESSION_IDLE);
     session_drain_client(node, session, now); /* sets the timer of an idle one */
     site_dirty(node, session->site);
 }
 
 /* For a site without 8BITMIME: a 7-bit copy (RFC 6152 section 3), or a bounce that says why there is none. */
-static void send_converted(struct node *node, struct session *session, const struct blob *body, usec_t now)
+static int convert(struct node *node, struct session *session, const struct blob *body, usec_t now)
 {
     struct error why;
     struct buffer out = {0};
@@ -77,37 +80,38 @@ static void send_converted(struct node *node, struct session *session, const str
             "the receiver takes no 8-bit messages, and this one can't be converted: %.400s", why.text);
         buffer_free(&out);
         batch_fails(node, session, SMTP_MAIL, &reply, now);
-        return;
+        return -1;
     }
     size_t len;
     char *bytes = buffer_steal(&out, &len);
-    struct blob *copy = blob_take(bytes, len);
-    send_as(node, session, copy, false, now);
-    blob_drop(&copy);
+    session->body = blob_take(bytes, len);
+    return 0;
 }
 
-static void start(struct node *node, struct session *session, struct blob *body, usec_t now)
+void batch_body(struct node *node, struct session *session, struct blob *body, usec_t now)
 {
     bool eight_bit = session->batch[0]->held->mail->eight_bit;
-    if (eight_bit && session->site->seven_bit_until > now)
-        send_converted(node, session, body, now);
-    else
-        send_as(node, session, body, eight_bit, now);
+    session->converted = eight_bit && session->site->seven_bit_until > now;
+    session->eight_bit = eight_bit && !session->converted;
+    if (!session->converted)
+        session->body = blob_hold(body);
+    else if (convert(node, session, body, now) != 0)
+        return;
+    if (!signing_begin(node, session, now))
+        batch_begin(node, session, now);
 }
 
-void batch_begin(struct node *node, struct session *session, struct blob *body, usec_t now)
+void batch_begin(struct node *node, struct session *session, usec_t now)
 {
     const struct lane *lane = session_lane(session);
     usec_t when = lane_full(lane) ? now + FULL_LANE_WAIT : lane_when(lane, now);
-    if (when > now) { /* others started while this one's body was read */
-        if (session->body == NULL)
-            session->body = blob_hold(body);
-        session_set_state(session, SESSION_HOLDING);
-        heap_put(&node->session_timers, &session->timer, when);
+    if (when <= now) {
+        send_batch(node, session, now);
         return;
     }
-    start(node, session, body, now);
-    blob_drop(&session->body);
+    /* Others started while this one was read or signed. */
+    session_set_state(session, SESSION_HOLDING);
+    heap_put(&node->session_timers, &session->timer, when);
 }
 
 void session_give(struct node *node, struct session *session, struct queue *queue, usec_t now)
@@ -122,7 +126,7 @@ void session_give(struct node *node, struct session *session, struct queue *queu
     struct held *held = session->batch[0]->held;
     held->pins++;
     if (held->body != NULL) {
-        start(node, session, held->body, now);
+        batch_body(node, session, held->body, now);
         return;
     }
     session_set_state(session, SESSION_FETCHING);
@@ -132,7 +136,9 @@ void session_give(struct node *node, struct session *session, struct queue *queu
 
 void batch_return(struct node *node, struct session *session, usec_t now)
 {
+    blob_drop(&session->head);
     blob_drop(&session->body);
+    list_remove(&session->of_signing);
     if (session->batch_count == 0)
         return;
     session->batch[0]->held->pins--;
@@ -217,7 +223,7 @@ void session_body(struct node *node, struct held *held, struct blob *body, usec_
         if (session == NULL || session->state != SESSION_FETCHING || session->batch[0]->held != held)
             continue;
         if (body != NULL)
-            batch_begin(node, session, body, now);
+            batch_body(node, session, body, now);
         else
             unreadable(node, session, now);
     }

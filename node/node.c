@@ -84,6 +84,7 @@ static void free_rooms(struct node *node)
     for (struct shy *shy; (shy = map_next(&node->shy, &at)) != NULL;)
         free(shy);
     map_free(&node->shy);
+    map_free(&node->signings);
     map_free(&node->reading);
     map_free(&node->queues);
     map_free(&node->domains);
@@ -101,6 +102,7 @@ void node_free(struct node **node)
         if (n->sessions[i] != NULL)
             session_free(n, n->sessions[i]);
     batches_settled(n, UINT64_MAX);
+    signing_free_all(n);
     custody_free(&n->custody);
     mx_answer_drop(&n->hint);
     free_rooms(n);
@@ -195,6 +197,7 @@ void node_set_settings(struct node *node, const struct settings *settings, usec_
     must(settings->node.source_count == node->source_count);
     uint64_t former = node->settings->config_version;
     node->settings = settings;
+    node->key_round++;
     if (settings->config_version != former) {
         const char *text = event_config(node, former, now);
         node->ports.event(node->ports.context, 0, text, strlen(text));

@@ -18,6 +18,7 @@
 #include "cluster/view.h"
 #include "node/pressure.h"
 #include "node/resolve.h"
+#include "node/signing.h"
 
 struct node_ports {
     void *context;
@@ -39,6 +40,10 @@ struct node_ports {
     void (*close)(void *context, uint32_t session, bool gently);
     void (*event)(void *context, uint64_t seq, const char *json,
         size_t len); /* one event; seq 0 = not bound to a frame */
+    /* Sign this message; the job is lent. -> node_signed with the same ticket, later, in any order. */
+    void (*sign)(void *context, uint64_t ticket, const struct sign_job *job);
+    /* What kind of key that is: "rsa-sha256", for people to read. May be null. */
+    const char *(*key_kind)(void *context, const struct setting_dkim *key);
 };
 
 struct node;
@@ -77,6 +82,9 @@ void node_bus(struct node *node, const struct bus_msg *msg, usec_t now); /* lent
 void node_committed(struct node *node, uint64_t seq, usec_t now);
 void node_body(
     struct node *node, uint64_t seq, struct blob *body, usec_t now); /* lent; null = could not be read */
+/* The signatures that were asked for: DKIM-Signature fields, CRLF lines (lent); null = they could not be made, and
+ * `why` says why: the message waits then as after a refusal, and is never sent without. */
+void node_signed(struct node *node, uint64_t ticket, struct blob *head, const char *why, usec_t now);
 void node_restate(struct node *node, uint64_t seq, usec_t now);
 void node_resolved(struct node *node, const char *domain, struct mx_answer *answer, usec_t now); /* lent */
 void node_connected(struct node *node, uint32_t session, usec_t now);

@@ -41,6 +41,7 @@ static void send_out(void *context, struct bus_msg *msg)
 
 void body_let_go(struct node *node, struct held *held)
 {
+    signing_let_go(node, held);
     if (list_linked(&held->bodies)) {
         list_remove(&held->bodies);
         node->figures.body_bytes -= held->mail->body_len;

@@ -93,6 +93,7 @@ enum session_state {
     SESSION_OPENING,
     SESSION_IDLE,
     SESSION_FETCHING,
+    SESSION_SIGNING,
     SESSION_HOLDING,
     SESSION_BUSY,
     SESSION_QUITTING,
@@ -118,7 +119,11 @@ struct session {
     uint32_t messages;
     struct reply last; /* why the last attempt failed */
     enum smtp_stage last_stage;
-    struct blob *body; /* HOLDING: read back, waits for the lane */
+    /* SIGNING, HOLDING: what will be sent. */
+    struct blob *head, *body;
+    bool eight_bit;
+    bool converted; /* `body` is a 7-bit copy */
+    struct list of_signing;
     size_t batch_count;
     struct delivery *batch[BATCH_MAX];
 };
@@ -156,6 +161,9 @@ struct node {
     struct source *sources;
     size_t source_count;
     struct map queues, domains, sites, providers;
+    struct map signings;       /* ticket -> struct signing that is being made */
+    uint64_t ticket;           /* the last one given */
+    uint64_t key_round;        /* one more with each settings: other keys may sign */
     struct map reading;        /* frame -> struct held whose body was asked for */
     struct session **sessions; /* by number - 1; null = free */
     size_t session_room, session_count, session_turn;
@@ -256,8 +264,13 @@ void session_tick(struct node *node, usec_t now);
 void session_body(struct node *node, struct held *held, struct blob *body, usec_t now);
 void batch_result(
     struct node *node, struct session *session, const struct smtp_client_report *report, usec_t now);
+/* The batch's message is at hand, as it came in: converts it if need be, has it signed, sends it. */
+void batch_body(struct node *node, struct session *session, struct blob *body, usec_t now);
 /* Sends the batch, or waits until the lane's rate lets it start. */
-void batch_begin(struct node *node, struct session *session, struct blob *body, usec_t now);
+void batch_begin(struct node *node, struct session *session, usec_t now);
+/* The batch ends without having been sent. */
+void batch_fails(
+    struct node *node, struct session *session, enum smtp_stage stage, const struct reply *reply, usec_t now);
 /* Frames up to `seq` are on the disk: lanes have room again. */
 void batches_settled(struct node *node, uint64_t seq);
 void batch_over(struct node *node, struct session *session);
@@ -267,6 +280,14 @@ struct session *session_find(const struct node *node, uint32_t number);
 const struct mx_host *session_host(const struct session *session);
 struct lane *session_lane(const struct session *session);
 void session_free(struct node *node, struct session *session);
+
+/* signing.c */
+/* True: the session waits until its message is signed, and batch_begin follows. False: go on; session->head has the
+ * signatures, or none are wanted. */
+bool signing_begin(struct node *node, struct session *session, usec_t now);
+/* The message's body leaves the memory, and what was signed with it. */
+void signing_let_go(struct node *node, struct held *held);
+void signing_free_all(struct node *node);
 
 /* outcome.c */
 /* What became of one recipient; `session` null where none was needed (DNS, age). */

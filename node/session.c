@@ -1,7 +1,7 @@
 /* session - one connection of ours: opening it, giving it work, its end
  *
- * CONNECTING -> OPENING (greeting, EHLO, TLS) -> IDLE <-> FETCHING (body from the disk) <-> BUSY -> ENDING ->
- * gone A connection that failed before the peer took us in is followed by one to the next address (RFC 5321
+ * CONNECTING -> OPENING (greeting, EHLO, TLS) -> IDLE -> FETCHING (body from the disk) -> SIGNING -> HOLDING (the
+ * lane's pace) -> BUSY -> IDLE ... -> ENDING -> gone. What needs no waiting is passed over. A connection that failed before the peer took us in is followed by one to the next address (RFC 5321
  * section 5.1: at least two are tried); when all have failed the site has. The lane counts a connection from
  * before connecting until its socket is gone. */
 #include <stdlib.h>
@@ -121,6 +121,8 @@ void session_free(struct node *node, struct session *session)
     list_remove(&session->of_idle);
     list_remove(&session->of_site);
     smtp_client_free(&session->client);
+    list_remove(&session->of_signing);
+    blob_drop(&session->head);
     blob_drop(&session->body);
     node->sessions[session->number - 1] = NULL;
     node->session_count--;
@@ -247,7 +249,7 @@ void session_tick(struct node *node, usec_t now)
     for (struct heap_node *timer; (timer = heap_pop(&node->session_timers, now)) != NULL;) {
         struct session *session = heap_item(timer, struct session, timer);
         if (session->state == SESSION_HOLDING) {
-            batch_begin(node, session, session->body, now);
+            batch_begin(node, session, now);
             continue;
         }
         if (smtp_client_deadline(session->client) > now && session->state == SESSION_IDLE)

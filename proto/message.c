@@ -115,6 +115,16 @@ int message_walk(const char *bytes, size_t len, size_t skip, struct message_head
     return 0;
 }
 
+int message_from(const char *bytes, size_t len, char from_r[ADDRESS_SIZE])
+{
+    struct message_field field;
+    size_t count;
+    for (size_t at = 0; message_field_read(bytes + at, len - at, &field, NULL) > 0; at += field.len)
+        if (message_field_is(&field, "From"))
+            return address_of_header(field.value, field.value_len, from_r, &count, NULL);
+    return -1;
+}
+
 size_t message_strip(char *bytes, size_t len)
 {
     size_t from = 0, to = 0;

@@ -42,6 +42,8 @@ struct message_head {
  * checked. */
 int message_walk(
     const char *bytes, size_t len, size_t skip, struct message_head *head_r, struct error *error);
+/* The address of the header's From, clean; 0, or -1 if there is none that can be read. */
+int message_from(const char *bytes, size_t len, char from_r[ADDRESS_SIZE]);
 /* RFC 3339 ("2026-11-22T14:04:12+09:00", seconds and zone are needed) into microseconds; 0, or -1 with the
  * sentence. */
 int message_time(const char *text, usec_t *when_r, struct error *error);

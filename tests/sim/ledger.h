@@ -86,6 +86,9 @@ struct attempt *ledger_attempt(struct ledger *ledger, struct wire *wire, unsigne
 void ledger_attempt_answered(
     struct ledger *ledger, struct attempt *attempt, int code); /* its reply was just sent */
 void ledger_accepted(struct ledger *ledger, struct attempt *attempt, const char *body, size_t len);
+/* The signatures of the modelled world: they name the keys, the message and a hash of what was signed. */
+struct blob *ledger_seal(
+    const struct setting_dkim *const *keys, size_t count, const struct mail *mail, const struct blob *body);
 void ledger_node_hears(struct ledger *ledger, struct wire *wire);
 
 /* Deliveries that are in somebody's custody or answered, and have not ended. */

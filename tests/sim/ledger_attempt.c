@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/buffer.h"
+#include "base/hash.h"
 #include "tests/sim/agree.h"
 #include "tests/sim/ledger.h"
 
@@ -119,6 +121,36 @@ void ledger_attempt_answered(struct ledger *ledger, struct attempt *attempt, int
         attempt->over = true; /* taken back by the node: RSET, EHLO */
 }
 
+struct blob *ledger_seal(
+    const struct setting_dkim *const *keys, size_t count, const struct mail *mail, const struct blob *body)
+{
+    struct buffer out = {0};
+    size_t len;
+    char id[ID_TEXT_SIZE];
+    for (size_t i = 0; i < count; i++)
+        buffer_printf(&out, "DKIM-Signature: d=%s; s=%s; m=%s; b=%llx\r\n", keys[i]->domain,
+            keys[i]->selector, id_format(&mail->id, id),
+            (unsigned long long)hash64(0, body->bytes, body->len));
+    char *bytes = buffer_steal(&out, &len);
+    return blob_take(bytes, len);
+}
+
+/* Before the client's message there are the signatures that its tenant's keys make, and nothing else. */
+static void check_seal(struct sim *sim, const struct attempt *attempt, const char *head, size_t len)
+{
+    const struct message *message = attempt->truth->message;
+    const struct setting_dkim *keys[SETTINGS_DKIM_MOST];
+    size_t count =
+        settings_dkim_for(attempt->wire->member->settings, message->mail->tenant, "sender.test", keys);
+    struct blob *seal = ledger_seal(keys, count, message->mail, message->body);
+    if (len != seal->len || memcmp(head, seal->bytes, len) != 0)
+        sim_fail(sim, "signing: %s gives m%u to %s with `%.*s` before it, not `%s`",
+            attempt->wire->member->name, message->number, attempt->wire->host->name,
+            len > 100 ? 100 : (int)len, head, seal->bytes);
+    sim->counts->sealed += count > 0;
+    blob_drop(&seal);
+}
+
 /* The body must end as the client's did; what stands before it, our node has put there. */
 static void check_body(struct sim *sim, const struct attempt *attempt, const char *body, size_t len)
 {
@@ -128,6 +160,8 @@ static void check_body(struct sim *sim, const struct attempt *attempt, const cha
         sim_fail(sim,
             "bytes: %s gives m%u to %s, but the body is not what the client handed in (%zu bytes, not %zu)",
             attempt->wire->member->name, message->number, attempt->wire->host->name, len, sent->len);
+    else
+        check_seal(sim, attempt, body, len - sent->len);
 }
 
 static struct lane_count *lane_of(const struct attempt *attempt)

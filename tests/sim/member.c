@@ -75,6 +75,27 @@ static void port_event(void *context, uint64_t seq, const char *json, size_t len
         member->told_seq = seq;
 }
 
+static void give_signed(struct sim *sim, struct sim_event *event)
+{
+    (void)sim;
+    node_signed(event->member->node, event->number, event->blob, event->blob == NULL ? "no key today" : NULL,
+        member_now(event->member));
+    member_settle_tick(event->member);
+}
+
+/* A header block that the receivers can check. */
+static void port_sign(void *context, uint64_t ticket, const struct sign_job *job)
+{
+    struct member *member = context;
+    struct sim *sim = member->sim;
+    struct sim_event *event = sim_after(sim, sim_between(sim, 50, 5 * USEC_MS), give_signed, member);
+    event->life = member->life;
+    event->number = ticket;
+    if (sim->phase == PHASE_LOAD && sim_chance(sim, sim->weather.unsigned_mail))
+        return;
+    event->blob = ledger_seal(job->keys, job->key_count, job->mail, job->body);
+}
+
 static const struct node_ports ports = {
     .append = port_append,
     .release = port_release,
@@ -86,6 +107,7 @@ static const struct node_ports ports = {
     .start_tls = port_start_tls,
     .close = port_close,
     .event = port_event,
+    .sign = port_sign,
 };
 
 static void replay(struct member *member)

@@ -71,9 +71,15 @@ static void write_settings(struct buffer *out, int profile, int node)
         profile == 1 ? "failure" : "none");
     buffer_add_text(
         out, "pools: { shared: { overflow: none }, fast: { overflow: none }, bulk: { overflow: none } }\n");
-    buffer_add_text(out, "tenants:\n"
-                         "  - { id: acme, pools: [shared, fast], domains: [\"*\"] }\n"
-                         "  - { id: zen, pools: [bulk, shared], domains: [\"*\"] }\n");
+    buffer_printf(out,
+        "tenants:\n"
+        "  - { id: acme, pools: [shared, fast], domains: [\"*\"]%s }\n"
+        "  - { id: zen, pools: [bulk, shared], domains: [\"*\"] }\n",
+        profile == 0 ? ""
+                     : ", dkim: [{ domain: sender.test, selector: a, key_file: a },"
+                       " { domain: sender.test, selector: b, key_file: b }]");
+    if (profile == 3)
+        buffer_add_text(out, "operator_dkim: [{ domain: op.test, selector: o, key_file: o }]\n");
     buffer_printf(out, "providers:\n%s", limits[profile]);
 }
 

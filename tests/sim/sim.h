@@ -186,7 +186,7 @@ struct weather {
     uint32_t dns_temporary;
     uint32_t refuse, greeting_bad, close, hang, mail_4xx, rcpt_4xx, rcpt_5xx, data_4xx, dot_4xx, dot_5xx,
         dot_lost;
-    uint32_t body_unreadable;
+    uint32_t body_unreadable, unsigned_mail;
     uint32_t store_loss; /* of requests, and of answers */
 };
 
@@ -207,7 +207,7 @@ struct sim_options {
 /* What many runs add up to. */
 struct sim_counts {
     uint64_t seeds, steps, messages, deliveries, accepted, doubled, moves, segments, bounced, expired,
-        restarts, views, aside, verdicts, heads, joined_late, late_mail, wrong_disks;
+        restarts, views, sealed, aside, verdicts, heads, joined_late, late_mail, wrong_disks;
     uint64_t faults[FAULT_KINDS];
     uint64_t coverage[FAULT_KINDS][DOING_KINDS];
 };

@@ -119,6 +119,7 @@ static void draw_plan(struct sim *sim)
         .dot_5xx = 15,
         .dot_lost = rough ? 60 : 20,
         .body_unreadable = rough ? 20 : 0,
+        .unsigned_mail = rough ? 20 : 0,
         .store_loss = rough ? 10 : 1,
     };
     sim->calm = (struct weather){.bus_delay = USEC_MS};
