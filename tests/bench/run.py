@@ -1,274 +1,185 @@
 #!/usr/bin/python3
-"""run - Todoku against a tuned Postfix: durable relay of 10 KiB messages over loopback
+"""run - Todoku beside other mail servers: durable relaying over loopback, counted
 
-    tests/bench/run.py                        both, three alternating rounds of 10,000 messages each
-    tests/bench/run.py --only todoku --count 50000
+    tests/bench/run.py                        Todoku and Postfix, 10 KiB, three alternating rounds of 10,000 messages each
+    tests/bench/run.py --all --json FILE      everything that the figures need: rivals, sizes, signing, TLS, many domains, latency
+    tests/bench/run.py --rivals postfix,exim,opensmtpd,haraka
+    tests/bench/run.py --only todoku --size 2,10,50,100        KiB
+    tests/bench/run.py --only todoku --dkim rsa                ed25519, both
+    tests/bench/run.py --only todoku --tls
+    tests/bench/run.py --only todoku --long-tail 50000         as many messages to as many domains, DNS by a local nsd
+    tests/bench/run.py --only todoku --idle                    one at a time: from 250 to the receiver's final dot
     tests/bench/run.py --cluster              `todoku up` and the same as two processes: coordinator and node, members of an etcd
 
-Same generator (gen.c), same receiver (sink.c, --quiet), same disk, same domains, no TLS; each accepts a message only when it is
-synced to disk. Both servers get a fresh spool for every round and 500 messages to warm up that are not counted. A round ends
-when the last message has arrived at the receiver.
+Same generator (gen.c), same receiver (../lab/sink.c, --quiet), same disk, same domains (Zipf: the n-th as frequent as 1/n); each accepts
+a message only when it is synced to disk. rivals.py says how the others are set up, ours.py how we are, rounds.py what a round is,
+bounds.py what the machine itself can do, figures.py what is asked.
 
   messages/s   from the generator's start to the last arrival
   intake/s     accepted by the server, from the generator's start to its end
   CPU s/1000   processor seconds of the server's whole process tree (a cgroup of its own) for 1,000 messages, idle cost included
+  MiB          the largest sum of the tree's proportional set sizes (accounts.py); the page cache does not count
   lost         accepted with 250 and not arrived       doubled   extra copies that arrived
 
-Postfix is set up for relay as its TUNING_README and QSHAPE/STRESS_README advise: no chroot, no in-flow delay, many delivery processes,
-long-lived processes, high destination concurrency, connection reuse without a count limit, no client limits, no header checks or rewriting of clients' mail.
-Its syncing stays on.
+With --cluster the two processes speak over TCP with CURVE, as between machines, on the same cores as all the rest; etcd's own
+processor time is not counted.
 
-With --cluster the two processes speak over TCP with CURVE, as between machines, on the same cores as all the rest; etcd's own processor
-time is not counted. What is asked of it: at least half of `todoku up`'s messages a second.
-
-Bounded: a round that is not done after --seconds fails. The last lines are the medians and the ratio of the two.
+A rival that can't be had here is skipped, and the reason said. Bounded: a round that is not done after --seconds ends. The exit status
+is 1 when a round of ours lost or doubled something or did not take all; a rival's trouble is told in its row.
 """
 import argparse
+import json
 import os
-import shutil
-import statistics
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lab"))
 
-from cluster import Cluster  # noqa: E402
-from daemon import BUILD, LabError, Skip, compile_c, free_port, until  # noqa: E402
-from etcd import Etcd  # noqa: E402
-from load import Smtp  # noqa: E402
-from peers import Peers  # noqa: E402
-from sink import Sink  # noqa: E402
-from todoku import Todoku  # noqa: E402
+import bounds  # noqa: E402
+from daemon import BUILD, LabError, Skip  # noqa: E402
+from figures import figures, medians  # noqa: E402
+from ours import OURS  # noqa: E402
+from rivals import RIVALS  # noqa: E402
+from rounds import SERVERS, Case, measure  # noqa: E402
 
-HERE = Path(__file__).resolve().parent
 WORK = BUILD / "bench"
-SINK = "127.0.9.1"
-WARM = 500
-
-POSTFIX = {
-    "smtp_tls_security_level": "none", "smtpd_tls_security_level": "none", "default_process_limit": "300", "max_use": "10000",
-    "in_flow_delay": "0", "qmgr_message_active_limit": "50000", "qmgr_message_recipient_limit": "50000",
-    "initial_destination_concurrency": "20", "default_destination_concurrency_limit": "40", "smtp_destination_concurrency_limit": "40",
-    "smtp_connection_cache_on_demand": "yes", "smtp_connection_reuse_time_limit": "600s", "smtp_connection_reuse_count_limit": "0",
-    "smtpd_client_connection_count_limit": "0", "smtpd_client_connection_rate_limit": "0", "smtpd_client_message_rate_limit": "0",
-    "smtpd_client_event_limit_exceptions": "127.0.0.0/8", "smtpd_delay_reject": "no", "smtputf8_enable": "no",
-    "local_header_rewrite_clients": "", "receive_override_options": "no_header_body_checks,no_address_mappings",
-    "disable_dns_lookups": "yes", "strict_mailbox_ownership": "no",
-}
+HEAD = (f"{'':16} {'':9} {'messages/s':>10} {'intake/s':>9} {'CPU s/1000':>10} {'cores':>6} {'lab cores':>9} {'MiB':>6} {'accepted':>8} {'lost':>5} "
+        f"{'doubled':>7}")
+OURS_MORE = 4  # --all: our rounds have so many times the rivals' messages, so that they last as long
 
 
-class Cpu:
-    """The processor time of a process tree: a cgroup where we may make one, else the sum over /proc."""
+def line(r):
+    text = (f"{r['case']:16} {r['name']:9} {r['rate']:10.0f} {r['intake']:9.0f} {r['cpu']:10.3f} {r['cores']:6.2f} {r['around']:9.2f} {r['memory']:6.0f} "
+            f"{r['accepted']:8d} {r['lost']:5d} {r['doubled']:7d}")
+    if "idle" in r:
+        text += "".join(f"\n{'':26} {k:7} p50 {v['p50']:7.2f}  p99 {v['p99']:7.2f}  max {v['max']:7.2f} ms  ({v['n']})" for k, v in r["idle"].items())
+    return text
 
-    def __init__(self, name):
-        self.group = None
-        for base in (Path("/sys/fs/cgroup/cpuacct"), Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup")):
-            group = base / f"todoku-bench-{os.getpid()}-{name}"
-            try:
-                group.mkdir()
-            except OSError:
-                continue
-            if (group / "cpuacct.usage").exists() or (group / "cpu.stat").exists():
-                self.group = group
-                break
-            group.rmdir()
 
-    def join(self):
-        """Called in the child before it becomes the server."""
-        if self.group:
-            (self.group / "cgroup.procs").write_text("0")
+def asked_cases(args):
+    """[(case, names of servers)] for what the options say."""
+    common = {"connections": args.connections, "out": args.out, "seconds": args.seconds}
+    names = [args.only] if args.only else ["todoku", "pair"] if args.cluster else ["todoku", *args.rivals]
+    if args.idle:
+        return [(Case("idle", count=args.count or 500, pause=20, **common), ["todoku"])]
+    if args.long_tail:
+        return tail_cases(args.long_tail, args.mx, common)
+    out = []
+    for kib in args.size:
+        plain = "relay" if kib == 10 else f"{kib}k"
+        name = "-".join(filter(None, [plain if kib != 10 or not (args.tls or args.dkim) else "", "tls" if args.tls else "",
+                                      f"dkim-{args.dkim}" if args.dkim else ""]))
+        out.append((Case(name, size=kib * 1024, count=args.count or 10000, domains=args.domains, tls=args.tls, dkim=args.dkim or "", **common), names))
+    return out
 
-    def seconds(self, pids):
-        if self.group and (self.group / "cpuacct.usage").exists():
-            return int((self.group / "cpuacct.usage").read_text()) / 1e9
-        if self.group:
-            return int((self.group / "cpu.stat").read_text().split()[1]) / 1e6
-        return sum(map(tree_seconds, pids))
 
-    def close(self):
-        if self.group:
-            for _ in range(50):
+def tail_cases(count, kinds, common):
+    few = min(count, 40000)
+    rows = [(Case("hundred", count=few, dns="shared", **common), ["todoku"])]
+    return rows + [(Case(f"long-tail-{mx}", count=count, domains=count, skew="even", dns=mx, **common), ["todoku"]) for mx in kinds]
+
+
+def all_cases(args):
+    common = {"connections": args.connections, "out": args.out, "seconds": args.seconds}
+    count, ours = args.count or 10000, (args.count or 10000) * OURS_MORE
+    us = ["todoku"]
+    return [(Case("relay", count=ours, **common), us), *[(Case("relay", count=count, **common), [rival]) for rival in args.rivals],
+            (Case("2k", size=2048, count=ours, **common), us), (Case("50k", size=51200, count=count, **common), us),
+            (Case("100k", size=102400, count=count, **common), us), (Case("tls", count=ours, tls=True, **common), us),
+            (Case("dkim-rsa", count=ours, dkim="rsa", **common), us), (Case("dkim-ed25519", count=ours, dkim="ed25519", **common), us),
+            (Case("dkim-both", count=ours, dkim="both", **common), us),
+            (Case("100k-dkim", size=102400, count=count, dkim="rsa", **common), us),
+            *tail_cases(5 * count, ["shared", "own"], common), (Case("idle", count=500, pause=20, **common), us)]
+
+
+def measure_bounds(cases, args):
+    """What bounds.py finds for the sizes at hand; told as it comes."""
+    out = {"signature": bounds.signature(), "disk": {}, "straight": []}
+    print(f"bound: an RSA-2048 signature takes {out['signature']:.3f} ms of a core")
+    for size in sorted({case.size for case, _ in cases}):
+        group = bounds.disk(args.work, size, args.connections)
+        out["disk"][size] = {"alone": bounds.disk(args.work, size, 1), "group": group}
+        out["straight"].append(bounds.straight(Case(f"{size // 1024}k", size=size, count=10000, connections=args.connections), args.work))
+        s = out["straight"][-1]
+        print(f"bound: {size // 1024:3d} KiB: generator straight into the receiver {s['rate']:.0f}/s, {s['cpu']:.3f} CPU s/1000 for the two; disk "
+              f"{out['disk'][size]['alone']:.0f}/s synced one by one, {group:.0f}/s by {args.connections}", flush=True)
+    if any(case.pause for case, _ in cases):
+        out["idle"] = bounds.straight(Case("idle", count=300, pause=20), args.work)["own"]
+        print(f"bound: one message at rest, straight into the receiver: p50 {out['idle']['p50']:.2f} ms, p99 {out['idle']['p99']:.2f} ms")
+    return out
+
+
+def run_rounds(cases, args):
+    rows, skipped = [], {}
+    print(HEAD)
+    for _ in range(args.rounds):
+        for case, names in cases:
+            for name in names:
+                if (case.name, name) in skipped:
+                    continue
                 try:
-                    return self.group.rmdir()
-                except OSError:
-                    time.sleep(0.1)
+                    rows.append(measure(name, case, args.work, keep=args.keep))
+                    print(line(rows[-1]), flush=True)
+                except (Skip, LabError) as problem:
+                    skipped[case.name, name] = str(problem)
+                    print(f"{case.name:16} {name:9} left out: {problem}", flush=True)
+    return rows, skipped
 
 
-def tree_seconds(pid):
-    """User and system time of a process, its reaped children and all its living descendants."""
-    stats = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            stats[int(entry.name)] = (int(fields[1]), sum(map(int, fields[11:15])))
-    total, family = 0, {pid}
-    grown = True
-    while grown:
-        grown = {p for p, (parent, _) in stats.items() if parent in family} - family
-        family |= grown
-    for p in family & stats.keys():
-        total += stats[p][1]
-    return total / os.sysconf("SC_CLK_TCK")
-
-
-def sending(sink_port, args):
-    """What the file says of sources and limits, in both of Todoku's shapes."""
-    sources = [(f"127.0.1.{i}", f"mx{i}.sender.test", ["a"]) for i in (1, 2)]
-    return sources, {"delivery": {"sink": f"{SINK}:{sink_port}", "tls": "none", "timeouts": None},
-                     "providers": [{"name": "default", "connections": args.out, "messages_per_connection": 0, "rate": "none"}]}
-
-
-def start_todoku(work, sink_port, cpu, args):
-    sources, more = sending(sink_port, args)
-    t = Todoku(work, dns=None, port=sink_port, sources=sources, more=more)
-    t.before = cpu.join
-    t.start()
-    return t.daemon, t.smtp
-
-
-class Pair:
-    """A coordinator and a node, treated like one daemon."""
-
-    def __init__(self, work, sink_port, cpu, args):
-        sources, more = sending(sink_port, args)
-        self.name, self.etcd = "pair", Etcd(work)
-        self.cluster = Cluster(work, self.etcd, port=sink_port, nodes=0, coordinators=1, more=more)
-        self.cluster.make("n1", "node", more={"node": {"sources": [{"address": a, "helo": h, "pools": p} for a, h, p in sources]}})
-        for m in self.cluster.members.values():
-            m.before = cpu.join
-        self.cluster.start()
-
-    @property
-    def daemons(self):
-        return [m.daemon for m in self.cluster.members.values() if m.daemon]
-
-    @property
-    def pids(self):
-        return [d.pid for d in self.daemons]
-
-    def exit_status(self):
-        return next((d.exit_status() for d in self.daemons if d.exit_status() is not None), None)
-
-    def tail(self):
-        return "".join(d.tail() for d in self.daemons)
-
-    def end(self):
-        self.cluster.end()
-        self.etcd.__exit__()
-
-
-def start_pair(work, sink_port, cpu, args):
-    pair = Pair(work, sink_port, cpu, args)
-    return pair, pair.cluster["c1"].smtp
-
-
-def start_postfix(work, sink_port, cpu, args):
-    port = free_port("127.0.5.9")
-    postfix = Peers().postfix(work, "127.0.5.9", port, relayhost=f"[{SINK}]:{sink_port}", more=POSTFIX, before=cpu.join)
-    return postfix, ("127.0.5.9", port)
-
-
-STARTERS = {"todoku": start_todoku, "postfix": start_postfix, "pair": start_pair}
-
-
-def generate(server, count, prefix, args, accepted=None):
-    """Run the generator to its end; (accepted, seconds, cpu seconds)."""
-    argv = [str(compile_c(HERE / "gen.c", "gen")), "--to", "%s:%d" % server, "--count", str(count), "--connections", str(args.connections),
-            "--size", str(args.size), "--prefix", prefix, "--seconds", str(args.seconds)]
-    if accepted:
-        argv += ["--accepted", str(accepted)]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=args.seconds + 10)
-    words = done.stdout.replace(",", "").split()
-    if len(words) < 10:
-        raise LabError(f"the generator failed: {done.stdout}{done.stderr}")
-    return int(words[0]), float(words[6]), float(words[8]), done.stdout.strip()
-
-
-def measure(name, round_, args):
-    """One round with one server: a dictionary of figures."""
-    work = Path(args.work).resolve() / f"{name}-{round_}"
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    sink_port = free_port(SINK)
-    cpu = Cpu(f"{name}-{round_}")
-    daemon = None
-    try:
-        with Sink(work, [f"{SINK}:{sink_port}"], quiet=True) as sink:
-            daemon, server = STARTERS[name](work, sink_port, cpu, args)
-            with Smtp(*server) as smtp:
-                smtp.hello()
-            generate(server, WARM, "warm", args)
-            sink.wait_count(WARM, args.seconds, alive=daemon)
-            os.sync()
-            time.sleep(1)
-            pids = getattr(daemon, "pids", None) or [daemon.pid]
-            before, sink_before, start = cpu.seconds(pids), tree_seconds(sink.pid), time.monotonic()
-            accepted, seconds, gen_cpu, text = generate(server, args.count, "g", args, work / "accepted")
-            until_arrived(sink, WARM + accepted, start + args.seconds, daemon)
-            end = time.monotonic()
-            used, sink_used = cpu.seconds(pids) - before, tree_seconds(sink.pid) - sink_before
-            time.sleep(1)  # late copies
-            arrived = [a.id for a in sink.arrivals() if a.id.startswith("g")]
-            wanted = set((work / "accepted").read_text().split())
-            return {"name": name, "rate": len(set(arrived)) / (end - start), "intake": accepted / seconds, "cpu": used / max(accepted, 1) * 1000,
-                    "cores": used / (end - start), "around": (gen_cpu + sink_used) / (end - start), "accepted": accepted,
-                    "lost": len(wanted - set(arrived)), "doubled": len(arrived) - len(set(arrived)), "text": text}
-    finally:
-        if daemon:
-            daemon.end()
-        cpu.close()
-        if not args.keep:
-            shutil.rmtree(work, ignore_errors=True)
-
-
-def until_arrived(sink, n, deadline, daemon):
-    try:
-        until("the last message", lambda: sink.count() >= n, max(1, deadline - time.monotonic()), every=0.02, alive=daemon)
-    except LabError as error:
-        print(f"        {str(error).splitlines()[0]}: {sink.count()} of {n} arrived", flush=True)
-
-
-def main():
-    parser = argparse.ArgumentParser(description="Measure durable relaying: Todoku against a tuned Postfix, or against itself as two processes, in alternating rounds.")
-    parser.add_argument("--count", type=int, default=10000, help="messages a round (10000)")
-    parser.add_argument("--size", type=int, default=10240, help="bytes a message (10240)")
+def parse():
+    parser = argparse.ArgumentParser(description="Measure durable relaying: Todoku beside other mail servers, or beside itself, in alternating rounds.")
+    listed = lambda kind: lambda text: [kind(part) for part in text.split(",") if part]  # noqa: E731
+    parser.add_argument("--all", action="store_true", help="all cases that the figures need, and all rivals")
+    parser.add_argument("--rivals", type=listed(str), metavar="LIST", help=f"of {','.join(RIVALS)} (postfix; with --all: all)")
+    parser.add_argument("--count", type=int, help="messages a round (10000)")
+    parser.add_argument("--size", type=listed(int), default=[10], metavar="LIST", help="KiB a message (10)")
+    parser.add_argument("--domains", type=int, default=100, help="recipient domains, Zipf (100)")
+    parser.add_argument("--tls", action="store_true", help="the receiver offers STARTTLS")
+    parser.add_argument("--dkim", choices=["rsa", "ed25519", "both"], help="Todoku signs")
+    parser.add_argument("--long-tail", type=int, metavar="N", help="N messages to N domains beside as many to 100 domains")
+    parser.add_argument("--mx", type=listed(str), default=["shared", "own"], help="--long-tail: eight MX hosts shared by all, or each domain its own (shared,own)")
+    parser.add_argument("--idle", action="store_true", help="one message at a time: latency")
     parser.add_argument("--connections", type=int, default=40, help="connections into the server (40)")
     parser.add_argument("--out", type=int, default=50, help="Todoku's connections a source; it has two (50)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=120, help="give up a round after this long (120)")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--only", choices=sorted(STARTERS))
+    which.add_argument("--only", choices=sorted(SERVERS))
     which.add_argument("--cluster", action="store_true", help="`todoku up` against coordinator and node as two processes (pair)")
+    parser.add_argument("--json", metavar="FILE", help="write all rounds, bounds and figures")
     parser.add_argument("--todoku", metavar="PATH", help="the program (default build/release/todoku)")
     parser.add_argument("--work", metavar="FOLDER", default=WORK, help="where the spools lie (build/bench); on /dev/shm the disk counts for nothing")
     parser.add_argument("--keep", action="store_true", help="keep spools and logs under build/bench")
     args = parser.parse_args()
+    args.rivals = args.rivals or (list(RIVALS) if args.all else ["postfix"])
+    unknown = [name for name in args.rivals if name not in RIVALS]
+    if unknown:
+        parser.error(f"--rivals: {unknown[0]} is none of {', '.join(RIVALS)}")
+    return args
+
+
+def main():
+    args = parse()
     if args.todoku:
         os.environ["TODOKU"] = str(Path(args.todoku).resolve())
-    names = [args.only] if args.only else ["todoku", "pair"] if args.cluster else ["todoku", "postfix"]
-    rounds = []
-    print(f"{args.count} messages of {args.size} bytes, {args.connections} connections, {os.cpu_count()} cores; medians of {args.rounds} rounds")
-    print(f"{'':9} {'messages/s':>10} {'intake/s':>9} {'CPU s/1000':>10} {'cores':>6} {'lab cores':>9} {'accepted':>8} {'lost':>5} {'doubled':>7}")
-    for round_ in range(args.rounds):
-        for name in names:
-            r = measure(name, round_, args)
-            rounds.append(r)
-            print(f"{name:9} {r['rate']:10.0f} {r['intake']:9.0f} {r['cpu']:10.3f} {r['cores']:6.2f} {r['around']:9.2f} {r['accepted']:8d} "
-                  f"{r['lost']:5d} {r['doubled']:7d}", flush=True)
-    middle = {n: {k: statistics.median(r[k] for r in rounds if r["name"] == n) for k in ("rate", "intake", "cpu")} for n in names}
-    for n in names:
-        print(f"median {n}: {middle[n]['rate']:.0f} messages/s, {middle[n]['intake']:.0f} intake/s, {middle[n]['cpu']:.3f} CPU s per 1,000 messages")
-    if len(names) == 2:
-        one, other = ("pair", "todoku") if args.cluster else ("todoku", "postfix")
-        rate, cpu = (middle[one][k] / middle[other][k] for k in ("rate", "cpu"))
-        print(f"ratio {one} / {other}: {rate:.2f} x messages/s, {cpu:.2f} x CPU per message" + (" (at least 0.5 is asked)" if args.cluster else ""))
-    bad = [r for r in rounds if r["lost"] or r["doubled"] or r["accepted"] < args.count]
+    cases = all_cases(args) if args.all else asked_cases(args)
+    print(f"{args.connections} connections, {os.cpu_count()} cores; medians of {args.rounds} rounds")
+    found = measure_bounds(cases, args)
+    rows, skipped = run_rounds(cases, args)
+    for (case, name), m in medians(rows).items():
+        print(f"median {case} {name}: {m['rate']:.0f} messages/s, {m['intake']:.0f} intake/s, {m['cpu']:.3f} CPU s per 1,000 messages, {m['memory']:.0f} MiB")
+    results = figures(rows, found)
+    for f in results:
+        print(f"figure: {f['what']}: {f['measured']:.2f} ({f['asked']} asked: {'met' if f['met'] else 'MISSED'}); {f['note']}")
+    if args.json:
+        text = json.dumps({"rounds": rows, "bounds": found, "figures": results, "skipped": {" ".join(k): v for k, v in skipped.items()}}, indent=1)
+        Path(args.json).write_text(text + "\n")
+    bad = [r for r in rows if r["name"] in OURS and (r["lost"] or r["doubled"] or r["accepted"] < r["asked"])]
+    bad += [name for case, name in skipped if name in OURS]
+    for r in rows:
+        if r["name"] in RIVALS and (r["lost"] or r["doubled"] or r["accepted"] < r["asked"]):
+            print(f"note: {r['name']} in {r['case']}: {r['accepted']} of {r['asked']} accepted, {r['lost']} lost or late, {r['doubled']} doubled")
     return 1 if bad else 0
 
 

@@ -4,7 +4,7 @@
 Two servers, both real sockets:
 
 - Nsd: Debian's nsd, authoritative for `test.`, from a generated zone: 100 ordinary domains over 25 MX sets, and one domain
-  for every curious thing an MX lookup can meet (see ZONE below).
+  for every curious thing an MX lookup can meet (see CURIOUS below). `text`: another zone instead.
 - BadDns: our own small UDP responder that passes everything on to an Nsd, except names under bad.test, whose first label says
   what goes wrong: servfail refused timeout garbage short wrongid loop trunc formerr.
 
@@ -93,12 +93,12 @@ def zone():
 
 
 class Nsd(Daemon):
-    def __init__(self, peers, work, address=ADDRESS):
+    def __init__(self, peers, work, address=ADDRESS, text=None):
         files, run = peers.fetch("nsd"), Path(work).resolve() / "nsd"
         run.mkdir(parents=True, exist_ok=True)
         self.address, self.port = address, free_port(address)
         self.server = f"{address}:{self.port}"
-        (run / "test.zone").write_text(zone())
+        (run / "test.zone").write_text(text or zone())
         (run / "nsd.conf").write_text(f"""\
 server:
     ip-address: {address}@{self.port}
