@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/blob.h"
 #include "base/buffer.h"
+#include "cluster/body_hash.h"
 
 static bool is_own_domain(const struct setting_tenant *tenant, const char *domain)
 {
@@ -105,8 +106,10 @@ int intake_message(const struct settings *settings, struct mail *mail, char *byt
         free(bytes);
         return -1;
     }
+    size_t body_len = len - head.header_len;
     bytes = rework(bytes, &len, received_len, &head, mail, host, now);
     mail->body_len = len;
+    body_hash_take(settings, mail, head.from, bytes + len - body_len, body_len);
     *body_r = blob_take(bytes, len);
     return 0;
 }
@@ -120,6 +123,8 @@ int intake_handed_in(const struct settings *settings, struct mail *mail, struct 
     if (mail->expires == 0)
         mail->expires =
             (mail->send_at > now ? mail->send_at : now) + settings_tenant(settings, mail->tenant)->max_age;
+    body_hash_take(
+        settings, mail, head.from, (*body)->bytes + head.header_len, (*body)->len - head.header_len);
     if (head.strip_count == 0 && head.has_date && head.has_message_id)
         return 0;
     size_t len = (*body)->len;

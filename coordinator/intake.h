@@ -3,7 +3,8 @@
  * The policy that the SMTP door and the HTTP door share: the tenant exists; the header From's domain is among
  * its `domains`, the reverse-path's domain there too, or its bounce_domain, or the path is null; the pool is
  * one of the tenant's; what the message itself asks for (X-Todoku-... fields) is read and taken out; missing
- * Date and Message-ID are added (RFC 6409 section 8).
+ * Date and Message-ID are added (RFC 6409 section 8). If somebody's DKIM keys will sign the message, its body
+ * is hashed here (mail->body_hash), once for all recipients and attempts.
  *
  * Pure: settings, bytes and `now` come in. */
 #ifndef COORDINATOR_INTAKE_H

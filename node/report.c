@@ -7,8 +7,10 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "cluster/body_hash.h"
 #include "node/node_state.h"
 #include "proto/dsn.h"
+#include "proto/message.h"
 
 #define REPORT_KEY 0x64736eULL
 
@@ -39,6 +41,14 @@ static struct mail *report_mail(
     return mail;
 }
 
+/* As the intake does it for mail from outside. */
+static void hash_body(const struct settings *settings, struct mail *mail, const struct blob *body)
+{
+    struct message_head head;
+    if (message_walk(body->bytes, body->len, 0, &head, NULL) == 0)
+        body_hash_take(settings, mail, head.from, body->bytes + head.header_len, body->len - head.header_len);
+}
+
 void report_failure(struct node *node, const struct delivery *delivery, const struct session *session,
     const struct reply *reply, usec_t now)
 {
@@ -65,6 +75,7 @@ void report_failure(struct node *node, const struct delivery *delivery, const st
     char *bytes = buffer_steal(&out, &len);
     struct blob *body = blob_take(bytes, len);
     struct mail *mail = report_mail(held->mail, &id, len, now);
+    hash_body(node->settings, mail, body);
     custody_own(node->custody, mail, body, now);
     mail_drop(&mail);
     blob_drop(&body);

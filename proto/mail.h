@@ -45,6 +45,10 @@ struct mail {
     uint64_t body_len;
     uint8_t digest[32]; /* SHA-256 of the body as handed in: tells a repeated idempotent message from another
                            one */
+    /* What DKIM's bh= says of the message as it is stored (RFC 6376 section 3.7), taken once, where it came
+     * in. Without one nobody was going to sign it then, or an older version took it. */
+    bool has_body_hash, body_hash_simple; /* simple: under simple canonicalization, else relaxed */
+    uint8_t body_hash[32];
 };
 
 /* An empty mail, held once, every text ""; fill it before anybody else sees it. Texts are heap blocks it

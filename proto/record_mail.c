@@ -49,6 +49,10 @@ void record_mail_fill(struct record_mail_pack *pack, const struct mail *mail)
     to->from = pb_view_text(mail->from);
     to->body_len = mail->body_len;
     to->digest = pb_view(mail->digest, sizeof mail->digest);
+    if (mail->has_body_hash) {
+        to->body_hash = pb_view(mail->body_hash, sizeof mail->body_hash);
+        to->body_hash_simple = mail->body_hash_simple;
+    }
     fill_recipients(pack, mail);
     fill_tags(pack, mail);
 }
@@ -114,6 +118,8 @@ static int check_mail(const Todoku__RecordMail *from, struct error *error)
         return error_set(error, "record: priority %u or dsn %u is unknown here", from->priority, from->dsn);
     if (from->digest.len != sizeof((struct mail *)0)->digest)
         return error_set(error, "record: a digest of %zu octets, not 32", from->digest.len);
+    if (from->body_hash.len != 0 && from->body_hash.len != sizeof((struct mail *)0)->body_hash)
+        return error_set(error, "record: a body's hash of %zu octets, not 32", from->body_hash.len);
     return 0;
 }
 
@@ -133,6 +139,11 @@ int record_mail_read(
     mail->expires = from->expires;
     mail->body_len = from->body_len;
     memcpy(mail->digest, from->digest.data, sizeof mail->digest);
+    mail->has_body_hash = from->body_hash.len != 0;
+    if (mail->has_body_hash) {
+        mail->body_hash_simple = from->body_hash_simple;
+        memcpy(mail->body_hash, from->body_hash.data, sizeof mail->body_hash);
+    }
     if (replace_text(&from->tenant, "tenant", &mail->tenant, error) < 0 ||
         replace_text(&from->campaign, "campaign", &mail->campaign, error) < 0 ||
         replace_text(&from->pool, "pool", &mail->pool, error) < 0 ||

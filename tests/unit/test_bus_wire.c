@@ -18,6 +18,8 @@ static struct mail *a_mail(uint32_t recipients, size_t body_len)
     struct mail *mail = mail_new();
     memset(mail->id.bytes, 7, sizeof mail->id.bytes);
     memset(mail->digest, 9, sizeof mail->digest);
+    mail->has_body_hash = mail->body_hash_simple = true;
+    memset(mail->body_hash, 8, sizeof mail->body_hash);
     mail->keyed = mail->eight_bit = true;
     mail->priority = MAIL_BULK;
     mail->dsn = MAIL_DSN_FAILURE;
@@ -119,6 +121,8 @@ static void same_mail(const struct mail *a, const struct mail *b)
     assert_string_equal(a->pool, b->pool);
     assert_string_equal(a->from, b->from);
     assert_memory_equal(a->digest, b->digest, sizeof a->digest);
+    assert_true(a->has_body_hash == b->has_body_hash && a->body_hash_simple == b->body_hash_simple);
+    assert_memory_equal(a->body_hash, b->body_hash, sizeof a->body_hash);
     assert_int_equal(a->tag_count, b->tag_count);
     assert_string_equal(a->tags[0].value, b->tags[0].value);
     assert_int_equal(a->recipient_count, b->recipient_count);

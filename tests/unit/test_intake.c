@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
+#include "base/digest_ossl.h"
 #include "coordinator/intake.h"
 
 #define NOW (1800000000 * USEC_SEC)
@@ -23,7 +24,10 @@ static const char config[] =
     "tenants:\n"
     "  - { id: acme, pools: [main, bulk], domains: [acme.example], "
     "bounce_domain: bounces.example, priority: bulk, max_age: 2d, dsn: none }\n"
-    "  - { id: open, pools: [other], domains: ['*'] }\n";
+    "  - { id: open, pools: [other], domains: ['*'] }\n"
+    "  - { id: signed, pools: [main], domains: ['*'], dkim: [\n"
+    "      { domain: r.example, selector: s1, key_file: r.pem },\n"
+    "      { domain: s.example, selector: s1, key_file: s.pem, canonicalization: relaxed/simple }] }\n";
 static struct settings *settings;
 
 static int set_up(void **state)
@@ -213,6 +217,66 @@ static void test_handed_in(void **state)
     blob_drop(&body);
 }
 
+static void is_hash(const struct mail *mail, bool simple, const char *body)
+{
+    uint8_t hash[DIGEST_SIZE];
+    digest_sha256(body, strlen(body), hash);
+    assert_true(mail->has_body_hash);
+    assert_int_equal(mail->body_hash_simple, simple);
+    assert_memory_equal(mail->body_hash, hash, sizeof hash);
+}
+
+/* Of what is stored: without our fields, with what was missing. */
+static void test_hashes_what_will_be_signed(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *header, *body, *hashed;
+        bool simple;
+    } rows[] = {
+        {"From: a@r.example\r\n", "\thi \r\n \r\n\r\n", " hi\r\n", false},
+        {"From: a@x.r.example\r\nX-Todoku-Pool: main\r\n", "hi\r\n", "hi\r\n", false},
+        {"From: a@s.example\r\nDate: Sat, 1 Jan 2028 00:00:00 +0000\r\nMessage-ID: <1@x>\r\n",
+            "\thi \r\n \r\n\r\n", "\thi \r\n \r\n", true},
+        {"From: a@r.example\r\n", "", "", false},
+        {"From: a@s.example\r\n", "", "\r\n", true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[512];
+        struct error why = {""};
+        struct blob *body = NULL;
+        struct mail *mail = mail_of("signed", "");
+        int len = snprintf(text, sizeof text, RECEIVED "%s\r\n%s", rows[i].header, rows[i].body);
+        assert_int_equal(intake_message(settings, mail, xstrdup(text), (size_t)len, sizeof RECEIVED - 1,
+                             "us.test", NOW, &body, &why),
+            0);
+        is_hash(mail, rows[i].simple, rows[i].hashed);
+        mail->has_body_hash = false;
+        blob_drop(&body);
+        body = blob_copy(text + sizeof RECEIVED - 1, (size_t)len - (sizeof RECEIVED - 1));
+        assert_int_equal(intake_handed_in(settings, mail, &body, "us.test", NOW, &why), 0);
+        is_hash(mail, rows[i].simple, rows[i].hashed);
+        blob_drop(&body);
+        mail_drop(&mail);
+    }
+}
+
+static void test_hashes_nothing_that_nobody_signs(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"acme", "From: a@acme.example\r\n"}, {"signed", "From: a@other.example\r\n"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct error why;
+        struct mail *mail = mail_of(rows[i][0], "");
+        struct blob *body = hand_in(mail, rows[i][1], &why);
+        assert_non_null(body);
+        assert_false(mail->has_body_hash);
+        blob_drop(&body);
+        mail_drop(&mail);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -222,6 +286,8 @@ int main(void)
         cmocka_unit_test(test_wishes_are_read_and_taken_out),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_handed_in),
+        cmocka_unit_test(test_hashes_what_will_be_signed),
+        cmocka_unit_test(test_hashes_nothing_that_nobody_signs),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
