@@ -137,6 +137,7 @@ void smtp_server_free(struct smtp_server **server)
         return;
     smtp_server_reset(s);
     smtp_server_auth_forget(s);
+    free(s->room);
     buffer_free(&s->output);
     free(s->identity);
     free((char *)s->settings.host);
@@ -327,22 +328,18 @@ void smtp_server_take(struct smtp_server *server, struct smtp_server_message *me
 {
     struct smtp_server_data *d = &server->data;
     must(server->state == SMTP_SERVER_IN_ANSWER && d->body != NULL);
-    /* The room was a guess; a queued message should not hold much more than it is. */
-    if (d->body_size - d->body_len > d->body_len / 2)
-        d->body = xrealloc(d->body, d->body_len + 1);
     *message_r = (struct smtp_server_message){.id = d->id,
         .from = server->from,
         .recipients = server->recipients,
         .recipient_count = server->recipient_count,
         .eight_bit = d->eight_bit,
         .received_len = d->received_len,
-        .body = d->body,
+        .body = smtp_server_data_take(server),
         .body_len = d->body_len};
     server->from = NULL;
     server->recipients = NULL;
     server->recipient_count = server->recipient_room = 0;
-    d->body = NULL;
-    d->body_len = d->body_size = 0;
+    d->body_len = 0;
 }
 
 void smtp_server_answer(struct smtp_server *server, int code, const char *text, usec_t now)

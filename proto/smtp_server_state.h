@@ -99,6 +99,7 @@ struct smtp_server {
     char **recipients;
     size_t recipient_count, recipient_room;
     struct smtp_server_data data;
+    char *room; /* kept for the next message, or null */
 };
 
 void smtp_server_move(struct smtp_server *server, enum smtp_server_state to);
@@ -127,6 +128,8 @@ void smtp_server_auth_forget(struct smtp_server *server);
 void smtp_server_data_begin(struct smtp_server *server);
 /* Takes data up to and with the final dot; returns how much. */
 size_t smtp_server_data_receive(struct smtp_server *server, const char *bytes, size_t len);
+/* The message, the caller's now: a block of its own size, or nearly. */
+char *smtp_server_data_take(struct smtp_server *server);
 void smtp_server_data_forget(struct smtp_server *server);
 
 #endif
