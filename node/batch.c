@@ -4,7 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/panic.h"
-#include "node/node_state.h"
+#include "node/gate.h"
 #include "proto/downgrade.h"
 
 /* How often a message whose body was read looks whether its lane has room. */
@@ -19,12 +19,14 @@ static void take(struct node *node, struct session *session, struct delivery *de
 }
 
 /* The queue's first, and those of the same message that stand in the same queue. */
-static void gather(struct node *node, struct session *session, struct queue *queue)
+static void gather(struct node *node, struct session *session, struct queue *queue, usec_t now)
 {
     struct delivery *first = list_item(queue->ready.next, struct delivery, link);
     struct held *held = first->held;
+    uint32_t room = gate_room(node, queue, now);
+    size_t most = room < BATCH_MAX ? room : BATCH_MAX;
     take(node, session, first);
-    for (uint32_t i = 0; i < held->count && session->batch_count < BATCH_MAX; i++) {
+    for (uint32_t i = 0; i < held->count && session->batch_count < most; i++) {
         struct delivery *delivery = held->deliveries[i];
         if (delivery->mood == MOOD_READY && delivery->place == queue)
             take(node, session, delivery);
@@ -101,12 +103,38 @@ void batch_body(struct node *node, struct session *session, struct blob *body, u
         batch_begin(node, session, now);
 }
 
+/* The gate was shut while it was read, signed or waited for its lane. */
+static void withdraw(struct node *node, struct session *session, usec_t now)
+{
+    batch_return(node, session, now);
+    session_set_state(session, SESSION_IDLE);
+    session_drain_client(node, session, now);
+    site_dirty(node, session->site);
+}
+
+void batches_withdraw(struct node *node, usec_t now)
+{
+    for (size_t i = 0; i < node->session_room; i++) {
+        struct session *session = node->sessions[i];
+        if (session == NULL || (session->state != SESSION_FETCHING && session->state != SESSION_SIGNING &&
+                                   session->state != SESSION_HOLDING))
+            continue;
+        struct queue *queue = session->batch[0]->place;
+        if (gate_room(node, queue, now) == 0 || !gate_source_open(node, session->source, queue, now))
+            withdraw(node, session, now);
+    }
+}
+
 void batch_begin(struct node *node, struct session *session, usec_t now)
 {
     const struct lane *lane = session_lane(session);
     usec_t when = lane_full(lane) ? now + FULL_LANE_WAIT : lane_when(lane, now);
     if (when <= now) {
-        send_batch(node, session, now);
+        struct queue *queue = session->batch[0]->place;
+        if (gate_starts(node, queue, session->source, (uint32_t)session->batch_count, now))
+            send_batch(node, session, now);
+        else
+            withdraw(node, session, now);
         return;
     }
     /* Others started while this one was read or signed. */
@@ -117,7 +145,7 @@ void batch_begin(struct node *node, struct session *session, usec_t now)
 void session_give(struct node *node, struct session *session, struct queue *queue, usec_t now)
 {
     must(session->state == SESSION_IDLE && session->batch_count == 0);
-    gather(node, session, queue);
+    gather(node, session, queue, now);
     if (list_linked(&queue->turn)) { /* the others first, next time */
         struct site *site = session->site;
         list_remove(&queue->turn);

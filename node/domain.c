@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "node/node_state.h"
+#include "node/gate.h"
 
 struct domain *domain_get(struct node *node, const char *name)
 {
@@ -25,6 +25,7 @@ static void leave_site(struct node *node, struct domain *domain)
     list_each (link, &domain->queues) {
         struct queue *queue = list_item(link, struct queue, of_domain);
         queue_deactivate(queue);
+        gate_forget(queue);
         site->ready -= queue->ready_count;
     }
     domain->site = NULL;
@@ -68,11 +69,11 @@ static void join_site(struct domain *domain, struct site *site)
         site->ready += list_item(link, struct queue, of_domain)->ready_count;
 }
 
-static void take_turns(struct node *node, struct domain *domain)
+static void take_turns(struct node *node, struct domain *domain, usec_t now)
 {
     list_each (link, &domain->queues) {
         struct queue *queue = list_item(link, struct queue, of_domain);
-        if (queue->ready_count > 0 && !list_linked(&queue->turn))
+        if (queue->ready_count > 0 && !list_linked(&queue->turn) && gate_opens(node, queue, now) <= now)
             list_push_back(&domain->site->queues, &queue->turn);
     }
     site_dirty(node, domain->site);
@@ -84,6 +85,10 @@ void queue_activate(struct node *node, struct queue *queue, usec_t now)
     const char *host = domain->site == NULL ? routed(node, queue) : NULL;
     if (host != NULL)
         join_site(domain, site_of(node, host, NULL));
+    if (gate_opens(node, queue, now) > now) {
+        queue_deactivate(queue);
+        return;
+    }
     bool fresh = domain->site != NULL && (domain->answer == NULL || domain->answer->expires > now);
     if (fresh) {
         if (!list_linked(&queue->turn))
@@ -93,6 +98,12 @@ void queue_activate(struct node *node, struct queue *queue, usec_t now)
         domain->asking = true;
         node->ports.resolve(node->ports.context, domain->name);
     }
+}
+
+void queue_gated(struct node *node, struct queue *queue, usec_t now)
+{
+    if (queue->ready_count > 0)
+        queue_activate(node, queue, now);
 }
 
 struct mx_trouble {
@@ -139,7 +150,7 @@ static void settle_site(struct node *node, struct domain *domain, usec_t now)
     }
     if (domain->site == NULL)
         join_site(domain, site);
-    take_turns(node, domain);
+    take_turns(node, domain, now);
 }
 
 void node_resolved(struct node *node, const char *name, struct mx_answer *answer, usec_t now)

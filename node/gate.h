@@ -36,8 +36,23 @@ bool gate_starts(struct node *node, struct queue *queue, size_t source, uint32_t
 /* What was known of the queue is not so any more; it may end. */
 void gate_forget(struct queue *queue);
 
-/* Holds, settings or the view are others: what is shut is looked at again, a little in each step. */
-void gates_changed(struct node *node, usec_t now);
+/* Why the queue is shut, for people; all null if it is open. Changes nothing. */
+struct gate_why {
+    usec_t opens; /* as gate_opens */
+    const struct hold *hold;
+    const struct setting_schedule *schedule;
+};
+void gate_why(struct node *node, struct queue *queue, usec_t now, struct gate_why *why_r);
+
+/* While an act works (node/act.h), nothing that matches starts. `match` is the act's. */
+void gate_order(struct node *node, const struct hold_match *match, usec_t now);
+void gate_order_over(struct node *node, const struct hold_match *match, usec_t now);
+
+/* Settings or the view are others: what is shut is looked at again, a little in each step. (Holds: node_set_holds.) */
+void gates_set_settings(struct node *node, usec_t now);
+void gates_set_view(struct node *node, usec_t now);
+void gates_make(struct node *node, const struct zone_face *zones);
+void gates_free(struct node *node);
 void gate_tick(struct node *node, usec_t now);
 usec_t gate_deadline(const struct node *node);
 

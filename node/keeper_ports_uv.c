@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/panic.h"
 #include "base/random.h"
+#include "base/zone_icu.h"
 #include "node/keeper_state_uv.h"
 
 struct resolved {
@@ -99,7 +100,8 @@ void keeper_make_node(struct keeper *k)
         .read_body = port_read_body,
         .send = port_send,
         .resolve = port_resolve,
-        .event = port_event};
+        .event = port_event,
+        .zones = zone_icu()};
     link_ports(&ports);
     k->node = node_new(k->member, k->spool_name, 0, k->settings, &ports, seed);
 }

@@ -8,7 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/panic.h"
-#include "node/node_state.h"
+#include "node/gate.h"
 
 /* Their number never changes. */
 static void set_sources(struct node *node)
@@ -42,6 +42,7 @@ struct node *node_new(const char *id, const char *spool, uint64_t incarnation,
     node->source_count = settings->node.source_count;
     node->sources = xcalloc(node->source_count, sizeof *node->sources);
     set_sources(node);
+    gates_make(node, &ports->zones);
     struct custody_ports custody_ports;
     node_custody_ports(node, &custody_ports);
     node->custody = custody_new(id, spool, incarnation, &custody_ports);
@@ -105,6 +106,7 @@ void node_free(struct node **node)
     signing_free_all(n);
     custody_free(&n->custody);
     mx_answer_drop(&n->hint);
+    gates_free(n);
     free_rooms(n);
     free(n->sessions);
     heap_free(&n->due);
@@ -129,14 +131,6 @@ void node_set_hint(struct node *node, const char *domain, struct mx_answer *answ
 void node_set_told(struct node *node, uint64_t seq)
 {
     node->told_seq = seq;
-}
-
-void node_set_holds(struct node *node, struct holds *holds, usec_t now)
-{
-    (void)now;
-    holds_hold(holds);
-    holds_drop(&node->holds);
-    node->holds = holds;
 }
 
 void node_set_silent(struct node *node, const char *member, bool silent)
@@ -187,6 +181,7 @@ void node_set_view(struct node *node, struct view *view, usec_t now)
     node->view_is_past = me == NULL || me->down || me->incarnation != node->incarnation;
     node->now = now;
     placement_set_view(node->placement, view);
+    gates_set_view(node, now);
     census_begin(node);
     census_step(node, now);
     node_settle(node, now);
@@ -209,6 +204,7 @@ void node_set_settings(struct node *node, const struct settings *settings, usec_
         provider_freed(node, provider);
     }
     node->now = now;
+    gates_set_settings(node, now);
     census_begin(node);
     census_step(node, now);
     node_settle(node, now);
@@ -299,6 +295,7 @@ void node_tick(struct node *node, usec_t now)
     session_tick(node, now);
     site_tick(node, now);
     census_step(node, now);
+    gate_tick(node, now);
     node_settle(node, now);
 }
 
@@ -307,7 +304,8 @@ usec_t node_deadline(const struct node *node)
     if (census_runs(node))
         return node->now;
     const struct heap *heaps[] = {&node->due, &node->expiries, &node->session_timers, &node->site_timers};
-    usec_t first = custody_deadline(node->custody);
+    usec_t first = custody_deadline(node->custody), gate = gate_deadline(node);
+    first = gate < first ? gate : first;
     for (size_t i = 0; i < sizeof heaps / sizeof heaps[0]; i++) {
         const struct heap_node *timer = heap_first(heaps[i]);
         if (timer != NULL && timer->key < first)

@@ -11,6 +11,7 @@
 
 #include <sys/uio.h>
 
+#include "base/zone.h"
 #include "cluster/bus.h"
 #include "cluster/custody.h"
 #include "cluster/hold.h"
@@ -39,7 +40,8 @@ struct node_ports {
      * gone. */
     void (*close)(void *context, uint32_t session, bool gently);
     void (*event)(void *context, uint64_t seq, const char *json,
-        size_t len); /* one event; seq 0 = not bound to a frame */
+        size_t len);        /* one event; seq 0 = not bound to a frame */
+    struct zone_face zones; /* for schedules; all zero: every zone is UTC */
     /* Sign this message; the job is lent. -> node_signed with the same ticket, later, in any order. */
     void (*sign)(void *context, uint64_t ticket, const struct sign_job *job);
     /* What kind of key that is: "rsa-sha256", for people to read. May be null. */

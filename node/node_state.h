@@ -17,6 +17,7 @@
 #include "base/map.h"
 #include "base/random.h"
 #include "cluster/placement.h"
+#include "node/gate_state.h"
 #include "node/lane.h"
 #include "node/node.h"
 #include "node/verdict.h"
@@ -86,6 +87,7 @@ struct queue {
     struct list turn;            /* in site->queues */
     struct list ready;           /* struct delivery */
     uint64_t ready_count, count; /* count: all that have this queue as their place */
+    struct queue_gate gate;
 };
 
 enum session_state {
@@ -150,6 +152,7 @@ struct node {
     struct random random;
     struct custody *custody;
     struct holds *holds; /* never null */
+    struct gates *gates; /* gate.h */
     struct view *view;
     bool view_is_past; /* without this node, or as down, or as its last start: the next one will tell */
     struct placement *placement;
@@ -230,6 +233,8 @@ void domain_unused(struct node *node, struct domain *domain);
 /* The queue has something ready: finds its site, asking DNS if need be. */
 void queue_activate(struct node *node, struct queue *queue, usec_t now);
 void queue_deactivate(struct queue *queue);
+/* Its gate may have opened. */
+void queue_gated(struct node *node, struct queue *queue, usec_t now);
 
 /* site.c */
 struct site *site_of(struct node *node, const char *domain, struct mx_answer *answer);
@@ -271,6 +276,8 @@ void batch_begin(struct node *node, struct session *session, usec_t now);
 /* The batch ends without having been sent. */
 void batch_fails(
     struct node *node, struct session *session, enum smtp_stage stage, const struct reply *reply, usec_t now);
+/* What has not started yet, and may not any more, goes back to its queue. */
+void batches_withdraw(struct node *node, usec_t now);
 /* Frames up to `seq` are on the disk: lanes have room again. */
 void batches_settled(struct node *node, uint64_t seq);
 void batch_over(struct node *node, struct session *session);

@@ -4,7 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/panic.h"
-#include "node/node_state.h"
+#include "node/gate.h"
 
 bool pool_here(const struct node *node, const char *pool)
 {
@@ -62,6 +62,7 @@ static struct queue *queue_get(struct node *node, const struct delivery *deliver
 static void queue_end(struct node *node, struct queue *queue)
 {
     queue_deactivate(queue);
+    gate_forget(queue);
     list_remove(&queue->of_domain);
     domain_unused(node, queue->domain);
     map_remove(&node->queues, queue->key, queue->key_len);

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "node/node_state.h"
+#include "node/gate.h"
 #include "node/retry.h"
 
 /* How far a pump looks for a pool that may go on. */
@@ -156,11 +156,20 @@ static void wake_at(struct node *node, struct site *site, usec_t when)
         heap_put(&node->site_timers, &site->timer, when);
 }
 
-static struct queue *next_queue(struct node *node, struct site *site, size_t source)
+/* Those that were shut while they waited for their turn leave it; not all in one go. */
+static struct queue *next_queue(struct node *node, struct site *site, size_t source, usec_t now)
 {
-    list_each (link, &site->queues) {
+    unsigned shut = 0;
+    list_each_safe (link, &site->queues) {
         struct queue *queue = list_item(link, struct queue, turn);
-        if (source_in_pool(node, source, queue->pool))
+        if (shut == QUEUES_TRIED) {
+            wake_at(node, site, now);
+            return NULL;
+        }
+        if (gate_opens(node, queue, now) > now) {
+            queue_deactivate(queue);
+            shut++;
+        } else if (source_in_pool(node, source, queue->pool) && gate_source_open(node, source, queue, now))
             return queue;
     }
     return NULL;
@@ -190,7 +199,7 @@ static void feed(struct node *node, struct site *site, usec_t now)
             wake_at(node, site, when);
             continue;
         }
-        struct queue *queue = next_queue(node, site, session->source);
+        struct queue *queue = next_queue(node, site, session->source, now);
         if (queue != NULL)
             session_give(node, session, queue, now);
     }
@@ -211,12 +220,13 @@ static bool lighter(const struct lane *a, const struct lane *b)
 }
 
 /* The source with the least to do that may open a connection for this queue, or -1. */
-static int choose_source(struct node *node, struct site *site, const char *pool, usec_t now)
+static int choose_source(struct node *node, struct site *site, const struct queue *queue, usec_t now)
 {
     struct lane *lanes = site->provider->lanes;
     int best = -1;
     for (size_t i = 0; i < node->source_count; i++) {
-        if (!source_in_pool(node, i, pool) || !reachable(node, site, i) || !lane_may_open(&lanes[i]))
+        if (!source_in_pool(node, i, queue->pool) || !reachable(node, site, i) || !lane_may_open(&lanes[i]) ||
+            !gate_source_open(node, i, queue, now))
             continue;
         if (lanes[i].next > now) {
             wake_at(node, site, lanes[i].next);
@@ -289,13 +299,18 @@ static struct queue *choose_queue(struct node *node, struct site *site, usec_t n
 {
     const char *tried[POOLS_TRIED];
     size_t count = 0, seen = 0;
-    list_each (link, &site->queues) {
+    list_each_safe (link, &site->queues) {
         struct queue *queue = list_item(link, struct queue, turn);
         if (count == POOLS_TRIED || seen++ == QUEUES_TRIED)
             break;
         if (was_tried(tried, count, queue->pool))
             continue;
-        *source_r = choose_source(node, site, queue->pool, now);
+        if (gate_opens(node, queue, now) > now) {
+            queue_deactivate(queue);
+            wake_at(node, site, now); /* those behind it are looked at then, if this look ends before them */
+            continue;
+        }
+        *source_r = choose_source(node, site, queue, now);
         if (*source_r >= 0 || !any_reachable(node, site, queue->pool))
             return queue;
         tried[count++] = queue->pool;
@@ -350,7 +365,7 @@ void site_failed(struct node *node, struct session *session, usec_t now)
     site->failures++;
     site->down_until = retry_due(node->settings, site->failures, now, &node->random);
     /* One batch has its attempt counted; the others wait for the site to come back. */
-    struct queue *queue = next_queue(node, site, session->source);
+    struct queue *queue = next_queue(node, site, session->source, now);
     struct delivery *delivery = queue == NULL ? NULL : list_item(queue->ready.next, struct delivery, link);
     if (delivery == NULL)
         return;
