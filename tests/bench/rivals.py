@@ -112,7 +112,7 @@ class OpenSmtpdRelay(OpenSmtpd):
 listen on {self.address} port {self.port} hostname opensmtpd.test
 smtp limit max-mails 100000
 scheduler limit max-inflight 20000
-mta limit max-conn-per-host 40 max-conn-per-route 40 max-conn-per-source 40
+mta limit max-conn-per-host 40 max-conn-per-route 40 max-conn-per-connector 40 conn-delay-route 0 reconn-delay-route 0 conn-delay-relay 0 session-mail-max 1000 task-hiwat 1000 task-lowat 500 session-keepalive 1
 mta max-deferred 20000
 action out relay host "smtp://{host}:{port}"
 match from any for any action out
