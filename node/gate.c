@@ -10,7 +10,7 @@
 
 /* ---- rows of queues that wait ---- */
 
-void row_put(struct gate_row *row, struct queue *queue)
+void gate_row_put(struct gate_row *row, struct queue *queue)
 {
     list_remove(&queue->gate.waits);
     queue->gate.round = row->round;
@@ -22,13 +22,13 @@ static struct queue *first_of(const struct gate_row *row)
     return list_empty(&row->queues) ? NULL : list_item(row->queues.next, struct queue, gate.waits);
 }
 
-bool row_has_unseen(const struct gate_row *row)
+bool gate_row_has_unseen(const struct gate_row *row)
 {
     const struct queue *queue = first_of(row);
     return queue != NULL && queue->gate.round != row->round;
 }
 
-struct queue *row_next(struct gate_row *row)
+struct queue *gate_row_next(struct gate_row *row)
 {
     struct queue *queue = first_of(row);
     if (queue == NULL || queue->gate.round == row->round)
@@ -184,7 +184,7 @@ usec_t gate_opens(struct node *node, struct queue *queue, usec_t now)
     else if (last != NULL)
         schedule_wait(node, last, queue, when);
     else
-        row_put(&node->gates->held, queue);
+        gate_row_put(&node->gates->held, queue);
     return when;
 }
 
@@ -317,7 +317,7 @@ void gate_tick(struct node *node, usec_t now)
     if (now >= gates->holds_end)
         gates_changed(node, now);
     struct queue *queue;
-    for (size_t i = 0; i < GATE_STEP && (queue = row_next(&gates->held)) != NULL; i++)
+    for (size_t i = 0; i < GATE_STEP && (queue = gate_row_next(&gates->held)) != NULL; i++)
         queue_gated(node, queue, now);
     schedules_tick(node, now);
 }
@@ -325,7 +325,7 @@ void gate_tick(struct node *node, usec_t now)
 usec_t gate_deadline(const struct node *node)
 {
     const struct gates *gates = node->gates;
-    if (row_has_unseen(&gates->held))
+    if (gate_row_has_unseen(&gates->held))
         return node->now;
     const struct heap_node *timer = heap_first(&gates->timers);
     return timer == NULL || timer->key > gates->holds_end ? gates->holds_end : timer->key;

@@ -24,9 +24,9 @@ void schedule_wait(struct node *node, struct gate_schedule *schedule, struct que
 void schedules_tick(struct node *node, usec_t now);
 
 /* gate.c */
-void row_put(struct gate_row *row, struct queue *queue);
+void gate_row_put(struct gate_row *row, struct queue *queue);
 /* Takes out the next queue that this walk has not seen, or null. */
-struct queue *row_next(struct gate_row *row);
-bool row_has_unseen(const struct gate_row *row);
+struct queue *gate_row_next(struct gate_row *row);
+bool gate_row_has_unseen(const struct gate_row *row);
 
 #endif

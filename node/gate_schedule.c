@@ -107,14 +107,14 @@ static void look_at(struct gates *gates, struct gate_schedule *schedule, usec_t 
 
 void schedule_wait(struct node *node, struct gate_schedule *schedule, struct queue *queue, usec_t when)
 {
-    row_put(&schedule->row, queue);
+    gate_row_put(&schedule->row, queue);
     look_at(node->gates, schedule, when);
 }
 
 static void wake_some(struct node *node, struct gate_schedule *schedule, size_t *budget, usec_t now)
 {
     struct queue *queue;
-    while (*budget > 0 && room(schedule) > 0 && (queue = row_next(&schedule->row)) != NULL) {
+    while (*budget > 0 && room(schedule) > 0 && (queue = gate_row_next(&schedule->row)) != NULL) {
         (*budget)--;
         queue_gated(node, queue, now);
     }
@@ -135,7 +135,7 @@ static void go_on(struct node *node, struct gate_schedule *schedule, size_t *bud
         schedule->walking = true;
     }
     wake_some(node, schedule, budget, now);
-    schedule->walking = row_has_unseen(&schedule->row);
+    schedule->walking = gate_row_has_unseen(&schedule->row);
     if (!list_empty(&schedule->row.queues))
         look_at(node->gates, schedule, schedule->setting->release_count > 0 ? now + GATE_RELEASE_PAUSE : now);
 }
@@ -204,7 +204,7 @@ static void free_schedules(struct gates *gates, struct gate_schedule *schedules,
 {
     for (size_t i = 0; i < count; i++) {
         for (struct list *link; (link = list_pop(&schedules[i].row.queues)) != NULL;)
-            row_put(&gates->held, list_item(link, struct queue, gate.waits));
+            gate_row_put(&gates->held, list_item(link, struct queue, gate.waits));
         heap_remove(&gates->timers, &schedules[i].timer);
     }
     free(schedules);
