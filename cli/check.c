@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "cli/commands.h"
+#include "cli/dkim_keys.h"
 #include "cluster/settings_member.h"
 
 static const char USAGE[] =
@@ -46,11 +47,19 @@ static int file_check(const char *file)
         settings_free(&settings);
         return faults_print(faults, count);
     }
+    /* Only who sends has them. */
+    bool sends = !settings->cluster.has_etcd || settings->node.bus != NULL;
+    size_t bad_keys = sends ? dkim_keys_check(settings, stderr) : 0;
+    if (bad_keys > 0) {
+        fprintf(stderr, "%zu fault%s\n", bad_keys, bad_keys == 1 ? "" : "s");
+        settings_free(&settings);
+        return 2;
+    }
     if (settings->cluster.has_etcd)
         printf("%s: cluster %s, for %s\n", file, settings->cluster.name, roles_of(settings));
-    printf("%s: no fault: %zu sources, %zu pools, %zu tenants, %zu limits, %zu providers\n", file,
+    printf("%s: no fault: %zu sources, %zu pools, %zu tenants, %zu limits, %zu providers, %zu keys\n", file,
         settings->node.source_count, settings->pool_count, settings->tenant_count, settings->limit_count,
-        settings->provider_count);
+        settings->provider_count, dkim_keys_count(settings));
     settings_free(&settings);
     return 0;
 }

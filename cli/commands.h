@@ -33,6 +33,7 @@ int cli_check(int argc, char **argv);
 int cli_completion(int argc, char **argv);
 int cli_config(int argc, char **argv); /* the cluster's */
 int cli_coordinator(int argc, char **argv);
+int cli_dkim(int argc, char **argv);
 int cli_key(int argc, char **argv);
 int cli_keygen(int argc, char **argv);
 int cli_listing(int argc, char **argv); /* status, queues ... whatever argv[0] says */
@@ -49,5 +50,9 @@ extern const size_t cli_config_option_count, cli_keygen_option_count, cli_listin
 
 /* manual.c: the whole program as a manual page (roff) on stdout. */
 void cli_manual(void);
+
+/* dkim.c */
+extern const struct cli_option cli_dkim_options[];
+extern const size_t cli_dkim_option_count;
 
 #endif

@@ -37,6 +37,9 @@ static struct cli_command commands[] = {
         "waits there.\n"
         "set: a node's share and whether it gets new mail. list: who may join, and who is there.",
         cli_members_options, 0, cli_members},
+    {"dkim", "", "The keys that sign mail and the DNS records for them; makes new keys",
+        "Without --generate: every key of the configuration, with the TXT record to publish.",
+        cli_dkim_options, 0, cli_dkim},
     {"key", "add|list|revoke", "Make, list and revoke API keys and SMTP passwords", NULL, NULL, 0, cli_key},
     {"send", "[FILE.eml|-]", "Hand in a message over the HTTP API",
         "The message is read from the file, or from stdin. Prints its id; `todoku message ID` tells the "
@@ -83,6 +86,8 @@ static void fill_counts(void)
             commands[i].option_count = cli_listing_option_count;
         else if (commands[i].options == cli_send_options)
             commands[i].option_count = cli_send_option_count;
+        else if (commands[i].options == cli_dkim_options)
+            commands[i].option_count = cli_dkim_option_count;
     }
 }
 

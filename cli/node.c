@@ -29,7 +29,7 @@ static void on_view(void *context, struct view *view)
 static void on_settings(void *context, const struct settings *settings)
 {
     const struct sender *sender = context;
-    keeper_set_settings(sender->keeper, settings);
+    keeper_set_settings(sender->keeper, settings, sender->member.files.keyring);
 }
 
 static void on_silent(void *context, const char *member, bool silent)
@@ -51,16 +51,21 @@ static int start(struct sender *sender, struct error *error)
     const struct settings *settings = sender->member.settings;
     start_raise_file_limit();
     if (start_find_user(settings, &user, error) != 0 ||
+        reload_keys(&sender->member.files, user, error) != 0 ||
         start_make_data_dir(settings->node.data_dir, user, error) != 0 || start_become(user, error) != 0)
         return -1;
     struct keeper_claim face = {.context = sender, .claim = claim};
-    sender->keeper = keeper_open(settings, sender->member.bus, &face, error);
+    sender->keeper = keeper_open(settings, sender->member.files.keyring, sender->member.bus, &face, error);
     if (sender->keeper == NULL)
         return -1;
     struct member_part part = {
         .context = sender, .view = on_view, .settings = on_settings, .silent = on_silent};
     member_attach(&sender->member, &part);
     member_take_config(&sender->member);
+    if (sender->member.files.lacks_keys)
+        return error_set(error,
+            "the cluster's configuration names a key that this machine lacks (see above); mail "
+            "would leave unsigned");
     control_ready(sender->member.control);
     return 0;
 }

@@ -8,14 +8,6 @@ static void warn(const struct settings *settings, const char *what, const char *
     log_warn(settings->file, "%s has no effect in this version: %s", what, effect);
 }
 
-static bool any_tenant_key(const struct settings *settings)
-{
-    for (size_t i = 0; i < settings->tenant_count; i++)
-        if (settings->tenants[i].dkim_count > 0)
-            return true;
-    return false;
-}
-
 static bool any_overflow(const struct settings *settings)
 {
     for (size_t i = 0; i < settings->pool_count; i++)
@@ -26,8 +18,6 @@ static bool any_overflow(const struct settings *settings)
 
 void not_yet_warn(const struct settings *settings)
 {
-    if (any_tenant_key(settings) || settings->operator_dkim_count > 0)
-        warn(settings, "dkim", "mail is sent unsigned");
     if (settings->limit_count > 0)
         warn(settings, "limits", "only the providers' limits of each source hold");
     if (any_overflow(settings))

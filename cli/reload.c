@@ -4,11 +4,18 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "cli/dkim_keys.h"
 #include "cli/start.h"
 
 int reload_first(struct reload *reload)
 {
     return start_read_settings(reload->file, reload->data_dir, &reload->settings);
+}
+
+int reload_keys(struct reload *reload, const struct passwd *user, struct error *error)
+{
+    reload->keyring = dkim_keys_load(reload->settings, user, error);
+    return reload->keyring == NULL ? -1 : 0;
 }
 
 static bool same_sources(const struct settings *a, const struct settings *b)
@@ -45,6 +52,23 @@ static void replace(struct reload *reload, struct settings *fresh, usec_t now)
     reload->settings = fresh;
 }
 
+/* In a process that signs: the keys of the fresh settings. */
+static int take_keys(struct reload *reload, const struct settings *fresh)
+{
+    struct error error;
+    if (reload->keyring == NULL)
+        return 0;
+    struct keyring *keyring = keyring_load(fresh, reload->keyring, &error);
+    reload->lacks_keys = keyring == NULL;
+    if (keyring == NULL) {
+        log_error(reload->file, "%s; everything stays as it was, the keys too", error.text);
+        return -1;
+    }
+    keyring_drop(&reload->keyring);
+    reload->keyring = keyring;
+    return 0;
+}
+
 int reload_again(struct reload *reload, uint64_t number, const char *text, size_t len, usec_t now)
 {
     struct settings *fresh;
@@ -64,6 +88,10 @@ int reload_again(struct reload *reload, uint64_t number, const char *text, size_
         settings_free(&fresh);
         return -1;
     }
+    if (take_keys(reload, fresh) != 0) {
+        settings_free(&fresh);
+        return -1;
+    }
     replace(reload, fresh, now);
     if (number == 0)
         log_info(reload->file, "read again");
@@ -79,4 +107,5 @@ void reload_free(struct reload *reload)
         settings_free(&reload->former[i].settings);
     settings_free(&reload->first);
     settings_free(&reload->settings);
+    keyring_drop(&reload->keyring);
 }

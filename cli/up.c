@@ -119,7 +119,7 @@ static int open_data(struct up *up, struct error *error)
     if (up->store == NULL)
         return -1;
     struct keeper_claim claim = {.context = up, .claim = claim_spool};
-    up->keeper = keeper_open(up->settings, up->bus, &claim, error);
+    up->keeper = keeper_open(up->settings, up->files.keyring, up->bus, &claim, error);
     if (up->keeper == NULL)
         return -1;
     up->view = one_node(up->settings, up->keeper, keeper_incarnation(up->keeper));
@@ -133,7 +133,7 @@ static int start(struct up *up, struct error *error)
     struct passwd *user;
     start_raise_file_limit();
     up->bus = bus_local_new();
-    if (start_find_user(up->settings, &user, error) != 0 ||
+    if (start_find_user(up->settings, &user, error) != 0 || reload_keys(&up->files, user, error) != 0 ||
         start_make_data_dir(up->settings->node.data_dir, user, error) != 0)
         return -1;
     if (open_doors(up, error) != 0 || start_become(user, error) != 0)
@@ -172,7 +172,7 @@ static void reload(struct up *up)
         log_error("keys", "%s; the keys stay as they were", error.text);
     up->settings = up->files.settings;
     coordinator_set_settings(up->coordinator, up->settings);
-    keeper_set_settings(up->keeper, up->settings);
+    keeper_set_settings(up->keeper, up->settings, up->files.keyring);
     http_set_settings(up->http, up->settings);
     publish(up);
 }

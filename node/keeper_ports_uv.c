@@ -90,6 +90,38 @@ static void port_event(void *context, uint64_t seq, const char *json, size_t len
     event_log_append(k->events, seq, json, len, NULL);
 }
 
+static void port_sign(void *context, uint64_t ticket, const struct sign_job *job)
+{
+    struct keeper *k = context;
+    signer_ask(k->signer, k->keyring, ticket, job);
+}
+
+/* Everything waits for the same reason then: said once a minute. */
+static void say_unsigned(struct keeper *k, const char *why, usec_t now)
+{
+    if (k->unsigned_said != 0 && now - k->unsigned_said < USEC_MIN)
+        return;
+    k->unsigned_said = now;
+    log_error("dkim", "mail can't be signed, and waits: %s", why);
+}
+
+static void on_signed(void *context, uint64_t ticket, struct blob *head, const char *why)
+{
+    struct keeper *k = context;
+    usec_t now = clock_now();
+    if (head == NULL)
+        say_unsigned(k, why, now);
+    node_signed(k->node, ticket, head, why, now);
+    links_flush(k);
+}
+
+static const char *port_key_kind(void *context, const struct setting_dkim *key)
+{
+    const struct keeper *k = context;
+    const struct signing_key *found = keyring_find(k->keyring, key);
+    return found == NULL ? "not at hand" : keyring_algorithm(signing_key_kind(found));
+}
+
 void keeper_make_node(struct keeper *k)
 {
     uint64_t seed;
@@ -101,8 +133,11 @@ void keeper_make_node(struct keeper *k)
         .send = port_send,
         .resolve = port_resolve,
         .event = port_event,
+        .sign = port_sign,
+        .key_kind = port_key_kind,
         .zones = zone_icu()};
     link_ports(&ports);
+    k->signer = signer_open(&k->loop, on_signed, k);
     k->node = node_new(k->member, k->spool_name, 0, k->settings, &ports, seed);
 }
 

@@ -14,6 +14,7 @@
 #include "node/keeper_uv.h"
 #include "node/node.h"
 #include "node/resolve_cares.h"
+#include "node/signer_uv.h"
 #include "node/spool.h"
 
 /* The connection of one session of the core. What the core asks for while it runs is done when it has
@@ -46,7 +47,10 @@ struct keeper {
     struct resolve *resolve;
     struct resolver_cares *resolver;
     struct tls_context *tls;
-    struct link **links; /* by session - 1 */
+    struct keyring *keyring; /* of `settings` */
+    struct signer *signer;
+    usec_t unsigned_said; /* when the log was told last that something could not be signed */
+    struct link **links;  /* by session - 1 */
     size_t link_room;
     struct list dirty;      /* struct link */
     bool flushing;          /* links_flush is at it */
@@ -70,6 +74,7 @@ struct keeper {
     bool quiet;            /* nothing is in flight any more */
     pthread_cond_t calmed; /* `quiet` is true now */
     char disk_trouble[256];
+    struct keyring *new_keyring; /* of new_settings */
 };
 
 /* keeper_ports_uv.c */

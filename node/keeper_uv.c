@@ -44,10 +44,12 @@ static void take_orders(struct keeper *k, usec_t now)
     pthread_mutex_lock(&k->lock);
     struct view *view = k->new_view;
     const struct settings *settings = k->new_settings;
+    struct keyring *keyring = k->new_keyring;
     bool stop = k->told_to_stop || k->told_to_quiesce;
     k->ending = k->told_to_stop;
     k->new_view = NULL;
     k->new_settings = NULL;
+    k->new_keyring = NULL;
     for (struct list *link; (link = list_pop(&k->silences)) != NULL;)
         list_push_back(&silences, link);
     pthread_mutex_unlock(&k->lock);
@@ -58,6 +60,8 @@ static void take_orders(struct keeper *k, usec_t now)
     take_silences(k, &silences);
     if (settings != NULL) {
         k->settings = settings;
+        keyring_drop(&k->keyring);
+        k->keyring = keyring;
         node_set_settings(k->node, settings, now);
     }
     if (stop && !k->stopping) {
@@ -220,11 +224,12 @@ static void open_loop(struct keeper *k)
     k->armed = USEC_NEVER;
 }
 
-struct keeper *keeper_open(const struct settings *settings, struct bus_local *bus,
+struct keeper *keeper_open(const struct settings *settings, struct keyring *keyring, struct bus_local *bus,
     const struct keeper_claim *claim, struct error *error)
 {
     struct keeper *k = xcalloc(1, sizeof *k);
     k->settings = settings;
+    k->keyring = keyring_hold(keyring);
     k->bus = bus;
     k->bus_face = bus_local_face(bus);
     k->told_room = true;
@@ -307,6 +312,7 @@ static void end_loop(struct keeper *k)
 {
     if (k->resolver != NULL)
         resolver_cares_stop(&k->resolver);
+    signer_close(&k->signer);
     uv_walk(&k->loop, close_handle, k);
     while (uv_run(&k->loop, UV_RUN_DEFAULT) != 0)
         ;
@@ -328,6 +334,8 @@ void keeper_close(struct keeper **keeper)
     explain_end(k);
     event_log_close(&k->events);
     tls_context_free(&k->tls);
+    keyring_drop(&k->keyring);
+    keyring_drop(&k->new_keyring);
     view_drop(&k->new_view);
     for (struct list *link; (link = list_pop(&k->silences)) != NULL;)
         free(list_item(link, struct silence, link));
@@ -366,10 +374,12 @@ void keeper_set_view(struct keeper *keeper, struct view *view)
     uv_async_send(&keeper->wake);
 }
 
-void keeper_set_settings(struct keeper *keeper, const struct settings *settings)
+void keeper_set_settings(struct keeper *keeper, const struct settings *settings, struct keyring *keyring)
 {
     pthread_mutex_lock(&keeper->lock);
     keeper->new_settings = settings;
+    keyring_drop(&keeper->new_keyring);
+    keeper->new_keyring = keyring_hold(keyring);
     pthread_mutex_unlock(&keeper->lock);
     uv_async_send(&keeper->wake);
 }

@@ -13,6 +13,7 @@
 #include "cluster/bus.h"
 #include "cluster/settings.h"
 #include "cluster/view.h"
+#include "node/keyring.h"
 
 /* How the node comes by its spool: makes (member, disk) the primary of `spool` with a fresh incarnation, as
  * all agree. May wait. -1 with the reason: it is not ours. */
@@ -24,9 +25,9 @@ struct keeper_claim {
 
 struct keeper;
 /* Opens data_dir (made if missing), reads the log and claims the spool. The error names the file and what to
- * do.
+ * do. `keyring`: the settings' keys; held.
  */
-struct keeper *keeper_open(const struct settings *settings, struct bus_local *bus,
+struct keeper *keeper_open(const struct settings *settings, struct keyring *keyring, struct bus_local *bus,
     const struct keeper_claim *claim, struct error *error);
 void keeper_close(struct keeper **keeper);
 /* The name of the home spool and the incarnation that serves it: what the view says of this node. */
@@ -41,6 +42,6 @@ void keeper_stop(struct keeper *keeper);
 void keeper_set_view(struct keeper *keeper, struct view *view); /* one that is not newer changes nothing */
 /* Nothing is heard of another member, or again something. */
 void keeper_set_silent(struct keeper *keeper, const char *member, bool silent);
-void keeper_set_settings(struct keeper *keeper, const struct settings *settings);
+void keeper_set_settings(struct keeper *keeper, const struct settings *settings, struct keyring *keyring);
 
 #endif

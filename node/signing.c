@@ -61,7 +61,7 @@ static size_t keys_for(const struct node *node, const struct mail *mail, const s
 {
     char from[ADDRESS_SIZE];
     bool asks_from = settings_dkim_asks_from(node->settings, mail->tenant);
-    if (node->ports.sign == NULL || (!asks_from && node->settings->operator_dkim_count == 0))
+    if (!asks_from && node->settings->operator_dkim_count == 0)
         return 0;
     if (!asks_from || message_from(body->bytes, body->len, from) != 0)
         from[0] = '\0';
