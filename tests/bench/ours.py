@@ -8,7 +8,7 @@ import subprocess
 from cluster import Cluster
 from daemon import LabError
 from etcd import Etcd
-from todoku import Todoku
+from todoku import Todoku, merge
 
 KEYS = {"rsa": ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"], "ed25519": ["-algorithm", "ED25519"]}
 
@@ -35,7 +35,7 @@ def sending(work, case):
     more = {"delivery": delivery, "providers": [{"name": "default", "connections": case.out, "messages_per_connection": 0, "rate": "none"}]}
     if case.dkim:
         more["tenants"] = [{"id": "acme", "pools": ["a"], "domains": ["sender.test"], "dkim": signing_keys(work, case.dkim)}]
-    return sources, more
+    return sources, merge(more, case.config)
 
 
 def todoku(work, case, accounts):

@@ -7,6 +7,7 @@ The generator (gen.c), the receiver (../lab/sink.c) and the disk are the same fo
 round and WARM messages that are not counted; then everything on the disk is synced, so that nobody pays for the one before. A
 round ends when the last message has arrived, or after `seconds`: then what has not arrived counts as lost.
 """
+import contextlib
 import dataclasses
 import os
 import shutil
@@ -44,6 +45,7 @@ class Case:
     connections: int = 40
     out: int = 50
     seconds: int = 120
+    config: dict = dataclasses.field(default_factory=dict)  # laid over Todoku's
     sink: tuple = ()      # set by measure
     dns_server: object = None
 
@@ -79,9 +81,9 @@ def open_sink(work, case):
     return Sink(work, [f"{address}:{port}" for address in SINKS], quiet=not case.pause, tls=tls)
 
 
-def measure(name, case, folder, keep=False):
+def measure(name, case, folder, keep=False, beside=None):
     """One round with one server: rate, intake (messages/s), cpu (s per 1,000), cores, around (the lab's cores), memory (MiB), accepted,
-    lost, doubled; with case.pause also `idle`: see idle_figures."""
+    lost, doubled; with case.pause also `idle`: see idle_figures. `beside(pids)` is a context that is entered while it is counted."""
     work = Path(folder).resolve() / f"{case.name}-{name}"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
@@ -96,7 +98,7 @@ def measure(name, case, folder, keep=False):
         opened.append(daemon)
         with Smtp(*server) as smtp:
             smtp.hello()
-        return one_round(name, case, work, sink, daemon, server, accounts)
+        return one_round(name, case, work, sink, daemon, server, accounts, beside or (lambda pids: contextlib.nullcontext()))
     finally:
         case.dns_server = None
         for daemon in reversed(opened):
@@ -106,18 +108,21 @@ def measure(name, case, folder, keep=False):
             shutil.rmtree(work, ignore_errors=True)
 
 
-def one_round(name, case, work, sink, daemon, server, accounts):
-    accounts.watch(getattr(daemon, "pids", None) or [daemon.pid])
+def one_round(name, case, work, sink, daemon, server, accounts, beside):
+    pids = getattr(daemon, "pids", None) or [daemon.pid]
+    accounts.watch(pids)
     warm = 10 if case.pause else WARM
     generate(server, case, warm, "warm")
     until_arrived(sink, warm, time.monotonic() + case.seconds, daemon)
     os.sync()
     time.sleep(1)
-    before, sink_before, start = accounts.seconds(), tree_seconds(sink.pid), time.monotonic()
+    before, sink_before = accounts.seconds(), tree_seconds(sink.pid)
     more = ("--times", 1, "--pause", case.pause) if case.pause else ()
-    accepted, seconds, gen_cpu = generate(server, case, case.count, "g", "--accepted", work / "accepted", *more)
-    until_arrived(sink, warm + accepted, start + case.seconds, daemon)
-    end = time.monotonic()
+    with beside(pids):
+        start = time.monotonic()
+        accepted, seconds, gen_cpu = generate(server, case, case.count, "g", "--accepted", work / "accepted", *more)
+        until_arrived(sink, warm + accepted, start + case.seconds, daemon)
+        end = time.monotonic()
     used, sink_used = accounts.seconds() - before, tree_seconds(sink.pid) - sink_before
     time.sleep(1)  # late copies
     arrivals = [a for a in sink.arrivals() if a.id.startswith("g")]

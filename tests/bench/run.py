@@ -59,7 +59,7 @@ def line(r):
 
 def asked_cases(args):
     """[(case, names of servers)] for what the options say."""
-    common = {"connections": args.connections, "out": args.out, "seconds": args.seconds}
+    common = {"connections": args.connections, "out": args.out, "seconds": args.seconds, "config": args.config}
     names = [args.only] if args.only else ["todoku", "pair"] if args.cluster else ["todoku", *args.rivals]
     if args.idle:
         return [(Case("idle", count=args.count or 500, pause=20, **common), ["todoku"])]
@@ -81,7 +81,7 @@ def tail_cases(count, kinds, common):
 
 
 def all_cases(args):
-    common = {"connections": args.connections, "out": args.out, "seconds": args.seconds}
+    common = {"connections": args.connections, "out": args.out, "seconds": args.seconds, "config": args.config}
     count, ours = args.count or 10000, (args.count or 10000) * OURS_MORE
     us = ["todoku"]
     return [(Case("relay", count=ours, **common), us), *[(Case("relay", count=count, **common), [rival]) for rival in args.rivals],
@@ -142,6 +142,7 @@ def parse():
     parser.add_argument("--idle", action="store_true", help="one message at a time: latency")
     parser.add_argument("--connections", type=int, default=40, help="connections into the server (40)")
     parser.add_argument("--out", type=int, default=50, help="Todoku's connections a source; it has two (50)")
+    parser.add_argument("--config", type=json.loads, default={}, metavar="JSON", help="laid over Todoku's configuration, such as '{\"delivery\": {\"idle\": \"1s\"}}'")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=120, help="give up a round after this long (120)")
     which = parser.add_mutually_exclusive_group()
