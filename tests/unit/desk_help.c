@@ -31,6 +31,13 @@ static const char config[] =
     "tenants:\n"
     "  - { id: acme, pools: [main], domains: ['*'] }\n"
     "  - { id: zen, pools: [side], domains: ['*'] }\n"
+    "  - id: keyed\n"
+    "    pools: [main]\n"
+    "    domains: ['*']\n"
+    "    dkim:\n"
+    "      - { domain: keys.test, selector: k1, key_file: k }\n"
+    "      - { domain: sub.keys.test, selector: s1, key_file: k }\n"
+    "      - { domain: keys.test, selector: k2, key_file: k }\n"
     "providers:\n"
     "  - { name: default, rate: none }\n"
     "  - { name: big, aliases: [large], match: { mx_suffix: [big.test] }, rate: none }\n";
@@ -127,8 +134,15 @@ static void on_close(void *context, uint32_t session, bool gently)
 static void on_sign(void *context, uint64_t ticket, const struct sign_job *job)
 {
     struct desk *desk = context;
-    (void)job;
-    later(&desk->signing)->seq = ticket;
+    struct desk_asked *asked = later(&desk->signing);
+    asked->seq = ticket;
+    desk->jobs++;
+    desk->job_converted = job->converted;
+    desk->job_keys[0] = '\0';
+    for (size_t i = 0, used = 0; i < job->key_count; i++)
+        used += (size_t)snprintf(
+            desk->job_keys + used, sizeof desk->job_keys - used, "%.20s ", job->keys[i]->selector);
+    snprintf(asked->domain, sizeof asked->domain, "%s", desk->job_keys);
 }
 
 static void on_event(void *context, uint64_t seq, const char *json, size_t len)
@@ -162,14 +176,21 @@ static void command(struct desk *desk, uint32_t session, const char *line)
 {
     struct desk_line *at = &desk->lines[session - 1];
     if (at->in_data) {
+        if (at->first_line)
+            snprintf(desk->first_line, sizeof desk->first_line, "%.190s", line);
+        at->first_line = false;
         if (strcmp(line, ".") != 0)
             return;
+        desk->taken += strcmp(desk->first_line, ".") != 0; /* a lone dot: nobody is to get it */
+        desk->sealed += strncmp(desk->first_line, "DKIM-Signature:", 15) == 0;
         at->in_data = false;
         struct desk_asked *answer = later(&desk->late);
         answer->session = session;
         answer->at = desk->now + desk->answer_after;
     } else if (strncmp(line, "EHLO", 4) == 0)
-        reply(desk, session, "250-mx\r\n250-PIPELINING\r\n250 8BITMIME\r\n");
+        reply(desk, session,
+            desk->seven_bit ? "250-mx\r\n250 PIPELINING\r\n"
+                            : "250-mx\r\n250-PIPELINING\r\n250 8BITMIME\r\n");
     else if (strncmp(line, "RCPT", 4) == 0 && desk->defer > 0) {
         desk->defer--;
         reply(desk, session, "451 4.2.0 later\r\n");
@@ -181,7 +202,7 @@ static void command(struct desk *desk, uint32_t session, const char *line)
     } else if (strcmp(line, "DATA") == 0 && desk->defer_data) {
         reply(desk, session, "554 5.5.1 no recipient\r\n");
     } else if (strncmp(line, "DATA", 4) == 0) {
-        at->in_data = true;
+        at->in_data = at->first_line = true;
         reply(desk, session, "354 go\r\n");
     } else if (strncmp(line, "QUIT", 4) == 0)
         reply(desk, session, "221 bye\r\n");
@@ -255,11 +276,17 @@ static void resolved(struct desk *desk, const char *domain)
     mx_answer_drop(&answer);
 }
 
+static struct blob *message_of(const struct desk *desk)
+{
+    const char *text = desk->message == NULL ? "Subject: x\r\n\r\nx\r\n" : desk->message;
+    return blob_copy(text, strlen(text));
+}
+
 void desk_read_bodies(struct desk *desk)
 {
     for (struct list *link; (link = list_pop(&desk->reading)) != NULL;) {
         struct desk_asked *asked = list_item(link, struct desk_asked, link);
-        struct blob *body = blob_copy("Subject: x\r\n\r\nx\r\n", 18);
+        struct blob *body = message_of(desk);
         node_body(desk->node, asked->seq, body, desk->now);
         blob_drop(&body);
         free(asked);
@@ -270,8 +297,10 @@ void desk_sign(struct desk *desk)
 {
     for (struct list *link; (link = list_pop(&desk->signing)) != NULL;) {
         struct desk_asked *asked = list_item(link, struct desk_asked, link);
-        struct blob *head = blob_copy("DKIM-Signature: v=1\r\n", 21);
-        node_signed(desk->node, asked->seq, head, NULL, desk->now);
+        char text[300];
+        int len = snprintf(text, sizeof text, "DKIM-Signature: by %s\r\n", asked->domain);
+        struct blob *head = desk->cannot_sign ? NULL : blob_copy(text, (size_t)len);
+        node_signed(desk->node, asked->seq, head, "the key is asleep", desk->now);
         blob_drop(&head);
         free(asked);
     }
@@ -440,8 +469,10 @@ void desk_inject_until(struct desk *desk, const char *tenant, const char *campai
         snprintf(address, sizeof address, "%c%u@%s", 'a', i, domain);
         mail_add_recipient(msg->mail, address);
     }
-    msg->body = blob_copy("Subject: x\r\n\r\nx\r\n", 18);
-    msg->mail->body_len = 18;
+    msg->body = message_of(desk);
+    msg->mail->body_len = msg->body->len;
+    for (size_t i = 0; i < msg->body->len; i++)
+        msg->mail->eight_bit = msg->mail->eight_bit || (unsigned char)msg->body->bytes[i] > 127;
     node_bus(desk->node, msg, desk->now);
     bus_msg_free(&msg);
 }

@@ -16,7 +16,7 @@ enum { DESK_SESSIONS = 8192 };
 
 /* A connection as the receiver sees it. */
 struct desk_line {
-    bool open, connect, output, closing, in_data;
+    bool open, connect, output, closing, in_data, first_line;
     struct buffer in;
 };
 
@@ -31,6 +31,9 @@ struct desk {
     bool defer_data;     /* their transaction ends at DATA */
     bool keep_bodies;    /* bodies that are asked for are not read yet */
     bool keep_unsigned;  /* nor are messages signed */
+    bool cannot_sign;    /* or that comes to nothing */
+    bool seven_bit;      /* receivers don't offer 8BITMIME */
+    const char *message; /* null: a plain small one */
     struct desk_line lines[DESK_SESSIONS];
     uint32_t highest;    /* session so far */
     struct list asked;   /* domains */
@@ -40,6 +43,11 @@ struct desk {
     uint64_t started;    /* recipients named to a host */
     usec_t last_start;
     char last_to[256];         /* the last one named */
+    unsigned jobs;             /* asked to be signed */
+    bool job_converted;        /* of the last one */
+    char job_keys[200];        /* its selectors, a space behind each */
+    uint64_t taken, sealed;    /* messages; those that begin with a signature */
+    char first_line[200];      /* of the last one */
     uint64_t connects_from[2]; /* each source */
     uint64_t accepted, delivered, deferred, bounced, expired, cancelled, reports;
     char last_event[2000];
@@ -49,7 +57,7 @@ struct desk {
     unsigned steps;    /* ticks done */
 };
 
-/* One node n1 with the sources 10.0.0.1 (pools main) and 10.0.0.2 (main, side), tenants acme and zen, no limits; `more`
+/* One node n1 with the sources 10.0.0.1 (pools main) and 10.0.0.2 (main, side), tenants acme, zen and keyed (with keys), no limits; `more`
  * is added to the configuration. */
 void desk_open(struct desk *desk, const char *more);
 void desk_close(struct desk *desk);
