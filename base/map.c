@@ -95,6 +95,15 @@ void *map_remove_text(struct map *map, const char *key)
     return map_remove(map, key, strlen(key));
 }
 
+void *map_after(const struct map *map, const void *key, size_t len)
+{
+    const struct map_entry *entry = key == NULL ? NULL : find(map, key, len);
+    if (key == NULL)
+        return map->head == NULL ? NULL : map->head->value;
+    const struct map_entry *next = entry == NULL ? NULL : entry->hh.next;
+    return next == NULL ? NULL : next->value;
+}
+
 /* `at` holds the entry that comes next, so that the one just returned may go. */
 void *map_next(const struct map *map, struct map_entry **at)
 {

@@ -30,4 +30,8 @@ void *map_remove_text(struct map *map, const char *key);
  * returned may be removed while walking. */
 void *map_next(const struct map *map, struct map_entry **at);
 
+/* The value that was put in after the one of this key (null: the first), or null. For a walk that lasts, while
+ * others change the map: whoever takes out the entry that it stands on moves it on before. */
+void *map_after(const struct map *map, const void *key, size_t len);
+
 #endif

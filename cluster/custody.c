@@ -34,6 +34,7 @@ struct held *held_new(struct custody *custody, struct mail *mail)
 {
     struct held *held = xcalloc(1, sizeof *held);
     held->mail = mail_hold(mail);
+    held->number = ++custody->newest;
     held->figures = &custody->figures;
     list_init(&held->moves);
     map_set(&custody->messages, mail->id.bytes, sizeof mail->id.bytes, held);
@@ -207,6 +208,18 @@ bool custody_knows(const struct custody *custody, const struct mail_id *id)
 struct held *custody_next(const struct custody *custody, struct map_entry **at)
 {
     return map_next(&custody->messages, at);
+}
+
+struct held *custody_after(const struct custody *custody, const struct held *held)
+{
+    if (held == NULL)
+        return map_after(&custody->messages, NULL, 0);
+    return map_after(&custody->messages, held->mail->id.bytes, sizeof held->mail->id.bytes);
+}
+
+uint64_t custody_newest(const struct custody *custody)
+{
+    return custody->newest;
 }
 
 /* An INJECT is too old by its maker's clock, which may be ahead of ours: what is kept against late ones

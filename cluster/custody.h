@@ -67,6 +67,7 @@ struct custody_figures {
 /* One message in this spool. */
 struct held {
     struct mail *mail;
+    uint64_t number;                 /* in the order in which they came; not kept over a restart */
     struct custody_figures *figures; /* custody's */
     struct blob *body;               /* null = only on the disk: read frame disk_seq */
     uint64_t base_seq;               /* newest base frame */
@@ -158,6 +159,9 @@ bool custody_knows(const struct custody *custody, const struct mail_id *id);
 struct held *custody_find(const struct custody *custody, const struct mail_id *id);
 /* Walks all messages: *at starts as null. */
 struct held *custody_next(const struct custody *custody, struct map_entry **at);
+/* The message behind this one (null: the first) in the order of held->number, or null. */
+struct held *custody_after(const struct custody *custody, const struct held *held);
+uint64_t custody_newest(const struct custody *custody); /* the highest number so far */
 
 struct custody_figures custody_figures(const struct custody *custody);
 

@@ -74,6 +74,7 @@ struct custody {
     struct custody_ports ports;
     struct custody_figures figures;
     struct map messages; /* id -> struct held */
+    uint64_t newest;     /* the last one's number */
     struct map peers;    /* spool -> struct peer */
     struct map refused;  /* id -> struct refusal */
     struct list refusals;

@@ -112,7 +112,7 @@ static void withdraw(struct node *node, struct session *session, usec_t now)
     site_dirty(node, session->site);
 }
 
-void batches_withdraw(struct node *node, usec_t now)
+void batches_withdraw(struct node *node, const struct held *held, usec_t now)
 {
     for (size_t i = 0; i < node->session_room; i++) {
         struct session *session = node->sessions[i];
@@ -120,7 +120,8 @@ void batches_withdraw(struct node *node, usec_t now)
                                    session->state != SESSION_HOLDING))
             continue;
         struct queue *queue = session->batch[0]->place;
-        if (gate_room(node, queue, now) == 0 || !gate_source_open(node, session->source, queue, now))
+        if (session->batch[0]->held == held || gate_room(node, queue, now) == 0 ||
+            !gate_source_open(node, session->source, queue, now))
             withdraw(node, session, now);
     }
 }

@@ -271,7 +271,7 @@ static void gates_changed(struct node *node, usec_t now)
     if (by_source)
         free_sources(node);
     if (!node->gates->idle)
-        batches_withdraw(node, now);
+        batches_withdraw(node, NULL, now);
 }
 
 void gates_set_settings(struct node *node, usec_t now)

@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/panic.h"
+#include "node/act.h"
 #include "node/gate.h"
 
 /* Their number never changes. */
@@ -37,6 +38,7 @@ struct node *node_new(const char *id, const char *spool, uint64_t incarnation,
     list_init(&node->stuck);
     list_init(&node->bodies);
     list_init(&node->census);
+    list_init(&node->acts);
     node->holds = holds_new();
     node->placement = placement_new();
     node->source_count = settings->node.source_count;
@@ -106,6 +108,7 @@ void node_free(struct node **node)
     signing_free_all(n);
     custody_free(&n->custody);
     mx_answer_drop(&n->hint);
+    acts_free(n);
     gates_free(n);
     free_rooms(n);
     free(n->sessions);
@@ -267,9 +270,10 @@ static void answer_asked(struct node *node, const struct bus_msg *msg, usec_t no
 void node_bus(struct node *node, const struct bus_msg *msg, usec_t now)
 {
     node->now = now;
-    if (msg->type == BUS_ASK)
-        answer_asked(node, msg, now);
-    else
+    if (msg->type == BUS_ASK) {
+        if (!act_asked(node, msg, now))
+            answer_asked(node, msg, now);
+    } else
         custody_message(node->custody, msg, why_shut(node), now);
     node_settle(node, now);
 }
@@ -296,6 +300,7 @@ void node_tick(struct node *node, usec_t now)
     site_tick(node, now);
     census_step(node, now);
     gate_tick(node, now);
+    act_tick(node, now);
     node_settle(node, now);
 }
 
@@ -304,8 +309,9 @@ usec_t node_deadline(const struct node *node)
     if (census_runs(node))
         return node->now;
     const struct heap *heaps[] = {&node->due, &node->expiries, &node->session_timers, &node->site_timers};
-    usec_t first = custody_deadline(node->custody), gate = gate_deadline(node);
+    usec_t first = custody_deadline(node->custody), gate = gate_deadline(node), act = act_deadline(node);
     first = gate < first ? gate : first;
+    first = act < first ? act : first;
     for (size_t i = 0; i < sizeof heaps / sizeof heaps[0]; i++) {
         const struct heap_node *timer = heap_first(heaps[i]);
         if (timer != NULL && timer->key < first)

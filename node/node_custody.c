@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/panic.h"
-#include "node/node_state.h"
+#include "node/act.h"
 
 static void append(
     void *context, uint64_t seq, const struct spool_record *record, struct blob *body, bool base)
@@ -122,6 +122,7 @@ static void returned(void *context, struct delivery *delivery, const char *spool
 static void forgotten(void *context, struct held *held)
 {
     struct node *node = context;
+    act_forgotten(node, held);
     heap_remove(&node->expiries, &held->expiry);
     list_remove(&held->census);
     body_let_go(node, held);

@@ -153,6 +153,8 @@ struct node {
     struct custody *custody;
     struct holds *holds; /* never null */
     struct gates *gates; /* gate.h */
+    struct list acts;    /* act.h */
+    size_t act_count;
     struct view *view;
     bool view_is_past; /* without this node, or as down, or as its last start: the next one will tell */
     struct placement *placement;
@@ -276,8 +278,8 @@ void batch_begin(struct node *node, struct session *session, usec_t now);
 /* The batch ends without having been sent. */
 void batch_fails(
     struct node *node, struct session *session, enum smtp_stage stage, const struct reply *reply, usec_t now);
-/* What has not started yet, and may not any more, goes back to its queue. */
-void batches_withdraw(struct node *node, usec_t now);
+/* What has not started yet, and may not any more, goes back to its queue; so does what is of `held`, if not null. */
+void batches_withdraw(struct node *node, const struct held *held, usec_t now);
 /* Frames up to `seq` are on the disk: lanes have room again. */
 void batches_settled(struct node *node, uint64_t seq);
 void batch_over(struct node *node, struct session *session);
@@ -301,6 +303,9 @@ void signing_free_all(struct node *node);
 void outcome(struct node *node, struct delivery *delivery, const struct session *session,
     enum smtp_stage stage, const struct reply *reply, usec_t now);
 void outcome_expired(struct node *node, struct delivery *delivery, usec_t now);
+/* An operator ends it: as bounced, with a report, or else as cancelled. `reason` may be "". */
+void outcome_ordered(
+    struct node *node, struct delivery *delivery, bool bounce, const char *reason, usec_t now);
 void expiry_tick(struct node *node, usec_t now);
 
 /* event.c: one event as JSON text (INTERFACES section 6), in node->scratch until the next one */

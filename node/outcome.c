@@ -101,6 +101,25 @@ void outcome_expired(struct node *node, struct delivery *delivery, usec_t now)
     expire(node, delivery, NULL, SMTP_CONNECT, &reply, now);
 }
 
+void outcome_ordered(
+    struct node *node, struct delivery *delivery, bool bounce, const char *reason, usec_t now)
+{
+    struct reply reply;
+    struct verdict verdict = {VERDICT_BOUNCE, "cancelled", ""};
+    must(delivery->mood == MOOD_NOWHERE);
+    reply_local(&reply, "5.7.1", "cancelled by the operator%s%.200s", reason[0] == '\0' ? "" : ": ", reason);
+    if (bounce) {
+        node->figures.bounced++;
+        report_failure(node, delivery, NULL, &reply, now);
+        done(node, delivery, RESULT_BOUNCED, 0,
+            tell(node, "bounced", delivery, NULL, SMTP_CONNECT, &reply, &verdict, now), now);
+    } else {
+        node->figures.cancelled++;
+        done(node, delivery, RESULT_CANCELLED, 0,
+            tell(node, "cancelled", delivery, NULL, SMTP_CONNECT, &reply, &verdict, now), now);
+    }
+}
+
 /* Those that can't end yet are looked at again: an attempt may come to nothing, a move may be refused. */
 static void expire_all(struct node *node, struct held *held, usec_t now)
 {

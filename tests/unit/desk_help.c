@@ -324,7 +324,7 @@ static bool answer_late(struct desk *desk)
 static bool one_round(struct desk *desk)
 {
     bool any = answer_late(desk);
-    if (custody_on_disk(node_custody(desk->node)) < desk->newest) {
+    if (!desk->keep_frames && custody_on_disk(node_custody(desk->node)) < desk->newest) {
         node_committed(desk->node, desk->newest, desk->now);
         any = true;
     }

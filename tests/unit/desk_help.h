@@ -30,6 +30,7 @@ struct desk {
     unsigned defer;      /* so many recipients are told 451 */
     bool defer_data;     /* their transaction ends at DATA */
     bool keep_bodies;    /* bodies that are asked for are not read yet */
+    bool keep_frames;    /* nothing gets to the disk */
     bool keep_unsigned;  /* nor are messages signed */
     bool cannot_sign;    /* or that comes to nothing */
     bool seven_bit;      /* receivers don't offer 8BITMIME */
