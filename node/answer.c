@@ -2,6 +2,7 @@
  *
  * Every listing takes the selectors tenant, campaign, pool, source, provider, domain where they make sense,
  * and limit. Figures are those of this moment; nothing here changes anything. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,9 +42,39 @@ static const char *queue_state(const struct queue *queue, usec_t now)
     return site->down_until > now ? "down" : "ready";
 }
 
-static void queue_row(struct asked *asked, const struct queue *queue)
+void answer_gate(struct asked *asked, const struct gate_why *why)
+{
+    char time[32] = "", text[HOLD_MAX_REASON + 128];
+    if (why->opens <= asked->now)
+        return;
+    if (why->opens != USEC_NEVER)
+        json_text(asked->out, "opens", clock_rfc3339(why->opens, time));
+    if (why->hold != NULL) {
+        json_text(asked->out, "hold", why->hold->id);
+        snprintf(text, sizeof text, "paused%s%s%s%.*s", time[0] == '\0' ? "" : " until ", time,
+            why->hold->reason[0] == '\0' ? "" : ": ", HOLD_MAX_REASON, why->hold->reason);
+    } else if (why->schedule != NULL) {
+        json_text(asked->out, "schedule", why->schedule->name);
+        snprintf(text, sizeof text, "schedule %.64s%s%s", why->schedule->name,
+            time[0] == '\0' ? "" : " opens ", time);
+    } else
+        snprintf(text, sizeof text, "an operator's retry, bounce or delete works on it");
+    json_text(asked->out, "trouble", text);
+}
+
+const char *answer_gate_state(const struct gate_why *why, usec_t now)
+{
+    if (why->opens <= now)
+        return NULL;
+    return why->schedule != NULL ? "scheduled" : "paused";
+}
+
+static void queue_row(struct asked *asked, struct queue *queue)
 {
     const struct site *site = queue->domain->site;
+    struct gate_why why;
+    gate_why(asked->node, queue, asked->now, &why);
+    const char *shut = answer_gate_state(&why, asked->now);
     json_begin(asked->out, '{');
     json_text(asked->out, "tenant", queue->tenant);
     json_text(asked->out, "campaign", queue->campaign);
@@ -53,8 +84,9 @@ static void queue_row(struct asked *asked, const struct queue *queue)
     json_text(asked->out, "node", asked->node->id);
     json_number(asked->out, "queued", (int64_t)queue->count);
     json_number(asked->out, "ready", (int64_t)queue->ready_count);
-    json_text(asked->out, "state", queue_state(queue, asked->now));
-    if (site != NULL && site->down_until > asked->now) {
+    json_text(asked->out, "state", shut != NULL ? shut : queue_state(queue, asked->now));
+    answer_gate(asked, &why);
+    if (shut == NULL && site != NULL && site->down_until > asked->now) {
         json_text(asked->out, "trouble", site->trouble.text);
         json_number(asked->out, "down_ms", (site->down_until - asked->now) / USEC_MS);
     }
@@ -233,6 +265,7 @@ static int answer_status(struct asked *asked)
     json_number(asked->out, "deferred", (int64_t)figures.deferred);
     json_number(asked->out, "bounced", (int64_t)figures.bounced);
     json_number(asked->out, "expired", (int64_t)figures.expired);
+    json_number(asked->out, "cancelled", (int64_t)figures.cancelled);
     json_number(asked->out, "body_bytes", (int64_t)figures.body_bytes);
     answer_end_row(asked);
     return 200;

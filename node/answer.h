@@ -2,7 +2,7 @@
 #ifndef NODE_ANSWER_H
 #define NODE_ANSWER_H
 
-#include "node/node_state.h"
+#include "node/gate.h"
 
 struct asked {
     struct node *node;
@@ -16,6 +16,11 @@ struct asked {
 bool answer_selected(const struct asked *asked, const char *name, const char *value);
 /* Ends the object begun with json_begin. */
 void answer_end_row(struct asked *asked);
+
+/* What keeps it shut, as fields of the row, with a sentence in "trouble"; nothing if it is open. */
+void answer_gate(struct asked *asked, const struct gate_why *why);
+/* "paused" or "scheduled"; null if it is open. */
+const char *answer_gate_state(const struct gate_why *why, usec_t now);
 
 /* answer_one.c: 404 if there is no such thing; 400 with a sentence in `out` */
 int answer_message(struct asked *asked);

@@ -22,6 +22,10 @@ static void delivery_row(struct asked *asked, const struct delivery *delivery)
 {
     const struct mail *mail = delivery->held->mail;
     char text[DELIVERY_ID_TEXT_SIZE];
+    struct gate_why why = {0};
+    if (delivery->state == CUSTODY_HELD && delivery->place != NULL && delivery->mood != MOOD_SENDING)
+        gate_why(asked->node, delivery->place, asked->now, &why);
+    const char *shut = answer_gate_state(&why, asked->now);
     json_begin(asked->out, '{');
     json_text(asked->out, "id", delivery_id_format(&mail->id, delivery->index, text));
     json_text(asked->out, "tenant", mail->tenant);
@@ -29,9 +33,10 @@ static void delivery_row(struct asked *asked, const struct delivery *delivery)
     json_text(asked->out, "pool", mail->pool);
     json_text(asked->out, "from", mail->from);
     json_text(asked->out, "to", mail->recipients[delivery->index]);
-    json_text(asked->out, "state", where(delivery));
+    json_text(asked->out, "state", shut != NULL ? shut : where(delivery));
     json_text(asked->out, "node", asked->node->id);
     json_number(asked->out, "attempts", delivery->attempts);
+    answer_gate(asked, &why);
     if (delivery->state == CUSTODY_HELD && delivery->due > asked->now)
         json_text(asked->out, "due", clock_rfc3339(delivery->due, text));
     json_text(asked->out, "accepted", clock_rfc3339(mail->created, text));
@@ -179,6 +184,26 @@ static int read_whose(
     return 200;
 }
 
+/* Of the tenant's mail of any campaign, or of the one that is asked for. */
+static void explain_schedules(struct asked *asked, const struct domain *domain,
+    const struct setting_tenant *tenant, const char *pool, const char *name)
+{
+    char campaign[HOLD_MAX_NAME + 1], time[32];
+    struct hold_match what = {.tenant = tenant == NULL ? NULL : tenant->id,
+        .pool = pool,
+        .provider = domain == NULL || domain->site == NULL ? NULL : domain->site->provider->name,
+        .domain = name};
+    const struct setting_schedule *which;
+    if (query_get(asked->selectors, "campaign", campaign, sizeof campaign))
+        what.campaign = campaign;
+    usec_t opens = gate_schedule_opens(asked->node, &what, asked->now, &which);
+    if (opens <= asked->now)
+        return;
+    json_text(asked->out, "schedule", which->name);
+    if (opens != USEC_NEVER)
+        json_text(asked->out, "opens", clock_rfc3339(opens, time));
+}
+
 int answer_explain(struct asked *asked)
 {
     struct node *node = asked->node;
@@ -207,6 +232,7 @@ int answer_explain(struct asked *asked)
     explain_provider(asked, answer);
     explain_sources(asked, pool);
     explain_site(asked, domain);
+    explain_schedules(asked, domain, setting, pool, mail_domain(address));
     answer_end_row(asked);
     return 200;
 }
@@ -246,6 +272,7 @@ int answer_metrics(struct asked *asked)
     metric(asked, "deferred_total", "counter", "Attempts that will be repeated", figures.deferred);
     metric(asked, "bounced_total", "counter", "Deliveries refused for good", figures.bounced);
     metric(asked, "expired_total", "counter", "Deliveries that reached their maximum age", figures.expired);
+    metric(asked, "cancelled_total", "counter", "Deliveries that an operator deleted", figures.cancelled);
     metric(asked, "queued", "gauge", "Deliveries in custody", custody.held + custody.leaving);
     metric(asked, "ready", "gauge", "Deliveries that may be sent now", figures.ready);
     metric(asked, "sending", "gauge", "Deliveries in a transaction", figures.in_flight);

@@ -239,6 +239,16 @@ void gate_why(struct node *node, struct queue *queue, usec_t now, struct gate_wh
         judge_holds(node, &what, now, &why_r->hold);
 }
 
+usec_t gate_schedule_opens(
+    struct node *node, const struct hold_match *what, usec_t now, const struct setting_schedule **which_r)
+{
+    struct gate_schedule *last = NULL;
+    const struct gate_set *set = schedules_of(node, what);
+    usec_t when = set == NULL ? now : set_opens(node, set, now, &last);
+    *which_r = last == NULL ? NULL : last->setting;
+    return when;
+}
+
 /* ---- changes ---- */
 
 static void look_through(struct node *node, usec_t now)

@@ -36,13 +36,17 @@ bool gate_starts(struct node *node, struct queue *queue, size_t source, uint32_t
 /* What was known of the queue is not so any more; it may end. */
 void gate_forget(struct queue *queue);
 
-/* Why the queue is shut, for people; all null if it is open. Changes nothing. */
+/* Why the queue is shut, for people; both null: an act works on it. Changes nothing. */
 struct gate_why {
     usec_t opens; /* as gate_opens */
     const struct hold *hold;
     const struct setting_schedule *schedule;
 };
 void gate_why(struct node *node, struct queue *queue, usec_t now, struct gate_why *why_r);
+
+/* When the schedules let mail of that kind start (`now` or earlier = now); *which_r: the one that opens last. */
+usec_t gate_schedule_opens(
+    struct node *node, const struct hold_match *what, usec_t now, const struct setting_schedule **which_r);
 
 /* While an act works (node/act.h), nothing that matches starts. `match` is the act's. */
 void gate_order(struct node *node, const struct hold_match *match, usec_t now);

@@ -399,6 +399,54 @@ static void not_before_its_time(void **state)
     desk_close(&desk);
 }
 
+static void expect(const char *ask, const char *text)
+{
+    desk_ask(&desk, ask);
+    assert_int_equal(desk.answer_code, 200);
+    if (strstr(desk.answer, text) == NULL)
+        fail_msg("`%s` is not in %s", text, desk.answer);
+}
+
+static void the_listings_say_why(void **state)
+{
+    (void)state;
+    static const char id[] = "message?id=01000000000000000000000000000000";
+    desk_open(&desk,
+        "schedules:\n"
+        "  - { name: nights, match: { campaign: news }, windows: \"22:00-06:00\" }\n"
+        "  - { name: drops, match: { tenant: acme, domain: b.test }, release: { count: 1, every: 1h } }\n");
+    desk_run(&desk, 7 * USEC_HOUR);
+    desk_inject(&desk, "acme", "news", "a.test", 1);
+    desk_settle(&desk);
+    expect("queues", "\"state\":\"scheduled\",\"opens\":\"2026-01-01T22:00:00.000Z\",\"schedule\":\"nights\","
+                     "\"trouble\":\"schedule nights opens 2026-01-01T22:00:00.000Z\"");
+    expect(id, "\"state\":\"scheduled\"");
+    expect("explain?address=x@a.test&tenant=acme&campaign=news",
+        "\"schedule\":\"nights\",\"opens\":\"2026-01-01T22:00:00.000Z\"");
+    desk_ask(&desk, "explain?address=x@a.test&tenant=acme");
+    assert_null(strstr(desk.answer, "schedule"));
+    desk_hold(&desk, MATCH(.tenant = "acme"), desk.now + USEC_HOUR);
+    expect("queues", "\"state\":\"paused\",\"opens\":\"2026-01-01T08:00:00.000Z\",\"hold\":\"1\","
+                     "\"trouble\":\"paused until 2026-01-01T08:00:00.000Z\"");
+    expect(id, "\"state\":\"paused\"");
+    desk_hold(&desk, MATCH(.tenant = "acme"), 0);
+    expect("queues", "\"state\":\"paused\",\"hold\":\"1\",\"trouble\":\"paused\"");
+    desk_hold(&desk, NULL, 0);
+    desk_inject(&desk, "acme", "", "b.test", 2);
+    desk_inject(&desk, "acme", "", "b.test", 3);
+    desk_run(&desk, USEC_SEC);
+    expect("queues?domain=b.test", "\"schedule\":\"drops\"");
+    expect("explain?address=x@b.test&tenant=acme", "\"opens\":\"2026-01-01T08:00:00.000Z\"");
+    desk_inject_until(&desk, "acme", "", "c.test", 4, desk.now + USEC_HOUR, desk.now + USEC_DAY, 1);
+    desk_run(&desk, USEC_SEC);
+    expect("message?id=04000000000000000000000000000000", "\"due\":\"2026-01-01T08:00:01.000Z\"");
+    desk_run(&desk, 20 * USEC_HOUR);
+    desk_ask(&desk, "queues");
+    assert_string_equal(desk.answer, "");
+    assert_int_equal(desk.delivered, 4);
+    desk_close(&desk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -418,6 +466,7 @@ int main(void)
         cmocka_unit_test(a_pause_while_it_is_signed),
         cmocka_unit_test(a_release_counts_what_starts),
         cmocka_unit_test(not_before_its_time),
+        cmocka_unit_test(the_listings_say_why),
     };
     return cmocka_run_group_tests_name("gate", tests, NULL, NULL);
 }
