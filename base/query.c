@@ -1,6 +1,7 @@
 /* query - see query.h */
 #include "base/query.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,6 +51,18 @@ static const char *find(const char *selectors, const char *name, size_t *len_r)
         at += *at == '&';
     }
     return NULL;
+}
+
+void query_add(struct buffer *out, const char *name, const char *value)
+{
+    buffer_printf(out, "%s%s=", buffer_len(out) == 0 ? "" : "&", name);
+    for (; *value != '\0'; value++) {
+        unsigned char c = (unsigned char)*value;
+        if (isalnum(c) || strchr("-._~@", c) != NULL)
+            buffer_add(out, value, 1);
+        else
+            buffer_printf(out, "%%%02X", c);
+    }
 }
 
 bool query_has(const char *selectors, const char *name)

@@ -181,6 +181,20 @@ int client_post_as(const struct client *client, const char *path, const char *ty
     return post(client, path, type, NULL, bytes, len, out, error);
 }
 
+int client_command(const struct client *client, const char *method, const char *path, const char *json,
+    struct buffer *out, struct error *error)
+{
+    struct exchange exchange = {0};
+    begin(&exchange, client, path);
+    add_header(&exchange, "Accept", "application/x-ndjson");
+    curl_easy_setopt(exchange.curl, CURLOPT_CUSTOMREQUEST, method);
+    if (json != NULL) {
+        add_header(&exchange, "Content-Type", "application/json");
+        curl_easy_setopt(exchange.curl, CURLOPT_POSTFIELDS, json);
+    }
+    return perform(&exchange, out, error);
+}
+
 /* Events */
 
 /* One line of the stream (HTML, Server-sent events, 9.2.6); an empty one ends an event. */

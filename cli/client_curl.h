@@ -28,6 +28,9 @@ int client_post(const struct client *client, const char *path, const char *idemp
 /* POST of anything. Where the server refuses, its whole problem object stays in `out`. */
 int client_post_as(const struct client *client, const char *path, const char *type, const void *bytes,
     size_t len, struct buffer *out, struct error *error);
+/* Any method; `json` null: no body. Rows come as lines of JSON. */
+int client_command(const struct client *client, const char *method, const char *path, const char *json,
+    struct buffer *out, struct error *error);
 /* Server-sent events: `line` gets each event's data (zero-terminated); `cursor` (in and out) is where the
  * stream stands (empty = from now on). Returns -1 with the reason when the stream ends; *lasting_r tells whether
  * it is worth trying again. */

@@ -27,6 +27,7 @@ struct front_door {
     struct ids ids;
     struct kv kv;
     struct api_admin admin;
+    struct api_holds holds;
     pthread_t thread;
 };
 
@@ -34,6 +35,12 @@ static void on_view(void *context, struct view *view)
 {
     const struct front_door *door = context;
     coordinator_set_view(door->coordinator, view);
+}
+
+static void on_holds(void *context, struct holds *holds)
+{
+    const struct front_door *door = context;
+    coordinator_set_holds(door->coordinator, holds);
 }
 
 static void on_silent(void *context, const char *member, bool silent)
@@ -95,6 +102,7 @@ static int open_doors(struct front_door *door, struct error *error)
     const struct settings *settings = door->member.settings;
     struct member_part part = {.context = door,
         .view = on_view,
+        .holds = on_holds,
         .settings = on_settings,
         .silent = on_silent,
         .away = on_away,
@@ -132,12 +140,24 @@ static struct view *newest_view(void *context)
     return coordinator_view(door->coordinator);
 }
 
+static struct holds *known_holds(void *context)
+{
+    const struct front_door *door = context;
+    return coordinator_holds(door->coordinator);
+}
+
 static int open_api(struct front_door *door, struct error *error)
 {
     const struct settings *settings = door->member.settings;
     door->admin = (struct api_admin){
         .kv = &door->kv, .cluster = settings->cluster.name, .view = newest_view, .context = door};
+    door->holds = (struct api_holds){.kv = &door->kv,
+        .cluster = settings->cluster.name,
+        .known = known_holds,
+        .view = newest_view,
+        .context = door};
     struct api api = {.settings = settings,
+        .holds = &door->holds,
         .verify = door->keys == NULL ? NULL : api_keys_verify,
         .keys = door->keys,
         .make_id = ids_make,

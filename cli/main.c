@@ -67,6 +67,20 @@ static struct cli_command commands[] = {
         "The id is in the answer to the message: `250 2.0.0 queued as ID`."),
     LISTING(
         "explain", "ADDRESS", "Where mail to an address would go, by which limits and rules, and why", NULL),
+    {"pause", "[selectors]", "Send nothing of a tenant, a campaign, to a domain ... for a while",
+        "It holds on all nodes within a second, also for mail that is queued; what is being sent just then "
+        "is "
+        "finished. Mail\nthat reaches its greatest age meanwhile expires. Selectors are joined by \"and\".",
+        cli_pause_options, 0, cli_pause},
+    {"resume", "ID | [selectors]", "Lift pauses: one by its id, or those that name exactly this", NULL,
+        cli_resume_options, 0, cli_resume},
+    LISTING("pauses", "", "What is paused: since when, until when, by whom and why", NULL),
+    {"retry", "[selectors]", "Try queued mail at once, whatever it waits for", "A pause goes before it.",
+        cli_act_options, 0, cli_act},
+    {"bounce", "[selectors]", "Give queued mail up: its senders are told",
+        "What is being sent just then is not touched.", cli_act_options, 0, cli_act},
+    {"delete", "[selectors]", "Take queued mail away: nobody is told, the events say `cancelled`",
+        "What is being sent just then is not touched.", cli_act_options, 0, cli_act},
     {"completion", "bash", "Print the completion for the shell",
         "Use it like this: source <(todoku completion bash)", NULL, 0, cli_completion},
 };
@@ -76,8 +90,14 @@ static struct cli_command commands[] = {
 static void fill_counts(void)
 {
     for (size_t i = 0; i < COMMANDS; i++) {
-        if (commands[i].options == cli_config_options)
+        if (commands[i].options == cli_act_options)
+            commands[i].option_count = cli_act_option_count;
+        else if (commands[i].options == cli_config_options)
             commands[i].option_count = cli_config_option_count;
+        else if (commands[i].options == cli_pause_options)
+            commands[i].option_count = cli_pause_option_count;
+        else if (commands[i].options == cli_resume_options)
+            commands[i].option_count = cli_resume_option_count;
         else if (commands[i].options == cli_keygen_options)
             commands[i].option_count = cli_keygen_option_count;
         else if (commands[i].options == cli_members_options)

@@ -30,6 +30,20 @@ static void on_view(void *context, struct view *view)
     pthread_mutex_unlock(&member->lock);
 }
 
+static void on_holds(void *context, struct holds *holds)
+{
+    struct member *member = context;
+    pthread_mutex_lock(&member->lock);
+    bool first = member->holds == NULL;
+    holds_drop(&member->holds);
+    member->holds = holds_hold(holds);
+    if (member->attached)
+        member->part.holds(member->part.context, holds);
+    pthread_mutex_unlock(&member->lock);
+    if (first)
+        poke();
+}
+
 static void on_config(void *context, uint64_t number, const char *text, size_t len)
 {
     struct member *member = context;
@@ -72,7 +86,10 @@ static void on_away(void *context, const char *why)
     pthread_mutex_lock(&member->lock);
     if (member->attached && member->part.away != NULL)
         member->part.away(member->part.context, why);
+    member->away = why != NULL;
     pthread_mutex_unlock(&member->lock);
+    if (why != NULL)
+        poke(); /* nobody waits for the holds any longer */
 }
 
 static void on_joined(void *context, uint64_t incarnation)
@@ -115,6 +132,7 @@ int member_open(
     struct control_listener listener = {.context = member,
         .view = on_view,
         .config = on_config,
+        .holds = on_holds,
         .silent = on_silent,
         .away = on_away,
         .joined = on_joined,
@@ -142,6 +160,8 @@ void member_attach(struct member *member, const struct member_part *part)
     member->attached = true;
     if (member->view != NULL)
         part->view(part->context, member->view);
+    if (member->holds != NULL)
+        part->holds(part->context, member->holds);
     forget_silent(member, part);
     pthread_mutex_unlock(&member->lock);
 }
@@ -162,7 +182,8 @@ static int look_at_join(struct member *member, int signal, uint64_t *incarnation
     if (signal == SIGHUP)
         want_files(member);
     pthread_mutex_lock(&member->lock);
-    int result = member->ended ? error_set(error, "%s", member->why) : member->joined && member->config_told;
+    bool told = member->config_told && (member->holds != NULL || member->away);
+    int result = member->ended ? error_set(error, "%s", member->why) : member->joined && told;
     *incarnation_r = member->incarnation;
     pthread_mutex_unlock(&member->lock);
     return result;
@@ -238,6 +259,7 @@ void member_close(struct member *member)
     control_close(&member->control);
     bus_local_free(&member->bus);
     view_drop(&member->view);
+    holds_drop(&member->holds);
     forget_silent(member, NULL);
     free(member->config_text);
     reload_free(&member->files);

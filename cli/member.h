@@ -21,6 +21,7 @@
 struct member_part {
     void *context;
     void (*view)(void *context, struct view *view);                   /* lent; any thread */
+    void (*holds)(void *context, struct holds *holds);                /* lent; any thread */
     void (*settings)(void *context, const struct settings *settings); /* the main thread */
     /* These may be null. */
     void (*silent)(void *context, const char *member, bool silent); /* any thread */
@@ -41,9 +42,11 @@ struct member {
     uint64_t incarnation, config_number;
     char *config_text;
     size_t config_len;
-    struct view *view; /* the newest */
-    struct map silent; /* names of those that nothing is heard of; until attached */
-    char why[512];     /* ended */
+    struct view *view;   /* the newest */
+    struct holds *holds; /* the newest; null: none were told yet */
+    bool away;           /* the store does not answer */
+    struct map silent;   /* names of those that nothing is heard of; until attached */
+    char why[512];       /* ended */
 };
 
 /* Reads the file and opens the bus and the way to etcd. 0; 1 with the reason in `error`; 2: faults in the
@@ -51,7 +54,7 @@ struct member {
 int member_open(
     struct member *member, const char *file, char *data_dir, enum member_role role, struct error *error);
 void member_attach(struct member *member, const struct member_part *part);
-/* Waits until let in and the cluster's configuration is known. -1: refused, or told to stop ("" then); control
+/* Waits until let in and the cluster's configuration is known, and the holds too, unless the store is away by then. -1: refused, or told to stop ("" then); control
  * has stopped too, so nothing comes over the bus any more. */
 int member_join(
     struct member *member, const char *disk, const char *spool, uint64_t *incarnation_r, struct error *error);

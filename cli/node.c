@@ -26,6 +26,12 @@ static void on_view(void *context, struct view *view)
     keeper_set_view(sender->keeper, view);
 }
 
+static void on_holds(void *context, struct holds *holds)
+{
+    const struct sender *sender = context;
+    keeper_set_holds(sender->keeper, holds);
+}
+
 static void on_settings(void *context, const struct settings *settings)
 {
     const struct sender *sender = context;
@@ -59,7 +65,7 @@ static int start(struct sender *sender, struct error *error)
     if (sender->keeper == NULL)
         return -1;
     struct member_part part = {
-        .context = sender, .view = on_view, .settings = on_settings, .silent = on_silent};
+        .context = sender, .view = on_view, .holds = on_holds, .settings = on_settings, .silent = on_silent};
     member_attach(&sender->member, &part);
     member_take_config(&sender->member);
     if (sender->member.files.lacks_keys)

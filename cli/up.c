@@ -17,6 +17,7 @@
 #include "cli/not_yet.h"
 #include "cli/reload.h"
 #include "cli/start.h"
+#include "cluster/hold_store.h"
 #include "cluster/kv.h"
 #include "cluster/settings_member.h"
 #include "cluster/spool_register.h"
@@ -31,6 +32,9 @@ struct up {
     struct keys *keys;
     struct bus_local *bus;
     struct kv_file *store;
+    struct kv kv;
+    struct hold_watch *watch;
+    struct api_holds holds;
     struct view *view;
     struct coordinator *coordinator;
     struct keeper *keeper;
@@ -61,14 +65,49 @@ static int claim_spool(
     void *context, const char *spool, const char *disk, uint64_t *incarnation_r, struct error *error)
 {
     const struct up *up = context;
-    struct kv kv = kv_file_face(up->store);
     struct spool_register reg;
     char key[256];
     snprintf(key, sizeof key, "/todoku/%s/spool/%s", up->settings->cluster.name, spool);
-    if (spool_register_resume(&kv, key, up->settings->node.id, disk, &reg, error) != 0)
+    if (spool_register_resume(&up->kv, key, up->settings->node.id, disk, &reg, error) != 0)
         return -1;
     *incarnation_r = reg.incarnation;
     return 0;
+}
+
+static void on_holds(void *context, struct holds *holds)
+{
+    const struct up *up = context;
+    keeper_set_holds(up->keeper, holds);
+    coordinator_set_holds(up->coordinator, holds);
+}
+
+static void first_holds(void *arg, enum kv_outcome outcome, struct holds *holds, const char *why)
+{
+    if (outcome == KV_DONE)
+        on_holds(arg, holds);
+    else
+        log_error("holds", "they can't be read: %s", why);
+}
+
+/* The embedded store answers at once: nothing is sent before the holds are known. */
+static void follow_holds(struct up *up)
+{
+    const char *cluster = up->settings->cluster.name;
+    hold_store_list(&up->kv, cluster, first_holds, up);
+    up->watch = hold_watch_open(&up->kv, cluster, on_holds, up);
+    up->holds.kv = &up->kv;
+}
+
+static struct holds *known_holds(void *context)
+{
+    const struct up *up = context;
+    return coordinator_holds(up->coordinator);
+}
+
+static struct view *newest_view(void *context)
+{
+    const struct up *up = context;
+    return coordinator_view(up->coordinator);
 }
 
 /* The cluster of one: what a leader would publish. */
@@ -98,7 +137,12 @@ static int open_doors(struct up *up, struct error *error)
     up->coordinator = coordinator_open(settings, up->keys, up->bus, error);
     if (up->coordinator == NULL)
         return -1;
+    up->holds.cluster = settings->cluster.name;
+    up->holds.known = known_holds;
+    up->holds.view = newest_view;
+    up->holds.context = up;
     struct api api = {.settings = settings,
+        .holds = &up->holds,
         .verify = up->keys == NULL ? NULL : api_keys_verify,
         .keys = up->keys,
         .make_id = ids_make,
@@ -118,10 +162,12 @@ static int open_data(struct up *up, struct error *error)
     up->store = kv_file_open(store, error);
     if (up->store == NULL)
         return -1;
+    up->kv = kv_file_face(up->store);
     struct keeper_claim claim = {.context = up, .claim = claim_spool};
     up->keeper = keeper_open(up->settings, up->files.keyring, up->bus, &claim, error);
     if (up->keeper == NULL)
         return -1;
+    follow_holds(up);
     up->view = one_node(up->settings, up->keeper, keeper_incarnation(up->keeper));
     keeper_set_view(up->keeper, up->view);
     coordinator_set_view(up->coordinator, up->view);
@@ -203,6 +249,7 @@ static void end(struct up *up)
 {
     if (up->http != NULL)
         http_stop(&up->http);
+    hold_watch_close(&up->watch); /* it tells the next two */
     coordinator_close(&up->coordinator);
     keeper_close(&up->keeper);
     kv_file_close(&up->store);

@@ -162,6 +162,12 @@ static void config_came(void *context, uint64_t number, const char *text, size_t
     control->listener.config(control->listener.context, number, text, len);
 }
 
+static void holds_came(void *context, struct holds *holds)
+{
+    struct control *control = context;
+    control->listener.holds(control->listener.context, holds);
+}
+
 /* What a process says of itself in live/; the copy owns its texts. */
 static void describe(const struct settings *settings, enum member_role role, struct member_live *live_r)
 {
@@ -246,6 +252,7 @@ struct control *control_open(const struct settings *settings, enum member_role r
 void control_start(struct control *control)
 {
     control->config = config_watch_open(&control->kv, control->cluster, config_came, control);
+    control->holds = hold_watch_open(&control->kv, control->cluster, holds_came, control);
     must(pthread_create(&control->thread, NULL, run, control) == 0);
     control->running = true;
 }
@@ -300,6 +307,7 @@ static void end_store(struct control *control)
         control->topics[i].watch = NULL;
     }
     config_watch_close(&control->config);
+    hold_watch_close(&control->holds);
     kv_etcd_close(&control->etcd);
     for (struct control_post *post; (post = control_post_take(control)) != NULL;)
         control_post_free(&post);

@@ -1,7 +1,7 @@
 /* control - a process as a member of its cluster: one thread that runs join, election, watches and the bus
  *
  * The keeper behind `todoku coordinator` and `todoku node`: opens etcd and the bus, joins, follows spec/
- * (whose keys the bus lets in), the view (who there is to talk to) and config/; a coordinator also stands for
+ * (whose keys the bus lets in), the view (who there is to talk to), config/ and the holds; a coordinator also stands for
  * election. What it learns it tells its listener, from its own thread or the store's.
  *
  * Life: control_open (binds the bus, reads keys and certificates; nothing waits for etcd) -> control_start
@@ -12,6 +12,7 @@
 #define CLUSTER_CONTROL_H
 
 #include "cluster/bus_zmq.h"
+#include "cluster/hold.h"
 #include "cluster/kv.h"
 #include "cluster/member_record.h"
 #include "cluster/settings.h"
@@ -21,6 +22,7 @@ struct control_listener {
     void (*view)(void *context, struct view *view); /* lent; newer ones only */
     /* The cluster-wide configuration in force; number 0: none was applied, the file's own goes. Lent. */
     void (*config)(void *context, uint64_t number, const char *text, size_t len);
+    void (*holds)(void *context, struct holds *holds); /* at the start and whenever they change; lent */
     void (*silent)(void *context, const char *member, bool silent);
     void (*away)(void *context, const char *why); /* etcd does not answer; null: it does again */
     void (*joined)(void *context, uint64_t incarnation);

@@ -8,6 +8,7 @@
 #include "cluster/bus_zmq.h"
 #include "cluster/config_store.h"
 #include "cluster/control.h"
+#include "cluster/hold_store.h"
 #include "cluster/join.h"
 #include "cluster/kv_etcd_grpc.h"
 #include "cluster/leader.h"
@@ -33,6 +34,7 @@ struct control {
     struct leader *leader; /* coordinators */
     struct control_topic topics[LEADER_TOPICS];
     struct config_watch *config;
+    struct hold_watch *holds;
     pthread_t thread;
     struct bus_allowed *allowed; /* what the bus was told last */
     size_t allowed_count;

@@ -12,6 +12,7 @@
 #include "base/query.h"
 #include "base/units.h"
 #include "cluster/config_store.h"
+#include "coordinator/api_hold.h"
 #include "coordinator/asking_cursor.h"
 #include "coordinator/page.h"
 #include "proto/id.h"
@@ -38,6 +39,13 @@ static const struct row {
     {"GET", "/v1/queues", API_ASK, "queues", API_ARRAY, TENANT},
     {"GET", "/v1/tenants", API_ASK, "tenants", API_ARRAY, TENANT},
     {"GET", "/v1/explain", API_ASK, "explain", API_ARRAY, TENANT},
+    {"GET", "/v1/pauses", API_HOLD, "pauses", API_ARRAY, TENANT},
+    {"POST", "/v1/pauses", API_HOLD, "pauses", API_ARRAY, TENANT},
+    {"DELETE", "/v1/pauses", API_HOLD, "pauses", API_ARRAY, TENANT},
+    {"DELETE", "/v1/pauses/", API_HOLD, "pause", API_ARRAY, TENANT},
+    {"POST", "/v1/retry", API_COMMAND, "retry", API_ARRAY, TENANT},
+    {"POST", "/v1/bounce", API_COMMAND, "bounce", API_ARRAY, TENANT},
+    {"POST", "/v1/delete", API_COMMAND, "delete", API_ARRAY, TENANT},
     {"GET", "/v1/nodes", API_ASK, "nodes", API_ARRAY, ADMIN},
     {"GET", "/v1/sources", API_ASK, "sources", API_ARRAY, ADMIN},
     {"GET", "/v1/lanes", API_ASK, "lanes", API_ARRAY, ADMIN},
@@ -82,6 +90,19 @@ static const struct row *find_row(const char *method, const char *path, bool *pa
     return NULL;
 }
 
+static const char *methods_of(const char *path)
+{
+    static const char *const methods[] = {"GET", "POST", "DELETE"};
+    static const char *const together[] = {"", "GET, HEAD", "POST", "GET, HEAD, POST", "DELETE",
+        "GET, HEAD, DELETE", "POST, DELETE", "GET, HEAD, POST, DELETE"};
+    size_t found = 0;
+    for (size_t i = 0; i < ROWS; i++)
+        for (size_t j = 0; j < 3; j++)
+            if (path_fits(&rows[i], path) && strcmp(rows[i].method, methods[j]) == 0)
+                found |= (size_t)1 << j;
+    return together[found];
+}
+
 static void refuse_path(
     struct api_plan *plan, const struct api_request *request, const char *path, bool known)
 {
@@ -92,10 +113,7 @@ static void refuse_path(
             path);
         return;
     }
-    plan->answer.allow = strcmp(path, "/v1/messages") == 0 || strcmp(path, "/v1/config") == 0
-                             ? "GET, HEAD, POST"
-                         : strcmp(path, "/v1/config/rollback") == 0 ? "POST"
-                                                                    : "GET, HEAD";
+    plan->answer.allow = methods_of(path);
     api_problem(&plan->answer, 405, "%.20s does not go with %.100s; it takes %s.", request->method, path,
         plan->answer.allow);
 }
@@ -343,6 +361,17 @@ static void plan_config(const struct api *api, const struct row *row, const stru
     }
 }
 
+static void plan_hold(
+    const struct row *row, const struct api_request *request, const char *path, struct api_plan *plan)
+{
+    bool one = strcmp(row->what, "pause") == 0;
+    if (strcmp(request->method, "POST") == 0 && !is_json(request->content_type))
+        refuse(plan, 415,
+            "Say it as JSON, {\"tenant\": \"acme\"}, with the header `Content-Type: application/json`.");
+    else if (row->kind == API_HOLD)
+        api_hold_plan(request, one ? path + strlen(row->path) : NULL, plan);
+}
+
 static void plan_row(const struct api *api, const struct row *row, const struct api_request *request,
     const char *path, const char *query, struct api_plan *plan)
 {
@@ -364,6 +393,8 @@ static void plan_row(const struct api *api, const struct row *row, const struct 
         plan_submission(request, plan);
     else if (row->kind == API_CONFIG)
         plan_config(api, row, request, path, query, plan);
+    else if (row->kind == API_HOLD || row->kind == API_COMMAND)
+        plan_hold(row, request, path, plan);
     else if (strcmp(row->what, "message") == 0)
         plan_message(path + strlen(row->path), plan);
 }
@@ -400,12 +431,22 @@ const char *api_plan_tenant(const struct api_plan *plan)
     return plan->who.admin ? NULL : plan->who.tenant;
 }
 
+void api_by(const struct api *api, const struct api_identity *who, char *by_r, size_t size)
+{
+    if (who->key[0] == '\0')
+        snprintf(by_r, size, "this machine (%s)", api->settings->coordinator.id);
+    else
+        snprintf(by_r, size, "key %s", who->key);
+}
+
 size_t api_max_body(const struct api *api, const struct api_plan *plan)
 {
     if (plan->kind == API_CONFIG && plan->config.verb == API_CONFIG_APPLY)
         return CONFIG_MAX_VERSION;
     if (plan->kind == API_CONFIG && plan->config.verb == API_CONFIG_ROLLBACK)
         return 1024;
+    if (plan->kind == API_COMMAND || (plan->kind == API_HOLD && plan->hold.verb == API_HOLD_ADD))
+        return API_HOLD_MAX_BODY;
     if (plan->kind != API_SUBMIT)
         return 0;
     /* A message inside JSON grows by its escapes; most of mail is plain text. */

@@ -7,6 +7,8 @@
  *     API_ASK     put `what` with `selectors` to the front, then api_asked() makes the answer
  *     API_SUBMIT  read the body, api_json.h makes a mail of it, the front takes it, api_submitted() answers
  *     API_EVENTS  a stream of events from `cursor`
+ *     API_HOLD    the same with api_hold.h
+ *     API_COMMAND read the body, api_hold.h makes selectors of it, then as API_ASK
  *     API_CONFIG  read the body if it takes one, then api_config.h asks the store and answers
  *
  * Who is who: with a keys_file every request but the page, /healthz and /readyz needs `Authorization: Bearer
@@ -23,6 +25,7 @@
 #include <stddef.h>
 
 #include "base/buffer.h"
+#include "cluster/hold.h"
 #include "cluster/kv.h"
 #include "cluster/settings.h"
 #include "cluster/view.h"
@@ -49,6 +52,15 @@ struct api_admin {
     void *context;
 };
 
+/* Where operators' pauses are kept. All is lent and outlives the API. */
+struct api_holds {
+    const struct kv *_Atomic kv; /* null: not open yet */
+    const char *cluster;
+    struct holds *(*known)(void *context); /* those told last, held once for the caller; may be null */
+    struct view *(*view)(void *context);   /* as api_admin's */
+    void *context;
+};
+
 struct api {
     const struct settings
         *_Atomic settings; /* swapped when the file is read again; the old ones stay valid */
@@ -60,6 +72,7 @@ struct api {
     struct mail_id (*make_id)(void *ids, const char *tenant, const char *key);
     void *ids;
     const struct api_admin *admin; /* null on one machine: there the file wins */
+    const struct api_holds *holds;
 };
 
 /* Headers that are not there are null. */
@@ -77,16 +90,17 @@ struct api_answer {
     bool page;            /* the web page: the door adds its Content-Security-Policy */
 };
 
-enum api_kind { API_ANSWER, API_ASK, API_SUBMIT, API_EVENTS, API_CONFIG };
+enum api_kind { API_ANSWER, API_ASK, API_SUBMIT, API_EVENTS, API_CONFIG, API_HOLD, API_COMMAND };
+enum api_hold_verb { API_HOLD_LIST, API_HOLD_ADD, API_HOLD_LIFT };
 enum api_verb { API_CONFIG_SHOW, API_CONFIG_HISTORY, API_CONFIG_APPLY, API_CONFIG_ROLLBACK };
 enum api_shape { API_ARRAY, API_LINES, API_TEXT, API_READY };
 
 struct api_plan {
     enum api_kind kind;
     struct api_answer answer; /* API_ANSWER */
-    const char *what;         /* API_ASK: the front's word */
+    const char *what;         /* API_ASK, API_COMMAND: the front's word */
     enum api_shape shape;
-    char selectors[API_MAX_TARGET];        /* API_ASK, API_EVENTS */
+    char selectors[API_MAX_TARGET];        /* API_ASK, API_EVENTS, API_HOLD */
     char *cursor;                          /* API_EVENTS, owned: "" = from now on; else null */
     struct api_identity who;               /* admin is true where no key is asked for */
     char idempotency_key[API_MAX_KEY + 1]; /* API_SUBMIT; "" = none */
@@ -98,10 +112,16 @@ struct api_plan {
         char origin[API_NAME_SIZE]; /* APPLY: what the text is called in faults */
         bool yaml;                  /* SHOW: the bare text */
     } config;
+    struct { /* API_HOLD */
+        enum api_hold_verb verb;
+        char id[HOLD_ID_SIZE]; /* LIFT: this one; "" = those that the selectors name */
+    } hold;
 };
 
 void api_plan(const struct api *api, const struct api_request *request, struct api_plan *plan_r);
 void api_plan_free(struct api_plan *plan);
+/* Who does it, for the record: "key acme-1", "this machine (c1)". */
+void api_by(const struct api *api, const struct api_identity *who, char *by_r, size_t size);
 /* The tenant to name to the front: null for an administrator. */
 const char *api_plan_tenant(const struct api_plan *plan);
 

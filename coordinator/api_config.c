@@ -179,10 +179,7 @@ static struct job *job_new(
     job->done = done;
     job->arg = arg;
     snprintf(job->comment, sizeof job->comment, "%s", plan->config.comment);
-    if (plan->who.key[0] == '\0')
-        snprintf(job->by, sizeof job->by, "this machine (%s)", api->settings->coordinator.id);
-    else
-        snprintf(job->by, sizeof job->by, "key %s", plan->who.key);
+    api_by(api, &plan->who, job->by, sizeof job->by);
     return job;
 }
 

@@ -15,6 +15,8 @@
 
 static const struct question_kind kinds[] = {
     {"alerts", merge_alerts, NULL, NULL, 0, NULL, false, false},
+    {"bounce", merge_touched, NULL, NULL, 0, NULL, false, false},
+    {"delete", merge_touched, NULL, NULL, 0, NULL, false, false},
     {"events", merge_events, NULL, NULL, MANY_EVENTS, NULL, true, false},
     {"explain", merge_explain, NULL, NULL, 0, NULL, false, false},
     {"lanes", merge_rows, NULL, NULL, MANY, NULL, false, false},
@@ -25,6 +27,7 @@ static const struct question_kind kinds[] = {
     {"providers", merge_rows, "provider", NULL, MANY, NULL, false, false},
     {"queues", merge_rows, "-queued", "domain", MANY, NULL, false, false},
     {"ready", merge_rows, NULL, NULL, 0, NULL, false, true},
+    {"retry", merge_touched, NULL, NULL, 0, NULL, false, false},
     {"sources", merge_rows, NULL, NULL, MANY, NULL, false, false},
     {"status", merge_status, NULL, NULL, 0, NULL, false, false},
     {"tenants", merge_rows, "tenant", NULL, MANY, NULL, false, false},
@@ -167,6 +170,7 @@ void asking_free(struct asking **asking)
     heap_free(&a->timers);
     troubles_free(&a->down);
     troubles_free(&a->silent);
+    holds_drop(&a->holds);
     free(a);
 }
 
@@ -331,7 +335,8 @@ void asking_ask(struct asking *asking, struct view *view, const char *what, cons
     question->done = done;
     question->arg = arg;
     map_set(&asking->questions, &question->ref, sizeof question->ref, question);
-    heap_put(&asking->timers, &question->timer, now + ASKING_PATIENCE);
+    bool command = question->kind->merge == merge_touched;
+    heap_put(&asking->timers, &question->timer, now + (command ? ASKING_COMMAND_PATIENCE : ASKING_PATIENCE));
     send_all(question, selectors, tenant);
     if (question->open == 0)
         finish(question);

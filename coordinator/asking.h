@@ -5,7 +5,8 @@
  * them, `limit` of them; events merged by time under cursors that hold every node's place (asking_cursor.h);
  * of "explain" the owner's word; of "metrics" one text with each family told once. Who could not be asked is
  * named in a last line {"incomplete": true, "missing": ["n3"]}. A 503 of one node among several counts as
- * missing too. "nodes", "status" and "alerts" also tell what the coordinator itself knows of the cluster. The
+ * missing too. "retry", "bounce" and "delete" are commands, told to all in the same way: what each node touched,
+ * and a last row with the sums. "nodes", "status" and "alerts" also tell what the coordinator itself knows of the cluster. The
  * selector `node` asks one node only. A tenant's question carries its name first, so that nodes show nothing
  * else.
  *
@@ -17,6 +18,7 @@
 
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "cluster/hold.h"
 #include "cluster/view.h"
 #include "coordinator/front.h"
 #include "proto/bus_msg.h"
@@ -24,6 +26,8 @@
 #define ASKING_MAX_BYTES ((size_t)256 << 20) /* of replies to all open questions */
 #define ASKING_MAX 4096
 #define ASKING_PATIENCE (2 * USEC_SEC)
+#define ASKING_COMMAND_PATIENCE                                                                              \
+    (5 * USEC_SEC) /* a node goes through its queues, and says after 1.5 s how far it is */
 
 struct asking_ports {
     void *context;
@@ -47,6 +51,8 @@ usec_t asking_deadline(const struct asking *asking);
  * hear; which version of config/ is in force (0: none) and by which one this coordinator works; whether the
  * store is away (null: it answers). */
 void asking_set_view(struct asking *asking, const struct view *view, usec_t now);
+/* For "alerts": which of them are old. */
+void asking_set_holds(struct asking *asking, struct holds *holds);
 void asking_set_silent(struct asking *asking, const char *member, bool silent, usec_t now);
 void asking_set_config(struct asking *asking, uint64_t in_force, uint64_t own, usec_t now);
 void asking_set_away(struct asking *asking, const char *why, usec_t now);

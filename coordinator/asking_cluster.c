@@ -285,6 +285,7 @@ void merge_alerts(struct question *question, struct buffer *out)
 {
     if (!question->alone)
         alerts_of_cluster(question, out);
+    alerts_of_holds(question, out);
     for (size_t i = 0; i < question->count; i++) {
         const struct reply *reply = &question->replies[i];
         if (!question->alone)

@@ -1,7 +1,8 @@
 /* asking_inside - what the files of asking share (coordinator/asking*.c only)
  *
  * asking.c asks, waits and judges; each of the others makes one answer out of many: asking_merge.c rows,
- * asking_events.c events, asking_cluster.c what concerns the cluster as a whole, asking_metrics.c figures. */
+ * asking_events.c events, asking_cluster.c what concerns the cluster as a whole, asking_metrics.c figures, asking_holds.c pauses and
+ * commands. */
 #ifndef COORDINATOR_ASKING_INSIDE_H
 #define COORDINATOR_ASKING_INSIDE_H
 
@@ -66,6 +67,7 @@ struct asking {
     size_t held; /* bytes of all open questions' replies */
     struct heap timers;
     struct map down, silent; /* member -> struct trouble, owned */
+    struct holds *holds;     /* or null */
     uint64_t config, own_config;
     usec_t config_since;
     char away[300]; /* "" = the store answers */
@@ -85,6 +87,8 @@ void merge_explain(struct question *question, struct buffer *out);
 void merge_nodes(struct question *question, struct buffer *out);
 void merge_status(struct question *question, struct buffer *out);
 void merge_alerts(struct question *question, struct buffer *out);
+void alerts_of_holds(const struct question *question, struct buffer *out);
+void merge_touched(struct question *question, struct buffer *out);
 void merge_metrics(struct question *question, struct buffer *out);
 
 #endif

@@ -59,9 +59,10 @@ struct coordinator {
     const struct settings *new_settings;
     bool told_to_stop;
     struct view *last_view;
-    bool news;       /* of these two: */
-    uint64_t config; /* in force */
-    char away[300];  /* why the store does not answer; "" = it does */
+    struct holds *holds; /* or null */
+    bool news;           /* of `holds`, and these two: */
+    uint64_t config;     /* in force */
+    char away[300];      /* why the store does not answer; "" = it does */
 
     void (*figures)(void *arg, struct buffer *out); /* or null; set before the loop runs */
     void *figures_arg;

@@ -144,7 +144,11 @@ static void take_news(struct coordinator *c, struct view *view, const struct set
     pthread_mutex_lock(&c->lock);
     uint64_t config = c->config;
     memcpy(away, c->away, sizeof away);
+    struct holds *holds = c->holds == NULL ? NULL : holds_hold(c->holds);
     pthread_mutex_unlock(&c->lock);
+    if (holds != NULL)
+        asking_set_holds(c->asking, holds);
+    holds_drop(&holds);
     asking_set_config(c->asking, config, c->settings->config_version, now);
     asking_set_away(c->asking, away[0] == '\0' ? NULL : away, now);
 }
@@ -381,6 +385,7 @@ void coordinator_close(struct coordinator **coordinator)
     view_drop(&c->view);
     view_drop(&c->new_view);
     view_drop(&c->last_view);
+    holds_drop(&c->holds);
     pthread_mutex_destroy(&c->lock);
     free(c);
 }
@@ -412,6 +417,24 @@ struct view *coordinator_view(struct coordinator *coordinator)
     struct view *view = coordinator->last_view == NULL ? NULL : view_hold(coordinator->last_view);
     pthread_mutex_unlock(&coordinator->lock);
     return view;
+}
+
+void coordinator_set_holds(struct coordinator *coordinator, struct holds *holds)
+{
+    pthread_mutex_lock(&coordinator->lock);
+    holds_drop(&coordinator->holds);
+    coordinator->holds = holds_hold(holds);
+    coordinator->news = true;
+    pthread_mutex_unlock(&coordinator->lock);
+    uv_async_send(&coordinator->wake);
+}
+
+struct holds *coordinator_holds(struct coordinator *coordinator)
+{
+    pthread_mutex_lock(&coordinator->lock);
+    struct holds *holds = coordinator->holds == NULL ? NULL : holds_hold(coordinator->holds);
+    pthread_mutex_unlock(&coordinator->lock);
+    return holds;
 }
 
 void coordinator_set_config(struct coordinator *coordinator, uint64_t in_force)

@@ -13,6 +13,7 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "cluster/bus.h"
+#include "cluster/hold.h"
 #include "cluster/settings.h"
 #include "cluster/view.h"
 #include "coordinator/front.h"
@@ -32,6 +33,10 @@ void coordinator_set_view(struct coordinator *coordinator, struct view *view);
 /* A node that does not answer just now, or does again: new mail avoids it (route.h). */
 void coordinator_set_silent(struct coordinator *coordinator, const char *member, bool silent);
 void coordinator_set_settings(struct coordinator *coordinator, const struct settings *settings);
+/* The holds there are, at the start and whenever they change (lent). */
+void coordinator_set_holds(struct coordinator *coordinator, struct holds *holds);
+/* Those, held once for the caller; null before the first. */
+struct holds *coordinator_holds(struct coordinator *coordinator);
 /* The newest view, held once for the caller; null before the first. */
 struct view *coordinator_view(struct coordinator *coordinator);
 /* For "nodes" and "alerts": which version of config/ is in force (0: none; what this process works by stands

@@ -223,7 +223,9 @@ static void wake_all(struct http *http)
                 request->plan.kind == API_CONFIG ? "This coordinator is stopping, and a change of the "
                                                    "configuration may have happened: look at "
                                                    "`todoku config history` before you try again."
-                                                 : "This coordinator is stopping; try again in a moment.");
+                : request->plan.kind == API_HOLD || request->plan.kind == API_COMMAND
+                    ? "This coordinator is stopping, and it may have happened: look before you try again."
+                    : "This coordinator is stopping; try again in a moment.");
             MHD_resume_connection(request->connection);
         }
         if (request->stream.waiting) {

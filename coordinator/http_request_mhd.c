@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "coordinator/api_config.h"
+#include "coordinator/api_hold.h"
 #include "coordinator/api_json.h"
 #include "coordinator/http_inside_mhd.h"
 
@@ -84,7 +85,8 @@ void http_on_completed(
 
 static void add_headers(const struct api_answer *answer, struct MHD_Response *response)
 {
-    MHD_add_response_header(response, "Content-Type", answer->type);
+    if (answer->status != 204)
+        MHD_add_response_header(response, "Content-Type", answer->type);
     MHD_add_response_header(response, "Cache-Control", "no-store");
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     if (answer->allow != NULL)
@@ -226,13 +228,26 @@ static void on_configured(void *arg, struct api_answer *answer)
     http_request_drop(request);
 }
 
+/* The body says whom it is about; the rest is a question. */
+static enum MHD_Result command(struct http_request *request, struct MHD_Connection *connection)
+{
+    struct api_answer answer = {0};
+    int rc = api_command(&request->http->api, &request->plan, buffer_bytes(&request->body),
+        buffer_len(&request->body), &answer);
+    release_body(request);
+    if (rc == 0)
+        return ask(request, connection);
+    http_answer(request, &answer);
+    return http_send_answer(request, connection);
+}
+
 /* The store may answer within the call: then the connection is resumed before we have returned. */
 static enum MHD_Result configure(struct http_request *request, struct MHD_Connection *connection)
 {
     if (!wait_for_answer(request, connection))
         return http_send_answer(request, connection);
-    api_config(&request->http->api, &request->plan, buffer_bytes(&request->body), buffer_len(&request->body),
-        clock_now(), on_configured, request);
+    (request->plan.kind == API_CONFIG ? api_config : api_hold)(&request->http->api, &request->plan,
+        buffer_bytes(&request->body), buffer_len(&request->body), clock_now(), on_configured, request);
     release_body(request);
     return MHD_YES;
 }
@@ -246,8 +261,9 @@ static bool takes_body(const struct http_request *request)
 
 static const char *too_big(const struct http_request *request)
 {
-    return request->plan.kind == API_SUBMIT ? "The message is bigger than intake.max_size allows."
-                                            : "The text is bigger than 768 KiB.";
+    return request->plan.kind == API_SUBMIT   ? "The message is bigger than intake.max_size allows."
+           : request->plan.kind == API_CONFIG ? "The text is bigger than 768 KiB."
+                                              : "The body is bigger than 16 KiB.";
 }
 
 static const char *header(struct MHD_Connection *connection, const char *name)
@@ -332,7 +348,9 @@ enum MHD_Result http_on_request(void *context, struct MHD_Connection *connection
         return submit(r, connection);
     if (r->plan.kind == API_EVENTS)
         return http_events_begin(r, connection);
-    if (r->plan.kind == API_CONFIG)
+    if (r->plan.kind == API_CONFIG || r->plan.kind == API_HOLD)
         return configure(r, connection);
+    if (r->plan.kind == API_COMMAND)
+        return command(r, connection);
     return ask(r, connection);
 }

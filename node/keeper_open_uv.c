@@ -100,6 +100,7 @@ int keeper_open_data(struct keeper *k, const struct keeper_claim *claim, struct 
         return -1;
     k->committed_told = spool_last_seq(k->spool);
     atomic_store(&k->committed, k->committed_told);
+    keeper_begin_holds(k, clock_now());
     node_log_ends(k->node, k->committed_told);
     node_recovered(k->node, clock_now());
     return 0;

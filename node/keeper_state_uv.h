@@ -64,11 +64,19 @@ struct keeper {
     bool stopping, ending, told_room, disk_dead;
     usec_t stop_by, tidy_at;
 
+    char holds_file[PATH_MAX];
+    struct holds *holds;  /* those the core goes by */
+    usec_t holds_told;    /* ends of holds have been told up to here */
+    usec_t holds_end;     /* the next one */
+    usec_t holds_written; /* the file, before this start; 0 = never */
+
     _Atomic uint64_t committed;
     uint64_t committed_told;
     pthread_mutex_t lock; /* guards what other threads leave here: */
     struct view *new_view;
     const struct settings *new_settings;
+    struct holds *new_holds;
+    bool holds_came;      /* from the store, since the start */
     struct list silences; /* keeper_uv.c */
     bool told_to_quiesce, told_to_stop;
     bool quiet;            /* nothing is in flight any more */
@@ -97,6 +105,14 @@ void links_end_all(struct keeper *keeper);
 bool explain_asked(struct keeper *keeper, const struct bus_msg *msg);
 void explain_resolved(struct keeper *keeper, const char *domain, struct mx_answer *answer, usec_t now);
 void explain_end(struct keeper *keeper);
+
+/* keeper_holds_uv.c */
+void keeper_begin_holds(struct keeper *keeper, usec_t now);
+/* Says it if the store has not been heard of. */
+void keeper_say_holds(struct keeper *keeper);
+void keeper_take_holds(struct keeper *keeper, struct holds *holds, usec_t now); /* takes them over */
+/* Tells those that have ended. */
+void keeper_end_holds(struct keeper *keeper, usec_t now);
 
 /* history_uv.c: questions that need the event log; true if it is one and will be answered */
 bool history_asked(struct keeper *keeper, const struct bus_msg *msg);

@@ -43,16 +43,20 @@ static void take_orders(struct keeper *k, usec_t now)
     list_init(&silences);
     pthread_mutex_lock(&k->lock);
     struct view *view = k->new_view;
+    struct holds *holds = k->new_holds;
     const struct settings *settings = k->new_settings;
     struct keyring *keyring = k->new_keyring;
     bool stop = k->told_to_stop || k->told_to_quiesce;
     k->ending = k->told_to_stop;
     k->new_view = NULL;
+    k->new_holds = NULL;
     k->new_settings = NULL;
     k->new_keyring = NULL;
     for (struct list *link; (link = list_pop(&k->silences)) != NULL;)
         list_push_back(&silences, link);
     pthread_mutex_unlock(&k->lock);
+    if (holds != NULL) /* first: a view lets mail go */
+        keeper_take_holds(k, holds, now);
     if (view != NULL) {
         node_set_view(k->node, view, now);
         view_drop(&view);
@@ -157,6 +161,7 @@ static void on_pulse(uv_timer_t *handle)
     struct keeper *k = handle->data;
     usec_t now = clock_now();
     bus_local_beat(k->bus, k->member, now);
+    keeper_end_holds(k, now);
     event_log_flush(k->events, now);
     if (k->pulses++ % PULSES_A_LOOK == 0)
         uv_resident_set_memory(&k->memory);
@@ -238,6 +243,7 @@ struct keeper *keeper_open(const struct settings *settings, struct keyring *keyr
     snprintf(k->spool_name, sizeof k->spool_name, "%.61s.0", settings->node.id);
     snprintf(k->spool_dir, sizeof k->spool_dir, "%.4000s/spool", settings->node.data_dir);
     snprintf(k->log_dir, sizeof k->log_dir, "%.4000s/log", settings->node.data_dir);
+    snprintf(k->holds_file, sizeof k->holds_file, "%.4000s/holds", settings->node.data_dir);
     list_init(&k->dirty);
     list_init(&k->answered);
     list_init(&k->explaining);
@@ -266,6 +272,7 @@ uint64_t keeper_incarnation(const struct keeper *keeper)
 
 void keeper_run(struct keeper *keeper)
 {
+    keeper_say_holds(keeper);
     uv_prepare_start(&keeper->prepare, on_prepare);
     uv_timer_start(&keeper->pulse, on_pulse, PULSE_MS, PULSE_MS);
     uv_run(&keeper->loop, UV_RUN_DEFAULT);
@@ -337,6 +344,8 @@ void keeper_close(struct keeper **keeper)
     keyring_drop(&k->keyring);
     keyring_drop(&k->new_keyring);
     view_drop(&k->new_view);
+    holds_drop(&k->new_holds);
+    holds_drop(&k->holds);
     for (struct list *link; (link = list_pop(&k->silences)) != NULL;)
         free(list_item(link, struct silence, link));
     free(k->links);
@@ -370,6 +379,16 @@ void keeper_set_view(struct keeper *keeper, struct view *view)
         view_drop(&keeper->new_view);
         keeper->new_view = view_hold(view);
     }
+    pthread_mutex_unlock(&keeper->lock);
+    uv_async_send(&keeper->wake);
+}
+
+void keeper_set_holds(struct keeper *keeper, struct holds *holds)
+{
+    pthread_mutex_lock(&keeper->lock);
+    holds_drop(&keeper->new_holds);
+    keeper->new_holds = holds_hold(holds);
+    keeper->holds_came = true;
     pthread_mutex_unlock(&keeper->lock);
     uv_async_send(&keeper->wake);
 }

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "cluster/bus.h"
+#include "cluster/hold.h"
 #include "cluster/settings.h"
 #include "cluster/view.h"
 #include "node/keyring.h"
@@ -42,6 +43,9 @@ void keeper_stop(struct keeper *keeper);
 void keeper_set_view(struct keeper *keeper, struct view *view); /* one that is not newer changes nothing */
 /* Nothing is heard of another member, or again something. */
 void keeper_set_silent(struct keeper *keeper, const char *member, bool silent);
+/* The holds there are, at the start and whenever they change (lent). What was known at the last stop goes until then.
+ */
+void keeper_set_holds(struct keeper *keeper, struct holds *holds);
 void keeper_set_settings(struct keeper *keeper, const struct settings *settings, struct keyring *keyring);
 
 #endif
