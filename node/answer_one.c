@@ -7,7 +7,8 @@
 #include "node/answer.h"
 #include "proto/address.h"
 
-#define MAX_RANK 4 /* places told; who comes later hardly matters */
+#define MAX_RANK 4  /* places told; who comes later hardly matters */
+#define MAX_KEYS 24 /* of a tenant, told */
 
 static const char *where(const struct delivery *delivery)
 {
@@ -146,6 +147,28 @@ static void explain_owner(struct asked *asked, const char *pool, const char *dom
     json_number(asked->out, "view_epoch", view == NULL ? 0 : (int64_t)view->epoch);
 }
 
+static void explain_key(struct asked *asked, const struct setting_dkim *key)
+{
+    const struct node_ports *ports = &asked->node->ports;
+    char text[600];
+    snprintf(text, sizeof text, "d=%s s=%s%s%s", key->domain, key->selector,
+        ports->key_kind == NULL ? "" : " a=",
+        ports->key_kind == NULL ? "" : ports->key_kind(ports->context, key));
+    json_text(asked->out, NULL, text);
+}
+
+/* Which keys there are for this tenant's mail: those of the From's closest domain sign, and the operator's. */
+static void explain_signatures(struct asked *asked, const struct setting_tenant *tenant)
+{
+    const struct settings *settings = asked->node->settings;
+    json_begin_named(asked->out, "signatures", '[');
+    for (size_t i = 0; tenant != NULL && i < tenant->dkim_count && i < MAX_KEYS; i++)
+        explain_key(asked, &tenant->dkim[i]);
+    for (size_t i = 0; i < settings->operator_dkim_count; i++)
+        explain_key(asked, &settings->operator_dkim[i]);
+    json_end(asked->out, ']');
+}
+
 static bool uses_pool(const struct setting_tenant *tenant, const char *pool)
 {
     for (size_t i = 0; i < tenant->pool_count; i++)
@@ -233,6 +256,7 @@ int answer_explain(struct asked *asked)
     explain_sources(asked, pool);
     explain_site(asked, domain);
     explain_schedules(asked, domain, setting, pool, mail_domain(address));
+    explain_signatures(asked, setting);
     answer_end_row(asked);
     return 200;
 }

@@ -13,15 +13,23 @@ static const char config[] =
     "pools: { main: {}, other: {} }\n"
     "node: { id: n1, sources: [{ address: 192.0.2.1, helo: m.test, pools: [main] },\n"
     "                          { address: 192.0.2.2, helo: o.test, pools: [other] }] }\n"
-    "tenants: [{ id: t, pools: [main], domains: ['*'] }, { id: o, pools: [other], domains: [o.test] }]\n";
+    "tenants: [{ id: t, pools: [main], domains: ['*'] }, { id: o, pools: [other], domains: [o.test],\n"
+    "            dkim: [{ domain: o.test, selector: s1, key_file: k }] }]\n"
+    "operator_dkim: [{ domain: op.test, selector: s2, key_file: k }]\n";
 
 static struct settings *settings;
 static struct node *node;
 
+static const char *kind(void *context, const struct setting_dkim *key)
+{
+    (void)context;
+    return strcmp(key->selector, "s1") == 0 ? "rsa-sha256" : "ed25519-sha256";
+}
+
 static int set_up(void **state)
 {
     (void)state;
-    static const struct node_ports ports; /* nothing is done by a question */
+    static const struct node_ports ports = {.key_kind = kind}; /* nothing is done by a question */
     struct fault *faults = NULL;
     size_t count = 0;
     settings = settings_parse(config, sizeof config - 1, "test", &faults, &count);
@@ -66,6 +74,14 @@ static void not_of_another_tenants_pool(void **state)
     ask("tenant=gone&address=a@b.test&pool=other", 400, "there is no tenant `gone`");
 }
 
+static void who_signs(void **state)
+{
+    (void)state;
+    ask("address=a@b.test&tenant=o", 200,
+        "\"signatures\":[\"d=o.test s=s1 a=rsa-sha256\",\"d=op.test s=s2 a=ed25519-sha256\"]");
+    ask("address=a@b.test&pool=main", 200, "\"signatures\":[\"d=op.test s=s2 a=ed25519-sha256\"]");
+}
+
 static void of_an_address(void **state)
 {
     (void)state;
@@ -81,6 +97,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(for_a_tenant_or_a_pool, set_up, tear_down),
         cmocka_unit_test_setup_teardown(not_of_another_tenants_pool, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_signs, set_up, tear_down),
         cmocka_unit_test_setup_teardown(of_an_address, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

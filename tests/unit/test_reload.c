@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/signing_key_make_ossl.h"
 #include "cli/reload.h"
 
 static char file[] = "/tmp/todoku-reload-XXXXXX";
@@ -85,11 +86,54 @@ static void test_the_former_ones(void **state)
     assert_string_equal(reload.first->pools[0].name, "a");
 }
 
+static void put_keys(const char *folder, const char *first, const char *second)
+{
+    char text[600];
+    snprintf(text, sizeof text,
+        "pools: { a: {} }\nnode: { id: n1, sources: [{ address: 127.0.0.1, helo: m.test, pools: [a] }] }\n"
+        "operator_dkim: [{ domain: op.test, selector: %s, key_file: %s/%s },\n"
+        "                { domain: op.test, selector: %s, key_file: %s/%s }]\n",
+        first, folder, first, second, folder, second);
+    put(text);
+}
+
+/* Settings and keys are replaced together, or not at all. */
+static void test_keys_go_with_their_settings(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/todoku-reload-keys-XXXXXX", a[60], b[60];
+    struct error error;
+    assert_non_null(mkdtemp(folder));
+    snprintf(a, sizeof a, "%s/a", folder);
+    snprintf(b, sizeof b, "%s/b", folder);
+    assert_int_equal(signing_key_make(a, SIGNING_ED25519, 0, &error), 0);
+    assert_int_equal(signing_key_make(b, SIGNING_ED25519, 0, &error), 0);
+    assert_int_equal(reload_keys(&reload, NULL, &error), 0); /* there are none yet */
+    put_keys(folder, "a", "b");
+    assert_int_equal(reload_again(&reload, 0, NULL, 0, 1), 0);
+    const struct settings *before = reload.settings;
+    struct keyring *keys = reload.keyring;
+    assert_non_null(keyring_find(keys, &before->operator_dkim[1]));
+    put_keys(folder, "a", "missing");
+    assert_int_equal(reload_again(&reload, 0, NULL, 0, 2), -1);
+    assert_true(reload.lacks_keys);
+    assert_ptr_equal(reload.settings, before);
+    assert_ptr_equal(reload.keyring, keys);
+    unlink(b); /* in use, so it stays */
+    put_keys(folder, "a", "b");
+    assert_int_equal(reload_again(&reload, 0, NULL, 0, 3), 0);
+    assert_false(reload.lacks_keys);
+    assert_non_null(keyring_find(reload.keyring, &reload.settings->operator_dkim[1]));
+    unlink(a);
+    rmdir(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_faults_change_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_former_ones, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_keys_go_with_their_settings, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
