@@ -154,11 +154,22 @@ void stream_close(struct stream *stream, bool gently)
 
 /* Reading */
 
+static void stop_reading(struct stream *stream)
+{
+    uv_read_stop((uv_stream_t *)&stream->tcp);
+    stream->reading = false;
+}
+
+/* A paused stream keeps its watcher until the peer says something after all: most pauses end before, and
+ * cost no system call. libuv answers no room with UV_ENOBUFS, and reads nothing. */
 static void on_room(uv_handle_t *handle, size_t suggested, uv_buf_t *room)
 {
     (void)suggested;
     struct stream *stream = handle->data;
-    *room = uv_buf_init(stream->shared->read, sizeof stream->shared->read);
+    if (stream->paused && stream->mood == STREAM_OPEN)
+        *room = uv_buf_init(NULL, 0);
+    else
+        *room = uv_buf_init(stream->shared->read, sizeof stream->shared->read);
 }
 
 /* The peer has said its last. What we still have for it is flushed: it may only have shut down its side. */
@@ -196,8 +207,7 @@ static void receive_cipher(struct stream *stream, const char *bytes, size_t len)
 static void on_peer_shut(struct stream *stream)
 {
     stream->peer_shut = true;
-    uv_read_stop((uv_stream_t *)&stream->tcp);
-    stream->reading = false;
+    stop_reading(stream);
     if (stream->mood == STREAM_GENTLE)
         stream_wind_down(stream);
     else
@@ -209,7 +219,9 @@ static void on_read(uv_stream_t *handle, ssize_t got, const uv_buf_t *room)
     struct stream *stream = handle->data;
     if (got == 0 || stream->mood == STREAM_ENDED)
         return;
-    if (got == UV_EOF)
+    if (got == UV_ENOBUFS)
+        stop_reading(stream);
+    else if (got == UV_EOF)
         on_peer_shut(stream);
     else if (got < 0)
         stream_end(stream, uv_strerror((int)got));
@@ -239,12 +251,8 @@ void stream_pause(struct stream *stream, bool paused)
     stream->paused = paused;
     if (stream->mood != STREAM_OPEN)
         return;
-    if (!paused) {
+    if (!paused)
         stream_read(stream);
-    } else if (stream->reading) {
-        uv_read_stop((uv_stream_t *)&stream->tcp);
-        stream->reading = false;
-    }
 }
 
 /* TLS */

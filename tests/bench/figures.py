@@ -25,7 +25,7 @@ def medians(rows):
 
 
 def best_rival(middle):
-    rates = {name: m["rate"] for (case, name), m in middle.items() if case == "relay" and name not in ("todoku", "pair")}
+    rates = {name: m["rate"] for (case, name), m in middle.items() if case == "relay" and name not in ("todoku", "other", "pair")}
     return max(rates, key=rates.get) if rates else None
 
 
@@ -84,7 +84,15 @@ def cluster_figure(middle):
                     f"{pair['cpu'] / up['cpu']:.2f} x CPU per message")
 
 
+def other_figure(middle):
+    for case, _ in [key for key in middle if key[1] == "other"]:
+        us, them = middle.get((case, "todoku")), middle[case, "other"]
+        if us:
+            yield {"what": f"{case}: CPU a message / the other program's", "measured": us["cpu"] / them["cpu"], "asked": None, "met": True,
+                   "note": f"{us['cpu']:.4f} and {them['cpu']:.4f} ms; {us['rate'] / them['rate']:.3f} x messages/s"}
+
+
 def figures(rows, bounds):
     middle = medians(rows)
     out = list(cpu_figures(middle, bounds["signature"])) if bounds.get("signature") else []
-    return [*out, *rate_figures(middle, bounds), *idle_figure(middle, bounds), *cluster_figure(middle)]
+    return [*out, *rate_figures(middle, bounds), *idle_figure(middle, bounds), *cluster_figure(middle), *other_figure(middle)]

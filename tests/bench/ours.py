@@ -3,6 +3,7 @@
 Nothing is tuned here but what the case asks for: two sources, `connections` to a receiver, TLS or not, keys or not. The spool is
 synced before each 250, as always; there is no switch for that.
 """
+import os
 import subprocess
 
 from cluster import Cluster
@@ -46,6 +47,18 @@ def todoku(work, case, accounts):
     return t.daemon, t.smtp
 
 
+def other(work, case, accounts):
+    """The program that --against names, in the same way."""
+    usual = os.environ.get("TODOKU")
+    os.environ["TODOKU"] = os.environ["TODOKU_OTHER"]
+    try:
+        return todoku(work, case, accounts)
+    finally:
+        os.environ.pop("TODOKU")
+        if usual:
+            os.environ["TODOKU"] = usual
+
+
 class Pair:
     """A coordinator and a node, treated like one daemon."""
 
@@ -82,5 +95,5 @@ def pair(work, case, accounts):
     return both, both.cluster["c1"].smtp
 
 
-OURS = {"todoku": todoku, "pair": pair}
+OURS = {"todoku": todoku, "other": other, "pair": pair}
 

@@ -104,6 +104,11 @@ static bool on_accepted(void *context, struct stream *stream, const char *peer,
 
 static const struct listener_calls listener_calls = {on_accepted};
 
+static void on_nothing(uv_timer_t *timer)
+{
+    (void)timer;
+}
+
 static void on_limit(uv_timer_t *timer)
 {
     (void)timer;
@@ -313,6 +318,33 @@ static void write_much(size_t len)
     assert_memory_equal(buffer_bytes(&server.got), sent, len);
     assert_true(writables > 0 && client.writable > 0 && most > 0);
     free(sent);
+}
+
+/* The loop must sleep, too, while a paused stream has something to read. */
+static void a_paused_stream_hears_nothing(void **state)
+{
+    (void)state;
+    meet();
+    for (int i = 1; i <= 3; i++) {
+        stream_pause(server.stream, true);
+        assert_true(stream_write_copy(client.stream, "more", 4));
+        uint64_t before = uv_now(&loop);
+        int turns = 0;
+        uv_timer_t timer;
+        uv_timer_init(&loop, &timer);
+        uv_timer_start(&timer, on_nothing, 50, 0);
+        for (; uv_now(&loop) - before < 50; turns++)
+            uv_run(&loop, UV_RUN_ONCE);
+        uv_close((uv_handle_t *)&timer, NULL);
+        uv_run(&loop, UV_RUN_NOWAIT);
+        assert_true(turns < 10);
+        assert_int_equal(server.got_len, 4 * (i - 1));
+        stream_pause(server.stream, false);
+        until(server.got_len == 4 * (size_t)i);
+        /* A pause that nobody talks into. */
+        stream_pause(server.stream, true);
+        stream_pause(server.stream, false);
+    }
 }
 
 static void big_writes_to_a_slow_reader(void **state)
@@ -616,6 +648,7 @@ int main(void)
         on_a_loop(a_peer_that_does_not_answer),
         on_a_loop(closing_while_connecting),
         on_a_loop(closing_from_within_a_call),
+        on_a_loop(a_paused_stream_hears_nothing),
         on_a_loop(big_writes_to_a_slow_reader),
         on_a_loop(big_writes_under_tls),
         on_a_loop(a_full_queue_takes_no_more),
