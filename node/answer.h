@@ -22,6 +22,9 @@ void answer_gate(struct asked *asked, const struct gate_why *why);
 /* "paused" or "scheduled"; null if it is open. */
 const char *answer_gate_state(const struct gate_why *why, usec_t now);
 
+/* answer_holds.c: the pauses that such mail meets, as fields of the row. A null campaign: of any. */
+void explain_holds(struct asked *asked, const struct hold_match *what);
+
 /* answer_one.c: 404 if there is no such thing; 400 with a sentence in `out` */
 int answer_message(struct asked *asked);
 int answer_explain(struct asked *asked);

@@ -207,6 +207,18 @@ static int read_whose(
     return 200;
 }
 
+static void explain_pauses(struct asked *asked, const struct mx_answer *answer,
+    const struct setting_tenant *tenant, const char *pool, const char *name)
+{
+    char campaign[HOLD_MAX_NAME + 1];
+    struct hold_match what = {.tenant = tenant == NULL ? NULL : tenant->id, .pool = pool, .domain = name};
+    if (answer != NULL && answer->status == MX_OK)
+        what.provider = site_provider_name(asked->node, answer, answer->hosts[0].name);
+    if (query_get(asked->selectors, "campaign", campaign, sizeof campaign))
+        what.campaign = campaign;
+    explain_holds(asked, &what);
+}
+
 /* Of the tenant's mail of any campaign, or of the one that is asked for. */
 static void explain_schedules(struct asked *asked, const struct domain *domain,
     const struct setting_tenant *tenant, const char *pool, const char *name)
@@ -255,6 +267,7 @@ int answer_explain(struct asked *asked)
     explain_provider(asked, answer);
     explain_sources(asked, pool);
     explain_site(asked, domain);
+    explain_pauses(asked, answer, setting, pool, mail_domain(address));
     explain_schedules(asked, domain, setting, pool, mail_domain(address));
     explain_signatures(asked, setting);
     answer_end_row(asked);

@@ -12,7 +12,8 @@ APART = True
 OTHER = "news@other.test"
 TWO_TENANTS = {"tenants": [{"id": "acme", "pools": ["a"], "domains": ["sender.test"]},
                            {"id": "other", "pools": ["a"], "domains": ["other.test"]}]}
-SLOW = {"providers": [{"name": "default", "connections": 2, "messages_per_connection": 100, "rate": "40/s"}]}
+# All of the lab's domains are one provider's: so much a second from each source.
+SLOW = {"providers": [{"name": "default", "connections": 2}, {"name": "big", "match": {"mx_suffix": ["test"]}, "connections": 2, "rate": "40/s"}]}
 IN_FLIGHT = 1.5  # what has begun by then may still come in: a transaction on a busy machine
 
 
@@ -178,7 +179,7 @@ def test_retry_goes_at_once(lab):
 def test_wrong_words(lab):
     "names that there are not, and times that are none, are refused with what was meant; nothing is paused"
     t = lab.todoku(more=TWO_TENANTS)
-    for args, word in ((["--tenant", "acmee"], "did you mean `acme`"), (["--pool", "b"], "no pool `b`"), (["--source", "127.0.1.9"], "127.0.1.1"),
+    for args, word in ((["--tenant", "acmee"], "did you mean `acme`"), (["--pool", "b"], "no pool `b`"), (["--provider", "defalt"], "did you mean `default`"), (["--source", "127.0.1.9"], "127.0.1.1"),
                        (["--tenant", "acme", "--for", "2"], "`for`"), (["--tenant", "acme", "--until", "tomorrow"], "`until`")):
         said = tell(t, "pause", *args, code=1)
         check(word in said, f"`todoku pause {' '.join(args)}` says: {said}")

@@ -65,6 +65,37 @@ static void for_a_tenant_or_a_pool(void **state)
     ask("address=a@b.test", 400, "say whose mail it would be");
 }
 
+static void pause(struct holds *holds, const char *id, struct hold_match match, usec_t until)
+{
+    struct hold hold = {.match = match, .until = until, .reason = "why not", .by = "key k"};
+    strcpy(hold.id, id);
+    assert_int_equal(holds_add(holds, &hold, NULL), 0);
+}
+
+static void with_the_pause_that_stops_it(void **state)
+{
+    (void)state;
+    struct holds *holds = holds_new();
+    pause(holds, "a1", (struct hold_match){.tenant = "o"}, 0);
+    pause(holds, "a2", (struct hold_match){.tenant = "t", .domain = "b.test"}, 2000 * USEC_SEC);
+    pause(holds, "a3", (struct hold_match){.pool = "main", .domain = "b.test"}, 3000 * USEC_SEC);
+    pause(holds, "a4", (struct hold_match){.pool = "main"}, 1000 * USEC_SEC); /* has ended */
+    pause(holds, "a5", (struct hold_match){.tenant = "t", .campaign = "spring"}, 0);
+    pause(holds, "a6", (struct hold_match){.source = "192.0.2.1", .domain = "d.test"}, 0);
+    pause(holds, "a7", (struct hold_match){.source = "192.0.2.2"}, 0);
+    node_set_holds(node, holds, 1000 * USEC_SEC);
+    holds_drop(&holds);
+    ask("address=a@b.test&tenant=t", 200,
+        "\"paused_until\":\"1970-01-01T00:50:00.000Z\",\"pause\":\"a3\",\"pause_by\":\"key "
+        "k\",\"pause_reason\":"
+        "\"why not\",\"also_paused\":[\"campaign spring until it is lifted: why not (a5)\"]");
+    ask("address=a@c.test&tenant=t&campaign=spring", 200,
+        "\"paused_until\":\"it is lifted\",\"pause\":\"a5\"");
+    ask("address=a@c.test&tenant=t&campaign=autumn", 200, "\"sources\":[\"192.0.2.1\"],\"signatures\"");
+    ask("address=a@d.test&tenant=t&campaign=autumn", 200,
+        "\"sources\":[\"192.0.2.1\"],\"also_paused\":[\"from 192.0.2.1 until it is lifted: why not (a6)\"]");
+}
+
 /* A tenant's key puts his name in front. */
 static void not_of_another_tenants_pool(void **state)
 {
@@ -96,6 +127,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(for_a_tenant_or_a_pool, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(with_the_pause_that_stops_it, set_up, tear_down),
         cmocka_unit_test_setup_teardown(not_of_another_tenants_pool, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_signs, set_up, tear_down),
         cmocka_unit_test_setup_teardown(of_an_address, set_up, tear_down),
