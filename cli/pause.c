@@ -45,7 +45,13 @@ const struct cli_option cli_resume_options[] = {
 const size_t cli_resume_option_count = sizeof cli_resume_options / sizeof *cli_resume_options;
 
 const struct cli_option cli_act_options[] = {
-    SELECTORS,
+    {0, "tenant", "T", "of this tenant"},
+    {0, "campaign", "C", "of this campaign"},
+    {0, "pool", "P", "of this pool"},
+    {0, "provider", "P", "to this provider"},
+    {0, "domain", "D", "to this recipients' domain"},
+    {0, "recipient", "ADDRESS", "to this address"},
+    {0, "id", "ID", "of this message, or this one delivery"},
     {'r', "reason", "TEXT", "why; shown in the events"},
     {'y', "yes", NULL, "do not ask on a terminal"},
     {'j', "json", NULL, "one JSON object a node, as the server gave it"},
@@ -53,7 +59,8 @@ const struct cli_option cli_act_options[] = {
 };
 const size_t cli_act_option_count = sizeof cli_act_options / sizeof *cli_act_options;
 
-static const char *const selectors[] = {"tenant", "campaign", "pool", "source", "provider", "domain"};
+static const char *const selectors[] = {
+    "tenant", "campaign", "pool", "source", "provider", "domain", "recipient", "id"};
 #define SELECTOR_COUNT (sizeof selectors / sizeof *selectors)
 
 static size_t given(const struct cli_args *args)
@@ -66,9 +73,8 @@ static size_t given(const struct cli_args *args)
 
 static int say_nothing_named(const struct cli_args *args)
 {
-    return cli_wrong(args->command,
-        "say what it is about: --tenant, --campaign, --pool, --source, --provider, --domain, one of them at "
-        "least");
+    return cli_wrong(
+        args->command, "say what it is about: --tenant, --campaign, --domain ..., one of them at least");
 }
 
 static void add_text(const struct cli_args *args, const char *name, struct buffer *json)

@@ -28,6 +28,7 @@ static const char *title(int status)
         {414, "URI Too Long"},
         {415, "Unsupported Media Type"},
         {422, "Unprocessable Content"},
+        {429, "Too Many Requests"},
         {503, "Service Unavailable"},
         {507, "Insufficient Storage"},
     };

@@ -171,7 +171,7 @@ static int prepare_add(const struct api *api, const struct api_plan *plan, struc
     size_t len, struct api_answer *answer)
 {
     usec_t until;
-    if (api_wish_read(body, len, true, &job->wish, answer) != 0 ||
+    if (api_wish_read(body, len, false, &job->wish, answer) != 0 ||
         api_wish_own(plan, &job->wish, answer) != 0)
         return -1;
     struct hold_match match = api_wish_match(&job->wish);
@@ -329,11 +329,13 @@ int api_command(
 {
     struct api_wish wish;
     struct buffer selectors = {0};
-    if (api_wish_read(body, len, false, &wish, answer_r) != 0)
+    if (api_wish_read(body, len, true, &wish, answer_r) != 0)
         return -1;
     struct hold_match match = api_wish_match(&wish);
-    if (!hold_match_names(&match)) { /* a tenant's key must say its own, too: it would be all he has */
-        api_problem(answer_r, 400, SAY_WHAT);
+    bool named = hold_match_names(&match) || wish.recipient[0] != '\0' || wish.id[0] != '\0';
+    if (!named) { /* a tenant's key must say its own, too: it would be all he has */
+        api_problem(answer_r, 400,
+            "Say what it is about: at least one of tenant, campaign, pool, provider, domain, recipient, id.");
         return -1;
     }
     if (api_wish_own(plan, &wish, answer_r) != 0)
@@ -341,6 +343,10 @@ int api_command(
     for (size_t i = 0; i < HOLD_NAMES; i++)
         if (wish.names[i][0] != '\0')
             query_add(&selectors, hold_name(i), wish.names[i]);
+    if (wish.recipient[0] != '\0')
+        query_add(&selectors, "recipient", wish.recipient);
+    if (wish.id[0] != '\0')
+        query_add(&selectors, "id", wish.id);
     without_controls(wish.reason);
     if (wish.reason[0] != '\0')
         query_add(&selectors, "reason", wish.reason);

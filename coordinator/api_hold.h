@@ -5,7 +5,7 @@
  *     GET    /v1/pauses?tenant=...     a row each: {"id", what it names, "since","until","by","reason"}
  *     DELETE /v1/pauses/ID             -> 204
  *     DELETE /v1/pauses?tenant=...     those that name exactly this -> {"lifted": 2}
- *     POST   /v1/retry|bounce|delete {selectors as above, at least one; "reason"}
+ *     POST   /v1/retry|bounce|delete {tenant, campaign, pool, provider, domain, recipient, id: at least one; "reason"}
  *                        asked of all nodes (asking.h) -> a row each, and {"total": true, "matched", "done"}
  *
  * A tenant's key sees and touches only what names its own tenant; where it names none, its own is filled in.

@@ -4,16 +4,18 @@
 
 #include "cluster/hold.h"
 #include "coordinator/api_hold.h"
+#include "proto/address.h"
 
 struct api_wish {
     char names[HOLD_NAMES][HOLD_MAX_NAME + 1]; /* "" = not named */
     char duration[32], until[48];              /* "" = not said */
+    char recipient[ADDRESS_SIZE], id[64];      /* commands: one address, one message or delivery */
     char reason[HOLD_MAX_REASON + 1];
 };
 
-/* api_hold_json.c. `times`: "for" and "until" may be there. 0, or -1 with a 400. */
+/* api_hold_json.c. A pause may have "for" and "until", a command "recipient" and "id". 0, or -1 with a 400. */
 int api_wish_read(
-    const char *body, size_t len, bool times, struct api_wish *wish_r, struct api_answer *answer_r);
+    const char *body, size_t len, bool command, struct api_wish *wish_r, struct api_answer *answer_r);
 
 /* api_hold_name.c. Each: 0, or -1 with the problem. */
 /* The names in a query; of a `listing` there may be a limit, which is left alone. */

@@ -11,7 +11,7 @@
 #define refuse(answer, ...) (api_problem(answer, 400, __VA_ARGS__), -1)
 
 /* Where the text of this member goes, and its room; null: there is no such member. */
-static char *place_of(struct api_wish *wish, const char *name, bool times, size_t *size_r)
+static char *place_of(struct api_wish *wish, const char *name, bool command, size_t *size_r)
 {
     *size_r = sizeof wish->names[0];
     for (size_t i = 0; i < HOLD_NAMES; i++)
@@ -21,29 +21,32 @@ static char *place_of(struct api_wish *wish, const char *name, bool times, size_
         const char *name;
         char *text;
         size_t size;
+        bool pauses, commands;
     } others[] = {
-        {"reason", wish->reason, sizeof wish->reason},
-        {"for", wish->duration, sizeof wish->duration},
-        {"until", wish->until, sizeof wish->until},
+        {"reason", wish->reason, sizeof wish->reason, true, true},
+        {"for", wish->duration, sizeof wish->duration, true, false},
+        {"until", wish->until, sizeof wish->until, true, false},
+        {"recipient", wish->recipient, sizeof wish->recipient, false, true},
+        {"id", wish->id, sizeof wish->id, false, true},
     };
-    for (size_t i = 0; i < (times ? 3 : 1) && i < sizeof others / sizeof others[0]; i++) {
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         *size_r = others[i].size;
-        if (strcmp(name, others[i].name) == 0)
+        if ((command ? others[i].commands : others[i].pauses) && strcmp(name, others[i].name) == 0)
             return others[i].text;
     }
     return NULL;
 }
 
 static int read_member(
-    const char *name, const json_t *value, bool times, struct api_wish *wish, struct api_answer *answer)
+    const char *name, const json_t *value, bool command, struct api_wish *wish, struct api_answer *answer)
 {
     size_t size;
-    char *text = place_of(wish, name, times, &size);
+    char *text = place_of(wish, name, command, &size);
     if (text == NULL)
         return refuse(answer,
             "`%.60s` is not known here; there are tenant, campaign, pool, source, provider, domain and "
             "reason%s.",
-            name, times ? ", for, until" : "");
+            name, command ? ", recipient, id" : ", for, until");
     if (json_is_null(value))
         return 0;
     if (!json_is_string(value) || json_string_length(value) >= size)
@@ -64,7 +67,7 @@ static bool is_flat(const char *body, size_t len)
 }
 
 int api_wish_read(
-    const char *body, size_t len, bool times, struct api_wish *wish_r, struct api_answer *answer_r)
+    const char *body, size_t len, bool command, struct api_wish *wish_r, struct api_answer *answer_r)
 {
     json_error_t fault = {.text = "it is nested too deeply"};
     const char *name;
@@ -80,7 +83,7 @@ int api_wish_read(
     json_object_foreach(root, name, value)
     {
         if (rc == 0)
-            rc = read_member(name, value, times, wish_r, answer_r);
+            rc = read_member(name, value, command, wish_r, answer_r);
     }
     json_decref(root);
     return rc;

@@ -59,7 +59,7 @@ static void question_free(struct question *question)
 
 static bool could_not_be_asked(const struct reply *reply)
 {
-    return reply->state != REPLY_SAID || reply->code >= 500;
+    return reply->state != REPLY_SAID || reply->code >= 500 || reply->code == 429;
 }
 
 static size_t missing(const struct question *question)
@@ -110,7 +110,7 @@ static const struct reply *first_that_said(const struct question *question, int 
 /* Nobody gave rows: a 400 is the same from all; "not found" is sure only if everybody was asked. */
 static int refuse(const struct question *question, struct buffer *out)
 {
-    static const int order[] = {400, 404, 503, 500};
+    static const int order[] = {400, 404, 429, 503, 500};
     const struct reply *reply = NULL;
     for (size_t i = 0; i < sizeof order / sizeof order[0] && reply == NULL; i++)
         reply = first_that_said(question, order[i]);

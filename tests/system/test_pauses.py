@@ -128,6 +128,8 @@ def test_pause_survives_a_restart(lab):
     time.sleep(1)
     check(not times(sink, mine), f"{len(times(sink, mine))} held deliveries were sent after the restart")
     check([r["id"] for r in t.cli_json("pauses")] == [id_], "the pause is not listed after the restart")
+    audit = [e["action"] for e in t.events(event="audit")]
+    check(audit == ["pause"], f"the audit events after a restart are {audit}")
     tell(t, "resume", id_)
     all_in(sink, [mine, others])
     tell(t, "resume", id_, code=1)

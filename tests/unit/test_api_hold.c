@@ -274,6 +274,8 @@ static void bad_requests_are_refused_with_a_reason(void **state)
         {"GET", "/v1/retry", NULL, 405, "it takes POST"},
         {"GET", "/v1/pauses?node=n1", NULL, 400, "`node` is no selector"},
         {"POST", "/v1/delete", "{}", 400, "at least one of tenant"},
+        {"POST", "/v1/delete", "{\"reason\":\"x\"}", 400, "at least one of tenant"},
+        {"POST", "/v1/pauses", "{\"recipient\":\"a@b.example\"}", 400, "`recipient` is not known"},
         {"POST", "/v1/delete", "{\"for\":\"2h\",\"tenant\":\"acme\"}", 400, "`for` is not known"},
     };
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
@@ -303,6 +305,9 @@ static void commands_become_selectors(void **state)
     assert_string_equal(said.text, "retry?domain=example.net&reason=a%26b&by=key%20adminkey-1");
     assert_int_equal(ask("acmekey", "POST", "/v1/delete", "{\"campaign\":\"spring & more\"}"), 0);
     assert_string_equal(said.text, "delete?tenant=acme&campaign=spring%20%26%20more&by=key%20acmekey-1");
+    assert_int_equal(
+        ask("adminkey", "POST", "/v1/bounce", "{\"recipient\":\"a@b.example\",\"id\":\"ab\"}"), 0);
+    assert_string_equal(said.text, "bounce?recipient=a@b.example&id=ab&by=key%20adminkey-1");
     assert_int_equal(ask("acmekey", "POST", "/v1/bounce", "{\"tenant\":\"other\"}"), 403);
     assert_int_equal(ask("acmekey", "POST", "/v1/bounce", "{}"), 400);
     assert_int_equal(ask("acmekey", "POST", "/v1/bounce", "{\"tenant\":\"acme\"}"), 0);

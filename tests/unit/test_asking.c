@@ -321,6 +321,65 @@ static void status_sums_up(void **state)
     expect_in("\"state\":\"down\"");
 }
 
+/* Each node's line, the sums, and who may still hold what was meant. */
+static void commands_are_summed_up(void **state)
+{
+    (void)state;
+    ask("delete", "campaign=news&reason=x", "acme");
+    assert_int_equal(desk.sent_count, 3);
+    assert_string_equal(desk.sent[1]->text, "delete?tenant=acme&campaign=news&reason=x");
+    say(0, 200, "{\"node\":\"n0\",\"matched\":5,\"done\":5,\"in_flight\":0,\"running\":false}\n");
+    say(1, 200, "{\"node\":\"n1\",\"matched\":7,\"done\":4,\"in_flight\":1,\"running\":true}\n");
+    be_patient(); /* a node may say after 1.5 s that it is still at it, and be heard late */
+    assert_int_equal(desk.answers, 0);
+    asking_tick(desk.asking, NOW + ASKING_COMMAND_PATIENCE);
+    expect(200, "{\"node\":\"n0\",\"matched\":5,\"done\":5,\"in_flight\":0,\"running\":false}\n"
+                "{\"node\":\"n1\",\"matched\":7,\"done\":4,\"in_flight\":1,\"running\":true}\n"
+                "{\"total\":true,\"matched\":12,\"done\":9,\"running\":true}\n"
+                "{\"incomplete\":true,\"missing\":[\"n2\"]}\n");
+    ask("retry", "domain=a.test", NULL);
+    say(0, 200, "{\"node\":\"n0\",\"matched\":1,\"done\":1,\"running\":false}\n");
+    say(1, 429, "too many at once");
+    say(2, 200, "{\"node\":\"n2\",\"matched\":0,\"done\":0,\"running\":false}\n");
+    expect_in("{\"total\":true,\"matched\":1,\"done\":1}\n{\"incomplete\":true,\"missing\":[\"n1\"]}\n");
+    ask("bounce", "source=192.0.2.1", NULL);
+    for (size_t i = 0; i < 3; i++)
+        say(i, 400, "no source yet");
+    expect(400, "no source yet");
+}
+
+static void alerts_tell_of_forgotten_pauses(void **state)
+{
+    (void)state;
+    struct holds *holds = holds_new();
+    const struct hold rows[] = {
+        {.id = "a1",
+            .match = {.tenant = "acme", .domain = "b.test"},
+            .since = NOW - USEC_DAY,
+            .reason = "bad link",
+            .by = "key k"},
+        {.id = "a2", .match = {.tenant = "young"}, .since = NOW - USEC_DAY + 1},
+        {.id = "a3", .match = {.tenant = "over"}, .since = NOW - 3 * USEC_DAY, .until = NOW},
+    };
+    for (size_t i = 0; i < 3; i++)
+        holds_add(holds, &rows[i], NULL);
+    asking_set_holds(desk.asking, holds);
+    holds_drop(&holds);
+    for (int alone = 0; alone < 2; alone++) {
+        ask("alerts", "", NULL);
+        for (size_t i = 0; i < desk.sent_count; i++)
+            say(i, 200, "{\"node\":\"n0\",\"config\":0}\n");
+        expect_in("\"alert\":\"pause\",\"severity\":\"warning\",\"hold\":\"a1\",\"since\":\"2026-11-21T05:04:"
+                  "12.000Z\"");
+        expect_in("tenant acme, domain b.test (by key k: bad link)");
+        expect_in("todoku resume a1");
+        assert_null(strstr(desk.text, "young"));
+        assert_null(strstr(desk.text, "over"));
+        view_drop(&desk.view);
+        desk.view = make_view(1, false);
+    }
+}
+
 static void alerts_tell_what_the_cluster_lacks(void **state)
 {
     (void)state;
@@ -613,6 +672,8 @@ int main(void)
         TEST(the_owner_explains),
         TEST(nodes_tell_who_is_how),
         TEST(status_sums_up),
+        TEST(commands_are_summed_up),
+        TEST(alerts_tell_of_forgotten_pauses),
         TEST(alerts_tell_what_the_cluster_lacks),
         TEST(metrics_tell_each_family_once),
         TEST(alone_it_is_the_nodes_own_answer),
