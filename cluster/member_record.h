@@ -5,7 +5,7 @@
  * says what is wrong and where. Unknown fields are passed over (a newer version may have written them).
  *
  * Keys, all under "/todoku/<cluster>/": spec/<member>, live/<member>, source/<address>, leader, view/current,
- * spool/<spool>, config/current, config/version/<number>. */
+ * spool/<spool>, config/current, config/version/<number>, block/pause-<id>, block/lifted (hold_store.h). */
 #ifndef CLUSTER_MEMBER_RECORD_H
 #define CLUSTER_MEMBER_RECORD_H
 
