@@ -175,12 +175,8 @@ def by_perl(keys, files):
     return out
 
 
-def main():
-    sign, count, seed = sys.argv[1], int((sys.argv[2:3] or [200])[0]), int((sys.argv[3:4] or [20261122])[0])
-    folder = Path(tempfile.mkdtemp(prefix="todoku-dkim-"))
-    if not shutil.which("openssl"):
-        print("skipped: openssl is not there")
-        return SKIPPED
+def judge(sign, folder, count, seed):
+    """Sentences about signatures that somebody sees otherwise than we do; None when there is nobody to ask."""
     keys = Keys(sign, folder)
     good = sign_all(sign, keys, folder, count, seed)
     bad = spoiled(good, folder, seed)
@@ -199,15 +195,28 @@ def main():
                 if (verdict is True) == bool(what):
                     faults.append(f"{who}: {file} ({name}{', ' + what[0] if what else ''}): {verdict}")
         print(f"{who}: {checked} signatures, {count} messages, seed {seed}")
-    for fault in faults[:20]:
-        print(fault)
-    if faults:
+    return None if all(said is None for said in opinions.values()) else faults
+
+
+def main():
+    sign, count, seed = sys.argv[1], int((sys.argv[2:3] or [200])[0]), int((sys.argv[3:4] or [20261122])[0])
+    if not Path(sign).is_file():
+        print(f"{sign} is not built")
         return 1
-    shutil.rmtree(folder)
-    if all(said is None for said in opinions.values()):
+    if not shutil.which("openssl"):
+        print("skipped: openssl is not there")
+        return SKIPPED
+    folder, faults = Path(tempfile.mkdtemp(prefix="todoku-dkim-")), None
+    try:
+        faults = judge(sign, folder, count, seed)
+    finally:
+        if not faults:
+            shutil.rmtree(folder)
+    if faults is None:
         print("skipped: neither python3-dkim nor libmail-dkim-perl is there")
         return SKIPPED
-    return 0
+    print("".join(f"{fault}\n" for fault in faults[:20]), end="")
+    return 1 if faults else 0
 
 
 sys.exit(main())
