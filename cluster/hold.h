@@ -70,7 +70,8 @@ void hold_match_set(struct hold_match *match, size_t i, const char *text);
 
 /* Until when something is on hold: 0 = it is not; USEC_NEVER = until it is lifted. A null in `what` is not
  * known (yet) or does not apply: a hold that names it does not match. The hold that ends last is told in
- * *why_r (may be null). Fast when nothing is on hold; else it walks the set. */
+ * *why_r (may be null). Fast, unless very many name the same domain, campaign, or whatever
+ * they name. */
 usec_t holds_until(
     const struct holds *holds, const struct hold_match *what, usec_t now, const struct hold **why_r);
 

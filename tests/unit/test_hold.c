@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/random.h"
 #include "cluster/hold.h"
 
 #define NOW (1795323852LL * USEC_SEC)
@@ -115,6 +116,39 @@ static void a_set_owns_its_texts_and_is_bounded(void **state)
     holds_drop(&again);
 }
 
+/* However many there are, they hold what a walk over all of them finds. */
+static void many_hold_the_same_as_a_walk_finds(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"a", "b", "c", NULL, NULL, NULL};
+    struct random random = {.state = 7};
+    for (size_t size = 0; size < 60; size += 3) {
+        struct holds *holds = holds_new();
+        for (size_t i = 0; i < size; i++) {
+            struct hold_match match = {0};
+            for (size_t j = 0; j < HOLD_NAMES; j++)
+                hold_match_set(&match, j, texts[random_below(&random, 6)]);
+            add(holds, "a1", match,
+                random_below(&random, 4) == 0 ? 0 : NOW + (usec_t)random_below(&random, 9));
+        }
+        for (int round = 0; round < 200; round++) {
+            struct hold_match what = {0};
+            usec_t last = 0;
+            for (size_t j = 0; j < HOLD_NAMES; j++)
+                hold_match_set(&what, j, texts[random_below(&random, 4)]);
+            for (size_t i = 0; i < size; i++) {
+                struct holds *one = holds_new();
+                holds_add(one, holds_at(holds, i), NULL);
+                usec_t until = until_of(one, what, NOW + 4);
+                last = until > last ? until : last;
+                holds_drop(&one);
+            }
+            assert_true(until_of(holds, what, NOW + 4) == last);
+        }
+        holds_drop(&holds);
+    }
+}
+
 static void a_record_comes_back_as_it_was(void **state)
 {
     (void)state;
@@ -216,6 +250,7 @@ int main(void)
         cmocka_unit_test(names_are_compared_whole),
         cmocka_unit_test(the_one_that_ends_last_is_told),
         cmocka_unit_test(a_set_owns_its_texts_and_is_bounded),
+        cmocka_unit_test(many_hold_the_same_as_a_walk_finds),
         cmocka_unit_test(a_record_comes_back_as_it_was),
         cmocka_unit_test(bad_records_are_refused_with_a_reason),
         cmocka_unit_test(a_lift_says_who_it_was),
