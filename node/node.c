@@ -325,6 +325,11 @@ struct custody *node_custody(struct node *node)
     return node->custody;
 }
 
+bool node_gave(const struct delivery *delivery)
+{
+    return delivery->mood == MOOD_SENDING;
+}
+
 struct node_figures node_figures(const struct node *node)
 {
     struct node_figures figures = node->figures;

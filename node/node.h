@@ -107,6 +107,8 @@ int node_answer(struct node *node, const char *what, const char *selectors, usec
 
 /* Figures for the outside; also what the simulator's oracles look at. */
 struct custody *node_custody(struct node *node);
+/* Some session has it. */
+bool node_gave(const struct delivery *delivery);
 struct node_figures {
     uint64_t accepted, delivered, deferred, bounced, expired, cancelled;
     uint64_t ready, waiting, in_flight, sessions, body_bytes;

@@ -11,6 +11,7 @@
 #include "tests/sim/control.h"
 #include "tests/sim/layout.h"
 #include "tests/sim/ledger.h"
+#include "tests/sim/orders.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/store_link.h"
 
@@ -18,8 +19,8 @@ const char *fault_name(enum fault_kind kind)
 {
     static const char *const names[FAULT_KINDS] = {"crash", "freeze", "stop", "coordinator crash",
         "partition", "one-way partition", "bad bus", "slow disk", "full disk", "weight", "drain", "join",
-        "leave", "dns", "receiver down", "restate", "silent", "remove", "store away", "store's leader",
-        "store cut", "bad way to store", "lease revoked", "store compacts"};
+        "leave", "dns", "receiver down", "restate", "pause", "act", "silent", "remove", "store away",
+        "store's leader", "store cut", "bad way to store", "lease revoked", "store compacts"};
     return names[kind];
 }
 
@@ -363,6 +364,12 @@ static bool strike(struct sim *sim, enum fault_kind kind, struct member *member)
         return true;
     case FAULT_JOIN:
         return join(sim);
+    case FAULT_PAUSE:
+        orders_pause(sim);
+        return true;
+    case FAULT_ACT:
+        orders_act(sim);
+        return true;
     case FAULT_SILENT:
         return silence(sim, front, member);
     case FAULT_REMOVE:
@@ -429,6 +436,7 @@ void faults_stop(struct sim *sim)
         (unsigned long long)sim->faults_done);
     memset(sim->cut_until, 0, sizeof sim->cut_until);
     link_calm(sim);
+    orders_end(sim);
     sim->lossy_until = 0;
     for (int i = 0; i < sim->members_count; i++) {
         struct member *member = &sim->members[i];

@@ -44,6 +44,9 @@ struct truth {
     uint32_t accepts;
     uint8_t finals, result; /* events told */
     bool said_5xx, open;
+    const struct member *doomed_by; /* orders.c: this node has been told to end it */
+    uint64_t doomed_life;
+    usec_t doomed_at;
 };
 
 struct message {

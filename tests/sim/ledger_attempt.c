@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "tests/sim/agree.h"
 #include "tests/sim/ledger.h"
+#include "tests/sim/orders.h"
 
 /* P6: a lane's connections and pace, as the node's own calls show them. */
 void ledger_wire_opens(struct ledger *ledger, struct wire *wire)
@@ -98,6 +99,7 @@ struct attempt *ledger_attempt(struct ledger *ledger, struct wire *wire, unsigne
         wire->session);
     if (wire->node_open)
         check_attempt(sim, truth, wire);
+    orders_attempt(sim, wire, truth);
     struct attempt *attempt = xcalloc(1, sizeof *attempt);
     attempt->truth = truth;
     attempt->wire = wire;

@@ -10,6 +10,7 @@
 #include "tests/sim/agree.h"
 #include "tests/sim/control.h"
 #include "tests/sim/ledger.h"
+#include "tests/sim/orders.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/wire.h"
 
@@ -145,6 +146,7 @@ static void node_serves(struct member *member)
     replay(member);
     node_recovered(member->node, member_now(member));
     member_tell_room(member);
+    orders_node_serves(member);
 }
 
 void member_start(struct member *member)
@@ -183,9 +185,10 @@ void member_learns(struct member *member, struct view *view)
         return;
     member->view_epoch = view->epoch;
     trace_member(member, "view", "learns of epoch %llu", (unsigned long long)view->epoch);
-    if (member->node != NULL)
+    if (member->node != NULL) {
+        orders_node_learns(member, view);
         node_set_view(member->node, view, member_now(member));
-    else
+    } else
         route_set_view(member->route, view);
 }
 

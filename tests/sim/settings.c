@@ -59,6 +59,17 @@ static void write_sources(struct buffer *out, int node)
     }
 }
 
+/* One tenant's mail starts in the first minutes of every quarter of an hour only, one campaign's trickles. */
+static void write_schedules(struct buffer *out)
+{
+    buffer_add_text(out, "schedules:\n  - name: quarters\n    match: { tenant: zen }\n    windows:\n");
+    for (int minute = 0; minute < 24 * 60; minute += SIM_QUARTER)
+        buffer_printf(out, "      - \"%02d:%02d-%02d:%02d\"\n", minute / 60, minute % 60,
+            (minute + SIM_QUARTER_OPEN) / 60, (minute + SIM_QUARTER_OPEN) % 60);
+    buffer_printf(out, "  - { name: drops, match: { campaign: k1 }, release: { count: %d, every: %ds } }\n",
+        SIM_RELEASE_COUNT, SIM_RELEASE_SECONDS);
+}
+
 static void write_settings(struct buffer *out, int profile, int node)
 {
     buffer_printf(out, "node:\n  id: n%d\n  data_dir: /nowhere\n  window: %s\n  sources:\n", node + 1,
@@ -81,6 +92,8 @@ static void write_settings(struct buffer *out, int profile, int node)
     if (profile == 3)
         buffer_add_text(out, "operator_dkim: [{ domain: op.test, selector: o, key_file: o }]\n");
     buffer_printf(out, "providers:\n%s", limits[profile]);
+    if (profile == SIM_PROFILE_SCHEDULES)
+        write_schedules(out);
 }
 
 static struct settings *parse(int profile, int node)

@@ -61,6 +61,8 @@ enum fault_kind {
     FAULT_DNS,      /* a domain cannot be resolved for a while */
     FAULT_RECEIVER, /* a host refuses connections or hangs for a while */
     FAULT_RESTATE,  /* the spool asks a node to tidy its log */
+    FAULT_PAUSE,    /* an operator holds some mail for a while: orders.h */
+    FAULT_ACT,      /* or has it tried again, bounced, deleted */
     FAULT_SILENT,   /* a coordinator believes that it hears nothing of a node */
     FAULT_REMOVE,   /* an operator takes a member out of spec/, and lets it in again */
     FAULT_STORE_AWAY,
@@ -215,6 +217,7 @@ struct sim_counts {
 struct world_map;  /* domains, sites, hosts: layout.c */
 struct ledger;     /* ledger.c */
 struct clients;    /* client.c */
+struct orders;     /* orders.c */
 struct store_link; /* store_link.c */
 struct agree;      /* agree.c */
 struct control;    /* control.c: of one process */
@@ -250,6 +253,7 @@ struct sim {
     struct layout *layout;
     struct ledger *ledger;
     struct clients *clients;
+    struct orders *orders; /* orders.c; null until there was one */
     struct wire *wires;
     struct trace trace;
     struct sim_counts *counts;
@@ -287,7 +291,14 @@ const struct settings *sim_settings(int profile, int node);
 /* What the lanes of that profile allow for a site. */
 const struct setting_provider *sim_limits(const struct settings *settings, int site);
 int sim_source_index(const struct settings *settings, const char *address);
-enum { SIM_PROFILES = 4 };
+enum {
+    SIM_PROFILES = 4,
+    SIM_PROFILE_SCHEDULES = 3, /* the one with schedules: */
+    SIM_QUARTER = 15,          /* minutes, the first ones of which are open for a tenant */
+    SIM_QUARTER_OPEN = 6,
+    SIM_RELEASE_COUNT = 20, /* deliveries of a campaign in so many seconds */
+    SIM_RELEASE_SECONDS = 10,
+};
 
 /* bus.c */
 void bus_model_send(struct member *from, struct bus_msg *msg); /* takes it over */

@@ -179,6 +179,7 @@ static void note_messages(struct wire *wire, const char *bytes, size_t len)
     memcpy(text + wire->tail_len, bytes, len);
     size_t all = wire->tail_len + len, from = 0;
     for (char *at; all - from >= WORD && (at = memmem(text + from, all - from, word, WORD)) != NULL;) {
+        wire->mail_since = wire->output_since;
         ledger_message_starts(wire->sim->ledger, wire);
         from = (size_t)(at - text) + WORD;
     }

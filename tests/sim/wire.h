@@ -30,6 +30,7 @@ struct wire {
     usec_t output_since; /* when it said so */
     char tail[10];       /* the last bytes sent, to find MAIL across pieces */
     size_t tail_len;
+    usec_t mail_since; /* the node said that the newest message starts */
     uint32_t messages; /* started on this connection */
     uint32_t mails;    /* of them the receiver has seen so many */
     bool tls_asked;    /* the node wants the handshake once its output is gone */

@@ -14,6 +14,7 @@
 #include "tests/sim/control.h"
 #include "tests/sim/layout.h"
 #include "tests/sim/ledger.h"
+#include "tests/sim/orders.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/store_link.h"
 
@@ -288,6 +289,7 @@ void sim_free(struct sim **sim_at)
         free(event);
     }
     clients_free(sim);
+    orders_free(sim);
     link_free(sim);
     agree_free(sim);
     wires_free(sim);
