@@ -30,7 +30,7 @@ def best_rival(middle):
 
 
 def entry(what, measured, asked, below, note):
-    return {"what": what, "measured": measured, "asked": asked, "met": measured <= asked if below else measured >= asked, "note": note}
+    return {"what": what, "measured": measured, "asked": asked, "below": below, "met": measured <= asked if below else measured >= asked, "note": note}
 
 
 def cpu_figures(middle, signature):
@@ -88,7 +88,7 @@ def other_figure(middle):
     for case, _ in [key for key in middle if key[1] == "other"]:
         us, them = middle.get((case, "todoku")), middle[case, "other"]
         if us:
-            yield {"what": f"{case}: CPU a message / the other program's", "measured": us["cpu"] / them["cpu"], "asked": None, "met": True,
+            yield {"what": f"{case}: CPU a message / the other program's", "measured": us["cpu"] / them["cpu"], "asked": None, "below": True, "met": True,
                    "note": f"{us['cpu']:.4f} and {them['cpu']:.4f} ms; {us['rate'] / them['rate']:.3f} x messages/s"}
 
 

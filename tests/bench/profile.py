@@ -56,6 +56,8 @@ OWN = [
     ("log, metrics, the rest of ours", r"^log_|^metric|^map_|^list_|^buffer_|^blob_|^arena|^clock_"),
     ("libuv", r"^uv_|^uv__"),
 ]
+LIBRARIES = {"libcrypto": "OpenSSL: signatures, hashes, ciphers", "libssl": "OpenSSL: TLS records", "libuv": "libuv", "libcares": "DNS",
+             "libprotobuf-c": "routing between the halves", "libc": "libc, callers unknown"}
 SKIPPED = re.compile(r"mem(cpy|move|set|cmp|chr)|^str(len|cmp|chr|casecmp|ncasecmp)|^__str|^__mem|vfprintf|snprintf|^_IO_|\[unknown\]|^0x|^main$|^start_thread")
 KERNEL, OWN = [[(name, re.compile(rule)) for name, rule in rules] for rules in (KERNEL, OWN)]
 
@@ -70,8 +72,8 @@ def kind_of(frames):
             for name, rule in OWN:
                 if rule.search(symbol):
                     return name
-    dso = Path(frames[0][1].strip("()")).name
-    return f"in {dso}, callers unknown" if dso and dso != "todoku" else "not told apart"
+    library = re.sub(r"\.so.*", "", Path(frames[0][1].strip("()")).name)
+    return LIBRARIES.get(library, f"in {library}, callers unknown" if library != "todoku" else "not told apart")
 
 
 def read_samples(text):

@@ -3,6 +3,7 @@
 
     tests/bench/run.py                        Todoku and Postfix, 10 KiB, three alternating rounds of 10,000 messages each
     tests/bench/run.py --all --json FILE      everything that the figures need: rivals, sizes, signing, TLS, many domains, latency
+    tests/bench/run.py --cases relay,dkim-rsa some of these
     tests/bench/run.py --rivals postfix,exim,opensmtpd,haraka
     tests/bench/run.py --only todoku --size 2,10,50,100        KiB
     tests/bench/run.py --only todoku --dkim rsa                ed25519, both
@@ -31,6 +32,7 @@ is 1 when a round of ours lost or doubled something or did not take all; a rival
 import argparse
 import json
 import os
+import statistics
 import sys
 from pathlib import Path
 
@@ -43,6 +45,7 @@ from figures import figures, medians  # noqa: E402
 from ours import OURS  # noqa: E402
 from rivals import RIVALS  # noqa: E402
 from rounds import SERVERS, Case, measure  # noqa: E402
+from tables import document  # noqa: E402
 
 WORK = BUILD / "bench"
 HEAD = (f"{'':16} {'':9} {'messages/s':>10} {'intake/s':>9} {'CPU s/1000':>10} {'cores':>6} {'lab cores':>9} {'MiB':>6} {'accepted':>8} {'lost':>5} "
@@ -111,10 +114,11 @@ def measure_bounds(cases, args):
     return out
 
 
-def run_rounds(cases, args):
+def run_rounds(cases, args, signatures):
     rows, skipped = [], {}
     print(HEAD)
     for _ in range(args.rounds):
+        signatures.append(bounds.signature())
         for case, names in cases:
             for name in names:
                 if (case.name, name) in skipped:
@@ -132,6 +136,7 @@ def parse():
     parser = argparse.ArgumentParser(description="Measure durable relaying: Todoku beside other mail servers, or beside itself, in alternating rounds.")
     listed = lambda kind: lambda text: [kind(part) for part in text.split(",") if part]  # noqa: E731
     parser.add_argument("--all", action="store_true", help="all cases that the figures need, and all rivals")
+    parser.add_argument("--cases", type=listed(str), metavar="LIST", help="of those of --all only these, such as relay,dkim-rsa,tls")
     parser.add_argument("--rivals", type=listed(str), metavar="LIST", help=f"of {','.join(RIVALS)} (postfix; with --all: all)")
     parser.add_argument("--count", type=int, help="messages a round (10000)")
     parser.add_argument("--size", type=listed(int), default=[10], metavar="LIST", help="KiB a message (10)")
@@ -151,13 +156,15 @@ def parse():
     which.add_argument("--against", metavar="PATH", help="another build of Todoku instead of rivals: was a change worth it?")
     which.add_argument("--cluster", action="store_true", help="`todoku up` against coordinator and node as two processes (pair)")
     parser.add_argument("--json", metavar="FILE", help="write all rounds, bounds and figures")
+    parser.add_argument("--markdown", metavar="FILE", help="write the tables of docs/performance.md")
     parser.add_argument("--todoku", metavar="PATH", help="the program (default build/release/todoku)")
     parser.add_argument("--work", metavar="FOLDER", default=WORK, help="where the spools lie (build/bench); on /dev/shm the disk counts for nothing")
     parser.add_argument("--keep", action="store_true", help="keep spools and logs under build/bench")
     args = parser.parse_args()
     if args.against:
         os.environ["TODOKU_OTHER"] = str(Path(args.against).resolve())
-    args.rivals = args.rivals or (list(RIVALS) if args.all else ["postfix"])
+    if args.rivals is None:
+        args.rivals = list(RIVALS) if args.all else [] if args.cases else ["postfix"]
     unknown = [name for name in args.rivals if name not in RIVALS]
     if unknown:
         parser.error(f"--rivals: {unknown[0]} is none of {', '.join(RIVALS)}")
@@ -168,10 +175,15 @@ def main():
     args = parse()
     if args.todoku:
         os.environ["TODOKU"] = str(Path(args.todoku).resolve())
-    cases = all_cases(args) if args.all else asked_cases(args)
+    cases = all_cases(args) if args.all or args.cases else asked_cases(args)
+    if args.cases:
+        cases = [(case, names) for case, names in cases if case.name in args.cases]
     print(f"{args.connections} connections, {os.cpu_count()} cores; medians of {args.rounds} rounds")
     found = measure_bounds(cases, args)
-    rows, skipped = run_rounds(cases, args)
+    signatures = [found["signature"]]
+    rows, skipped = run_rounds(cases, args, signatures)
+    found["signature"] = statistics.median(signatures)
+    print("bound: RSA-2048 signatures before each round: " + ", ".join(f"{ms:.3f}" for ms in signatures) + " ms; the median counts")
     for (case, name), m in medians(rows).items():
         print(f"median {case} {name}: {m['rate']:.0f} messages/s, {m['intake']:.0f} intake/s, {m['cpu']:.3f} CPU s per 1,000 messages, {m['memory']:.0f} MiB")
     results = figures(rows, found)
@@ -181,6 +193,8 @@ def main():
     if args.json:
         text = json.dumps({"rounds": rows, "bounds": found, "figures": results, "skipped": {" ".join(k): v for k, v in skipped.items()}}, indent=1)
         Path(args.json).write_text(text + "\n")
+    if args.markdown:
+        Path(args.markdown).write_text(document(rows, found, results, args.rounds))
     bad = [r for r in rows if r["name"] in OURS and (r["lost"] or r["doubled"] or r["accepted"] < r["asked"])]
     bad += [name for case, name in skipped if name in OURS]
     for r in rows:
