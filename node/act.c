@@ -51,10 +51,8 @@ static void retry_now(struct node *node, struct act *act, struct delivery *deliv
         return;
     act->matched++;
     act->done++;
-    if (domain != NULL && domain->site != NULL && domain->site->down_until > now) {
-        domain->site->down_until = 0;
-        site_dirty(node, domain->site);
-    }
+    if (domain != NULL && domain->site != NULL)
+        site_up(node, domain->site);
     if (delivery->mood != MOOD_WAITING)
         return;
     delivery->due = now;

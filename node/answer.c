@@ -42,6 +42,9 @@ static const char *queue_state(const struct queue *queue, usec_t now)
     return site->down_until > now ? "down" : "ready";
 }
 
+static const char *const priorities[] = {
+    [MAIL_TRANSACTIONAL] = "transactional", [MAIL_NORMAL] = "normal", [MAIL_BULK] = "bulk"};
+
 void answer_gate(struct asked *asked, const struct gate_why *why)
 {
     char time[32] = "", text[HOLD_MAX_REASON + 128];
@@ -80,6 +83,7 @@ static void queue_row(struct asked *asked, struct queue *queue)
     json_text(asked->out, "campaign", queue->campaign);
     json_text(asked->out, "pool", queue->pool);
     json_text(asked->out, "domain", queue->domain->name);
+    json_text(asked->out, "priority", priorities[queue->class]);
     json_text(asked->out, "provider", site == NULL ? "" : site->provider->name);
     json_text(asked->out, "node", asked->node->id);
     json_number(asked->out, "queued", (int64_t)queue->count);
@@ -154,7 +158,7 @@ static int answer_lanes(struct asked *asked)
     struct map_entry *at = NULL;
     for (const struct provider *provider; (provider = map_next(&node->providers, &at)) != NULL;)
         for (size_t i = 0; i < node->source_count && asked->rows < asked->limit; i++)
-            if (provider->lanes[i].messages + provider->lanes[i].open + provider->sites > 0 &&
+            if (provider->lanes[i].messages + provider->lanes[i].open + provider->site_count > 0 &&
                 answer_selected(asked, "provider", provider->name) &&
                 answer_selected(asked, "source", node->sources[i].setting->address))
                 lane_row(asked, provider, i);
@@ -206,7 +210,7 @@ static int answer_providers(struct asked *asked)
         json_begin(asked->out, '{');
         json_text(asked->out, "provider", provider->name);
         json_text(asked->out, "node", asked->node->id);
-        json_number(asked->out, "sites", provider->sites);
+        json_number(asked->out, "sites", provider->site_count);
         json_number(asked->out, "connections", (int64_t)open);
         json_number(asked->out, "delivered", (int64_t)delivered);
         json_number(asked->out, "deferred", (int64_t)deferred);

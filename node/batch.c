@@ -7,9 +7,6 @@
 #include "node/gate.h"
 #include "proto/downgrade.h"
 
-/* How often a message whose body was read looks whether its lane has room. */
-#define FULL_LANE_WAIT (2 * USEC_MS)
-
 static void take(struct node *node, struct session *session, struct delivery *delivery)
 {
     delivery_leave_mood(node, delivery);
@@ -68,7 +65,7 @@ void batch_fails(
     blob_drop(&session->body);
     session_set_state(session, SESSION_IDLE);
     session_drain_client(node, session, now); /* sets the timer of an idle one */
-    site_dirty(node, session->site);
+    session_look(node, session);
 }
 
 /* For a site without 8BITMIME: a 7-bit copy (RFC 6152 section 3), or a bounce that says why there is none. */
@@ -109,7 +106,7 @@ static void withdraw(struct node *node, struct session *session, usec_t now)
     batch_return(node, session, now);
     session_set_state(session, SESSION_IDLE);
     session_drain_client(node, session, now);
-    site_dirty(node, session->site);
+    session_look(node, session);
 }
 
 void batches_withdraw(struct node *node, const struct held *held, usec_t now)
@@ -132,8 +129,8 @@ void batches_withdraw(struct node *node, const struct held *held, usec_t now)
 void batch_begin(struct node *node, struct session *session, usec_t now)
 {
     const struct lane *lane = session_lane(session);
-    usec_t when = lane_full(lane) ? now + FULL_LANE_WAIT : lane_when(lane, now);
-    if (when <= now) {
+    session_look(node, session); /* which may have others that wait for what this one does */
+    if (!lane_full(lane) && lane_when(lane, now) <= now) {
         struct queue *queue = session->batch[0]->place;
         bool may = gate_starts(node, queue, session->source, (uint32_t)session->batch_count, now);
 #ifdef TODOKU_WITHOUT_LAST_WORD
@@ -145,20 +142,15 @@ void batch_begin(struct node *node, struct session *session, usec_t now)
             withdraw(node, session, now);
         return;
     }
-    /* Others started while this one was read or signed. */
+    /* Others started while this one was read or signed: pump.c has it sent when the lane has room. */
     session_set_state(session, SESSION_HOLDING);
-    heap_put(&node->session_timers, &session->timer, when);
+    heap_remove(&node->session_timers, &session->timer);
 }
 
 void session_give(struct node *node, struct session *session, struct queue *queue, usec_t now)
 {
     must(session->state == SESSION_IDLE && session->batch_count == 0);
     gather(node, session, queue, now);
-    if (list_linked(&queue->turn)) { /* the others first, next time */
-        struct site *site = session->site;
-        list_remove(&queue->turn);
-        list_push_back(&site->queues, &queue->turn);
-    }
     struct held *held = session->batch[0]->held;
     held->pins++;
     if (held->body != NULL) {
@@ -205,7 +197,7 @@ void batch_result(
 static void settled(struct node *node, struct provider *provider, size_t source)
 {
     provider->lanes[source].unsettled--;
-    provider_freed(node, provider);
+    lane_look(node, provider, source);
 }
 
 static void settle_later(struct node *node, const struct session *session, uint64_t seq)

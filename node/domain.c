@@ -26,7 +26,6 @@ static void leave_site(struct node *node, struct domain *domain)
         struct queue *queue = list_item(link, struct queue, of_domain);
         queue_deactivate(queue);
         gate_forget(queue);
-        site->ready -= queue->ready_count;
     }
     domain->site = NULL;
     site->domains--;
@@ -46,7 +45,7 @@ void domain_unused(struct node *node, struct domain *domain)
 
 void queue_deactivate(struct queue *queue)
 {
-    list_remove(&queue->turn);
+    site_leave(queue);
 }
 
 /* A route or the sandbox's sink stands in for DNS: a literal "host:port". */
@@ -65,18 +64,15 @@ static void join_site(struct domain *domain, struct site *site)
 {
     domain->site = site;
     site->domains++;
-    list_each (link, &domain->queues)
-        site->ready += list_item(link, struct queue, of_domain)->ready_count;
 }
 
 static void take_turns(struct node *node, struct domain *domain, usec_t now)
 {
     list_each (link, &domain->queues) {
         struct queue *queue = list_item(link, struct queue, of_domain);
-        if (queue->ready_count > 0 && !list_linked(&queue->turn) && gate_opens(node, queue, now) <= now)
-            list_push_back(&domain->site->queues, &queue->turn);
+        if (queue->ready_count > 0 && !list_linked(&queue->of_site) && gate_opens(node, queue, now) <= now)
+            site_enter(node, queue);
     }
-    site_dirty(node, domain->site);
 }
 
 void queue_activate(struct node *node, struct queue *queue, usec_t now)
@@ -90,11 +86,9 @@ void queue_activate(struct node *node, struct queue *queue, usec_t now)
         return;
     }
     bool fresh = domain->site != NULL && (domain->answer == NULL || domain->answer->expires > now);
-    if (fresh) {
-        if (!list_linked(&queue->turn))
-            list_push_back(&domain->site->queues, &queue->turn);
-        site_dirty(node, domain->site);
-    } else if (!domain->asking) {
+    if (fresh)
+        site_enter(node, queue);
+    else if (!domain->asking) {
         domain->asking = true;
         node->ports.resolve(node->ports.context, domain->name);
     }

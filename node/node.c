@@ -53,6 +53,7 @@ struct node *node_new(const char *id, const char *spool, uint64_t incarnation,
 
 static void free_queue(struct queue *queue)
 {
+    queue_deactivate(queue);
     free(queue->key);
     free(queue->tenant);
     free(queue->campaign);
@@ -72,17 +73,11 @@ static void free_rooms(struct node *node)
         free(domain);
     }
     at = NULL;
-    for (struct site *site; (site = map_next(&node->sites, &at)) != NULL;) {
-        mx_answer_drop(&site->answer);
-        free(site->key);
-        free(site);
-    }
+    for (struct site *site; (site = map_next(&node->sites, &at)) != NULL;)
+        site_free(node, site);
     at = NULL;
-    for (struct provider *provider; (provider = map_next(&node->providers, &at)) != NULL;) {
-        free(provider->lanes);
-        free(provider->name);
-        free(provider);
-    }
+    for (struct provider *provider; (provider = map_next(&node->providers, &at)) != NULL;)
+        provider_free(node, provider);
     at = NULL;
     for (struct shy *shy; (shy = map_next(&node->shy, &at)) != NULL;)
         free(shy);
@@ -92,6 +87,8 @@ static void free_rooms(struct node *node)
     map_free(&node->queues);
     map_free(&node->domains);
     map_free(&node->sites);
+    map_free(&node->stands);
+    turns_book_clear(&node->turns_book);
     map_free(&node->providers);
 }
 
@@ -116,6 +113,7 @@ void node_free(struct node **node)
     heap_free(&n->expiries);
     heap_free(&n->session_timers);
     heap_free(&n->site_timers);
+    heap_free(&n->lane_timers);
     placement_free(&n->placement);
     holds_drop(&n->holds);
     view_drop(&n->view);
@@ -203,8 +201,7 @@ void node_set_settings(struct node *node, const struct settings *settings, usec_
     set_sources(node);
     struct map_entry *at = NULL;
     for (struct provider *provider; (provider = map_next(&node->providers, &at)) != NULL;) {
-        provider_limits(node, provider);
-        provider_freed(node, provider);
+        provider_settings(node, provider);
     }
     node->now = now;
     gates_set_settings(node, now);
@@ -247,8 +244,7 @@ bool node_idle(const struct node *node)
 void node_settle(struct node *node, usec_t now)
 {
     due_tick(node, now);
-    for (struct list *link; (link = list_pop(&node->dirty)) != NULL;)
-        site_pump(node, list_item(link, struct site, dirty), now);
+    pump(node, now);
     moves_hand_over(node, now);
 }
 
@@ -298,6 +294,7 @@ void node_tick(struct node *node, usec_t now)
     expiry_tick(node, now);
     session_tick(node, now);
     site_tick(node, now);
+    provider_tick(node, now);
     census_step(node, now);
     gate_tick(node, now);
     act_tick(node, now);
@@ -308,7 +305,8 @@ usec_t node_deadline(const struct node *node)
 {
     if (census_runs(node))
         return node->now;
-    const struct heap *heaps[] = {&node->due, &node->expiries, &node->session_timers, &node->site_timers};
+    const struct heap *heaps[] = {
+        &node->due, &node->expiries, &node->session_timers, &node->site_timers, &node->lane_timers};
     usec_t first = custody_deadline(node->custody), gate = gate_deadline(node), act = act_deadline(node);
     first = gate < first ? gate : first;
     first = act < first ? act : first;

@@ -20,6 +20,7 @@
 #include "node/gate_state.h"
 #include "node/lane.h"
 #include "node/node.h"
+#include "node/turns.h"
 #include "node/verdict.h"
 #include "proto/smtp_client.h"
 
@@ -40,15 +41,76 @@ struct source {
     int family;
 };
 
-/* A provider's limits and the sites that wait for a connection to it. */
+/* What goes on at a lane, and who may use it; one a source. */
+struct dispatch {
+    struct provider *provider;
+    size_t source;
+    struct list dirty;     /* in provider->dirty: to be looked at before the step ends */
+    struct list idle;      /* struct session, the longest idle first; link `of_lane` */
+    struct list holding;   /* struct session: a message at hand waits for the lane; link `of_lane` */
+    struct list able;      /* struct way: with an idle session, and perhaps something to send */
+    struct stand **stands; /* those that this source serves */
+    size_t stand_count, turn;
+    uint32_t ahead[TURN_CLASSES]; /* sessions that fetch, sign or hold */
+    uint32_t leaving;             /* sessions that end: their connections are free soon */
+    struct heap_node timer;       /* when the lane's pace lets the next message start */
+};
+
+/* How much a party wants a connection: one has made way for it; it has none; another would be of use. */
+enum wish { WISH_PROMISED, WISH_FIRST, WISH_MORE, WISHES };
+
+/* What may be sent to a provider by the same lanes: the queues of one pool, to sites of the same families. */
+struct stand {
+    struct provider *provider;
+    char *pool;
+    unsigned families;
+    size_t index;    /* in provider->stands */
+    size_t *sources; /* of the pool, of these families */
+    size_t source_count;
+    struct turns turns;                       /* all its queues that may be sent now; link `turn` */
+    struct list wishes[WISHES][TURN_CLASSES]; /* struct party, link `wish` */
+    uint32_t wish_count[WISHES][TURN_CLASSES];
+    struct list seeking; /* in provider->seeking: lanes may have room for them; or in node->crowd */
+    bool full;           /* they had none when last looked at */
+};
+
+/* A provider's limits, and what all its sites share. */
 struct provider {
     char *name;
     struct lane_limits limits;
     enum smtp_tls tls;
-    struct lane *lanes;  /* one a source */
-    struct list waiting; /* struct site, link `waiting` */
-    struct list idle;    /* struct session, link `of_idle` */
-    uint32_t sites;
+    struct lane *lanes;        /* one a source */
+    struct dispatch *dispatch; /* one a source */
+    struct stand **stands;
+    size_t stand_count;
+    struct turn_clock clock;
+    struct list sites; /* struct site, link `of_provider` */
+    uint32_t site_count;
+    bool several;          /* it has, or had, more than one */
+    struct list looked_at; /* in node->dirty */
+    struct list dirty;     /* struct dispatch */
+    struct list seeking;   /* struct stand */
+};
+
+/* A site's sessions from one source. */
+struct way {
+    struct site *site;
+    size_t source;
+    struct list idle; /* struct session, link `of_way` */
+    struct list able; /* in the lane's */
+    uint32_t sessions, opening;
+};
+
+/* A site's queues in a stand. */
+struct party {
+    struct site *site;
+    struct stand *stand;
+    struct turns turns; /* the same queues, if the provider has several sites; link `site_turn` */
+    uint64_t ready[TURN_CLASSES];
+    struct list wish; /* in stand->wishes[rank][class] */
+    enum wish rank;
+    enum mail_priority class;
+    bool promised;
 };
 
 /* A set of MX hosts: connections to it are shared by all domains it serves. */
@@ -56,14 +118,17 @@ struct site {
     char *key;
     struct provider *provider;
     struct mx_answer *answer;
+    unsigned families; /* of its hosts' addresses: bits of FAMILY_... */
     uint16_t port;
-    struct list queues;   /* with something READY, link `turn` */
-    struct list sessions; /* struct session, link `of_site` */
-    struct list dirty;    /* in node->dirty */
-    struct list waiting;  /* in provider->waiting */
+    struct list of_provider;
+    struct list queues;     /* with something READY and an open gate, link `of_site` */
+    struct list sessions;   /* struct session, link `of_site` */
+    struct way *ways;       /* one a source */
+    struct party **parties; /* by the stand's index; null = none */
+    size_t party_room;
     struct heap_node timer;
-    uint32_t domains, opening, idle, failures;
-    uint64_t ready;
+    uint32_t domains, failures;
+    bool down; /* left alone until down_until */
     usec_t down_until, no_tls_until, seven_bit_until;
     struct reply trouble; /* why it is down */
 };
@@ -77,20 +142,24 @@ struct domain {
     struct list queues; /* link `of_domain` */
 };
 
-/* (tenant, campaign, pool, domain). */
+/* (tenant, campaign, pool, domain, class). */
 struct queue {
     char *key;
     size_t key_len;
     char *tenant, *campaign, *pool;
     struct domain *domain;
     struct list of_domain;
-    struct list turn;            /* in site->queues */
+    enum mail_priority class;
+    struct list of_site;
+    struct party *party; /* null: not in the rings */
+    struct turn_flow turn, site_turn;
     struct list ready;           /* struct delivery */
     uint64_t ready_count, count; /* count: all that have this queue as their place */
     struct queue_gate gate;
 };
 
 enum session_state {
+    SESSION_NEW,
     SESSION_CONNECTING,
     SESSION_OPENING,
     SESSION_IDLE,
@@ -107,7 +176,7 @@ struct session {
     enum session_state state;
     struct site *site;
     size_t source; /* index */
-    struct list of_site, of_idle;
+    struct list of_site, of_lane, of_way;
     struct heap_node timer;
     struct smtp_client *client;
     struct { /* where to connect: one after the other */
@@ -119,7 +188,10 @@ struct session {
     bool socket_gone;
     bool was_ready; /* the peer took us in */
     uint32_t messages;
-    struct reply last; /* why the last attempt failed */
+    enum mail_priority class; /* of its batch */
+    uint64_t tag;             /* where that stood on the provider's clock */
+    uint32_t detours;         /* messages in a row that it was given though it was another site's turn */
+    struct reply last;        /* why the last attempt failed */
     enum smtp_stage last_stage;
     /* SIGNING, HOLDING: what will be sent. */
     struct blob *head, *body;
@@ -174,9 +246,11 @@ struct node {
     size_t session_room, session_count, session_turn;
     struct heap due;      /* struct delivery */
     struct heap expiries; /* struct held */
-    struct heap session_timers, site_timers;
-    struct list crowd;         /* struct site, link `waiting`: for one of NODE_MAX_SESSIONS */
-    struct list dirty;         /* struct site: to be pumped before the step ends */
+    struct heap session_timers, site_timers, lane_timers;
+    struct turns_book turns_book;
+    struct map stands;         /* (provider, families, pool) -> struct stand */
+    struct list crowd;         /* struct stand, link `seeking`: for one of NODE_MAX_SESSIONS */
+    struct list dirty;         /* struct provider: to be pumped before the step ends */
     struct map shy;            /* spool -> struct shy */
     struct list settling;      /* struct settling, by seq */
     struct list moving, stuck; /* struct delivery */
@@ -243,15 +317,47 @@ struct site *site_of(struct node *node, const char *domain, struct mx_answer *an
 /* The provider that hosts belong to: a group's name, else the best host's (or the literal's). */
 const char *site_provider_name(const struct node *node, const struct mx_answer *answer, const char *literal);
 void site_drop(struct node *node, struct site *site);
-/* The site is looked at before the step ends. */
-void site_dirty(struct node *node, struct site *site);
-void site_pump(struct node *node, struct site *site, usec_t now);
+void site_free(struct node *node, struct site *site);
+/* The queue has something ready, and its domain's site is known: it takes turns. */
+void site_enter(struct node *node, struct queue *queue);
+/* It has nothing ready, or is not to be sent now. */
+void site_leave(struct queue *queue);
+/* A session could not be opened from any address: the site is left alone for a while. */
 void site_failed(struct node *node, struct session *session, usec_t now);
-void site_worked(struct site *site);
+void site_worked(struct node *node, struct site *site);
 void site_tick(struct node *node, usec_t now);
+/* If it was left alone: it is no more. */
+void site_up(struct node *node, struct site *site);
+/* One session less to the site. */
+void site_lost_session(struct node *node, struct site *site, size_t source);
+struct party *site_party(const struct site *site, const struct stand *stand); /* or null */
+/* Does it want another connection? Its stand's wishes say so from now on. */
+void party_look(struct node *node, struct party *party);
+void party_unwish(struct party *party);
+
+/* provider.c */
+#define FAMILY_INET 1u
+#define FAMILY_INET6 2u
+struct provider *provider_get(struct node *node, const char *name);
+void provider_free(struct node *node, struct provider *provider);
+struct stand *stand_get(struct node *node, struct provider *provider, const char *pool, unsigned families);
+/* Its wishes are looked at before the step ends. */
+void stand_seek(struct node *node, struct stand *stand);
+/* The lane is looked at before the step ends: a session is idle, or may start. */
+void lane_look(struct node *node, struct provider *provider, size_t source);
+void lane_wake(struct node *node, struct dispatch *dispatch, usec_t when);
+/* The same, and it may have room for another connection. */
+void lane_freed(struct node *node, struct provider *provider, size_t source);
+void provider_freed(struct node *node, struct provider *provider); /* all its lanes */
+void provider_settings(struct node *node, struct provider *provider);
+void provider_tick(struct node *node, usec_t now);
+
+/* pump.c */
+/* Gives the turns that can be given now, and opens connections. */
+void pump(struct node *node, usec_t now);
+/* Whose turn it is among the site's queues that this source may send; null: nobody's. */
+struct queue *pump_next(struct node *node, struct site *site, size_t source, usec_t now);
 void crowd_thinned(struct node *node);
-void provider_freed(struct node *node, struct provider *provider);
-void provider_limits(struct node *node, struct provider *provider);
 
 /* site_literal.c: held once; *port is changed only if the text names one. */
 struct mx_answer *site_literal(const char *literal, uint16_t *port);
@@ -260,6 +366,15 @@ struct mx_answer *site_literal(const char *literal, uint16_t *port);
 /* Opens a connection for the site from this source; the lane has room. */
 void session_open(struct node *node, struct site *site, size_t source, usec_t now);
 void session_set_state(struct session *session, enum session_state state);
+static inline struct dispatch *session_dispatch(const struct session *session)
+{
+    return &session->site->provider->dispatch[session->source];
+}
+/* It is idle, or its message at hand. */
+static inline void session_look(struct node *node, const struct session *session)
+{
+    lane_look(node, session->site->provider, session->source);
+}
 
 /* batch.c */
 /* Gives the idle session the next message of the queue: all its recipients that are ready there, up to

@@ -29,16 +29,19 @@ static struct queue *queue_new(
     queue->tenant = xstrdup(mail->tenant);
     queue->campaign = xstrdup(mail->campaign);
     queue->pool = xstrdup(mail->pool);
+    queue->class = mail->priority;
     queue->domain = domain_get(node, domain);
     list_init(&queue->ready);
     list_push_back(&queue->domain->queues, &queue->of_domain);
     return queue;
 }
 
-/* The key is the four names, each with its zero. */
+/* The key is the class and the four names, each with its zero. */
 static size_t queue_key(struct buffer *key, const struct mail *mail, const char *domain)
 {
     const char *names[] = {mail->tenant, mail->campaign, mail->pool, domain};
+    char class = (char)mail->priority;
+    buffer_add(key, &class, 1);
     for (size_t i = 0; i < 4; i++)
         buffer_add(key, names[i], strlen(names[i]) + 1);
     return buffer_len(key);
@@ -96,17 +99,30 @@ static void ready_changed(struct node *node, struct queue *queue, int by)
 {
     queue->ready_count += (uint64_t)(int64_t)by;
     node->figures.ready += (uint64_t)(int64_t)by;
-    if (queue->domain->site != NULL)
-        queue->domain->site->ready += (uint64_t)(int64_t)by;
+    if (queue->party != NULL)
+        queue->party->ready[queue->class] += (uint64_t)(int64_t)by;
+}
+
+/* What its next start costs, for those who give the turns. */
+static void first_changed(struct queue *queue)
+{
+    if (list_empty(&queue->ready))
+        return;
+    const struct delivery *first = list_item(queue->ready.next, struct delivery, link);
+    queue->turn.cost = queue->site_turn.cost = turn_cost(first->held->mail->body_len);
 }
 
 void delivery_leave_mood(struct node *node, struct delivery *delivery)
 {
     struct queue *queue = delivery->place;
+    bool was_first;
     switch ((enum mood)delivery->mood) {
     case MOOD_READY:
+        was_first = queue->ready.next == &delivery->link;
         list_remove(&delivery->link);
         ready_changed(node, queue, -1);
+        if (was_first)
+            first_changed(queue);
         if (queue->ready_count == 0)
             queue_deactivate(queue);
         break;
@@ -136,6 +152,8 @@ static void make_ready(struct node *node, struct delivery *delivery, bool front,
     else
         list_push_back(&queue->ready, &delivery->link);
     ready_changed(node, queue, 1);
+    if (queue->ready.next == &delivery->link)
+        first_changed(queue);
     queue_activate(node, queue, now);
 }
 

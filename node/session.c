@@ -28,14 +28,42 @@ const struct mx_host *session_host(const struct session *session)
     return host < answer->host_count ? &answer->hosts[host] : NULL;
 }
 
+static struct way *session_way(const struct session *session)
+{
+    return &session->site->ways[session->source];
+}
+
+static uint32_t is_opening(enum session_state state)
+{
+    return state == SESSION_CONNECTING || state == SESSION_OPENING;
+}
+
+static uint32_t is_leaving(enum session_state state)
+{
+    return state == SESSION_QUITTING || state == SESSION_ENDING;
+}
+
+static uint32_t is_ahead(enum session_state state)
+{
+    return state == SESSION_FETCHING || state == SESSION_SIGNING || state == SESSION_HOLDING;
+}
+
 void session_set_state(struct session *session, enum session_state state)
 {
-    struct site *site = session->site;
-    site->opening -= session->state == SESSION_CONNECTING || session->state == SESSION_OPENING;
-    site->opening += state == SESSION_CONNECTING || state == SESSION_OPENING;
-    list_remove(&session->of_idle);
-    if (state == SESSION_IDLE)
-        list_push_back(&site->provider->idle, &session->of_idle);
+    struct dispatch *dispatch = session_dispatch(session);
+    struct way *way = session_way(session);
+    way->opening += is_opening(state) - is_opening(session->state);
+    dispatch->leaving += is_leaving(state) - is_leaving(session->state);
+    dispatch->ahead[session->class] += is_ahead(state) - is_ahead(session->state);
+    list_remove(&session->of_lane);
+    list_remove(&session->of_way);
+    if (state == SESSION_IDLE) {
+        list_push_back(&dispatch->idle, &session->of_lane);
+        list_push_back(&way->idle, &session->of_way);
+        if (!list_linked(&way->able))
+            list_push_back(&dispatch->able, &way->able);
+    } else if (state == SESSION_HOLDING)
+        list_push_back(&dispatch->holding, &session->of_lane);
     session->state = state;
 }
 
@@ -106,11 +134,11 @@ void session_open(struct node *node, struct site *site, size_t source, usec_t no
     session->number = free_number(node);
     session->site = site;
     session->source = source;
-    session->state = SESSION_ENDING;
     node->sessions[session->number - 1] = session;
     node->session_count++;
     list_push_back(&site->sessions, &session->of_site);
     session_lane(session)->open++;
+    session_way(session)->sessions++;
     plan_attempts(node, session);
     connect_next(node, session, now);
 }
@@ -118,7 +146,8 @@ void session_open(struct node *node, struct site *site, size_t source, usec_t no
 void session_free(struct node *node, struct session *session)
 {
     heap_remove(&node->session_timers, &session->timer);
-    list_remove(&session->of_idle);
+    session_set_state(session, SESSION_NEW);
+    session_way(session)->sessions--;
     list_remove(&session->of_site);
     smtp_client_free(&session->client);
     list_remove(&session->of_signing);
@@ -188,13 +217,13 @@ static void closed_by_client(
 static void ready(struct node *node, struct session *session, usec_t now)
 {
     if (!session->was_ready)
-        site_worked(session->site);
+        site_worked(node, session->site);
     session->was_ready = true;
     session_set_state(session, SESSION_IDLE);
     if (node->quiescing || lane_used_up(session_lane(session), session->messages))
         quit(session, now);
     else
-        site_dirty(node, session->site);
+        session_look(node, session);
 }
 
 static bool one_report(struct node *node, struct session *session, usec_t now)
@@ -248,10 +277,6 @@ void session_tick(struct node *node, usec_t now)
 {
     for (struct heap_node *timer; (timer = heap_pop(&node->session_timers, now)) != NULL;) {
         struct session *session = heap_item(timer, struct session, timer);
-        if (session->state == SESSION_HOLDING) {
-            batch_begin(node, session, now);
-            continue;
-        }
         if (smtp_client_deadline(session->client) > now && session->state == SESSION_IDLE)
             quit(session, now);
         else
@@ -321,11 +346,11 @@ static void connect_failed(struct node *node, struct session *session, const cha
 static void gone(struct node *node, struct session *session)
 {
     struct site *site = session->site;
+    size_t source = session->source;
     session_lane(session)->open--;
     session_free(node, session);
-    /* Those who waited first: a busy site would take its own connection's place again and again. */
-    provider_freed(node, site->provider);
-    site_dirty(node, site);
+    lane_freed(node, site->provider, source);
+    site_lost_session(node, site, source);
     crowd_thinned(node);
     if (site->domains == 0)
         site_drop(node, site);

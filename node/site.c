@@ -1,56 +1,21 @@
-/* site - a set of MX hosts: who gets the next free session, when to open another, when to leave it alone
+/* site - a set of MX hosts: its queues that may be sent now, whether it wants connections, when to leave it alone
  *
- * Queues with something ready stand in a ring and are served in turn. Connections belong to the site; their
- * number is limited by the lanes (source x provider), which all sites of a provider share. A site whose hosts
- * all failed is left alone for as long as a delivery would wait after that many failures. */
+ * Connections belong to the site; their number is limited by the lanes (source x provider), which all sites of a
+ * provider share. A site's queues of one pool are a party in that pool's stand: its queues take their turns
+ * there, and it wishes for connections there. A site whose hosts all failed is left alone for as long as a
+ * delivery would wait after that many failures; meanwhile its queues are in no ring. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/alloc.h"
+#include "base/panic.h"
 #include "node/gate.h"
+#include "node/node_state.h"
 #include "node/retry.h"
 
-/* How far a pump looks for a pool that may go on. */
-enum { POOLS_TRIED = 8, QUEUES_TRIED = 256 };
-
-static enum smtp_tls tls_of(enum tls_wish wish)
-{
-    return wish == TLS_WISH_REQUIRED ? SMTP_TLS_REQUIRED
-           : wish == TLS_WISH_NONE   ? SMTP_TLS_NONE
-                                     : SMTP_TLS_OPPORTUNISTIC;
-}
-
-void provider_limits(struct node *node, struct provider *provider)
-{
-    const struct settings *settings = node->settings;
-    const struct setting_provider *setting = settings_provider(settings, provider->name);
-    if (setting == NULL)
-        setting = &settings->providers[0];
-    provider->limits =
-        (struct lane_limits){setting->connections, setting->messages_per_connection, setting->rate};
-    provider->tls = tls_of(setting->has_tls ? setting->tls : settings->delivery.tls);
-    for (size_t i = 0; i < node->source_count; i++)
-        provider->lanes[i].limits = provider->limits;
-}
-
-static struct provider *provider_get(struct node *node, const char *name)
-{
-    struct provider *provider = map_get_text(&node->providers, name);
-    if (provider != NULL)
-        return provider;
-    provider = xcalloc(1, sizeof *provider);
-    provider->name = xstrdup(name);
-    provider->lanes = xcalloc(node->source_count, sizeof *provider->lanes);
-    list_init(&provider->waiting);
-    list_init(&provider->idle);
-    provider_limits(node, provider);
-    /* What the process before us sent is not known: every lane's pace starts one step after our start. */
-    if (provider->limits.rate.count > 0)
-        for (size_t i = 0; i < node->source_count; i++)
-            lane_start_later(&provider->lanes[i], node->started);
-    map_set_text(&node->providers, name, provider);
-    return provider;
-}
+/* While a site is down: how far is looked for a queue whose attempt may be counted. */
+#define DOWN_TRIED 16
 
 const char *site_provider_name(const struct node *node, const struct mx_answer *answer, const char *literal)
 {
@@ -75,17 +40,219 @@ static void site_key(struct buffer *key, const struct mx_answer *answer, const c
                 key, "%s%u %s", i == 0 ? "" : ",", answer->hosts[i].preference, answer->hosts[i].name);
 }
 
+/* ---- rings ---- */
+
+static struct way *make_ways(const struct node *node, struct site *site)
+{
+    struct way *ways = xcalloc(node->source_count, sizeof *ways);
+    for (size_t i = 0; i < node->source_count; i++) {
+        ways[i].site = site;
+        ways[i].source = i;
+        list_init(&ways[i].idle);
+    }
+    return ways;
+}
+
+struct party *site_party(const struct site *site, const struct stand *stand)
+{
+    return stand->index < site->party_room ? site->parties[stand->index] : NULL;
+}
+
+static struct party *party_get(struct node *node, struct site *site, struct stand *stand)
+{
+    struct party *party = site_party(site, stand);
+    if (party != NULL)
+        return party;
+    if (stand->index >= site->party_room) {
+        size_t room = stand->provider->stand_count;
+        site->parties = xrealloc(site->parties, room * sizeof(struct party *));
+        memset(site->parties + site->party_room, 0, (room - site->party_room) * sizeof(struct party *));
+        site->party_room = room;
+    }
+    party = xcalloc(1, sizeof *party);
+    party->site = site;
+    party->stand = stand;
+    turns_init(&party->turns, &node->turns_book);
+    site->parties[stand->index] = party;
+    return party;
+}
+
+static void join_turns(struct turns *turns, struct turn_flow *flow, const struct queue *queue)
+{
+    turns_join(turns, flow, queue->class, queue->tenant, queue->campaign);
+}
+
+/* Idle sessions may have waited for just this queue. */
+static void rouse(struct node *node, struct site *site, const struct stand *stand)
+{
+    for (size_t i = 0; i < stand->source_count; i++) {
+        struct way *way = &site->ways[stand->sources[i]];
+        if (list_empty(&way->idle))
+            continue;
+        if (!list_linked(&way->able))
+            list_push_back(&site->provider->dispatch[way->source].able, &way->able);
+        lane_look(node, site->provider, way->source);
+    }
+}
+
+void site_enter(struct node *node, struct queue *queue)
+{
+    struct site *site = queue->domain->site;
+    if (!list_linked(&queue->of_site))
+        list_push_back(&site->queues, &queue->of_site);
+    if (queue->party == NULL && !site->down) {
+        struct stand *stand = stand_get(node, site->provider, queue->pool, site->families);
+        struct party *party = queue->party = party_get(node, site, stand);
+        party->ready[queue->class] += queue->ready_count;
+        join_turns(&stand->turns, &queue->turn, queue);
+        if (site->provider->several)
+            join_turns(&party->turns, &queue->site_turn, queue);
+        rouse(node, site, stand);
+    }
+    if (queue->party != NULL)
+        party_look(node, queue->party);
+}
+
+static void leave_rings(struct queue *queue)
+{
+    struct party *party = queue->party;
+    if (party == NULL)
+        return;
+    queue->party = NULL;
+    turns_leave(&queue->turn);
+    turns_leave(&queue->site_turn);
+    party->ready[queue->class] -= queue->ready_count;
+    for (size_t i = 0; i < TURN_CLASSES; i++)
+        if (party->ready[i] > 0)
+            return;
+    party_unwish(party);
+}
+
+void site_leave(struct queue *queue)
+{
+    leave_rings(queue);
+    list_remove(&queue->of_site);
+}
+
+/* ---- wishes for connections ---- */
+
+static uint32_t sessions_of(const struct party *party)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < party->stand->source_count; i++)
+        count += party->site->ways[party->stand->sources[i]].sessions;
+    return count;
+}
+
+void party_unwish(struct party *party)
+{
+    party->promised = false;
+    if (!list_linked(&party->wish))
+        return;
+    list_remove(&party->wish);
+    party->stand->wish_count[party->rank][party->class]--;
+}
+
+static void wish(struct node *node, struct party *party, enum wish rank, enum mail_priority class)
+{
+    struct stand *stand = party->stand;
+    if (list_linked(&party->wish) && party->rank == rank && party->class == class) {
+        if (!stand->full)
+            stand_seek(node, stand);
+        return;
+    }
+    bool promised = party->promised;
+    party_unwish(party);
+    party->promised = promised;
+    party->rank = rank;
+    party->class = class;
+    list_push_back(&stand->wishes[rank][class], &party->wish);
+    stand->wish_count[rank][class]++;
+    stand_seek(node, stand);
+}
+
+/* One connection serves a few messages one after the other; more ready ones are worth another. */
+void party_look(struct node *node, struct party *party)
+{
+    uint64_t ready = 0;
+    size_t class = TURN_CLASSES;
+    for (size_t i = TURN_CLASSES; i-- > 0;) {
+        ready += party->ready[i];
+        class = party->ready[i] > 0 ? i : class;
+    }
+    uint32_t have = ready == 0 ? 0 : sessions_of(party);
+    enum wish rank = have == 0 ? WISH_FIRST : WISH_MORE;
+    if (party->promised)
+        rank = WISH_PROMISED;
+    if (ready == 0 || have >= 1 + ready / 4)
+        party_unwish(party);
+    else
+        wish(node, party, rank, (enum mail_priority) class);
+}
+
+void site_lost_session(struct node *node, struct site *site, size_t source)
+{
+    const struct dispatch *dispatch = &site->provider->dispatch[source];
+    for (size_t i = 0; i < dispatch->stand_count; i++) {
+        struct party *party = site_party(site, dispatch->stands[i]);
+        if (party != NULL)
+            party_look(node, party);
+    }
+}
+
+/* ---- life ---- */
+
+static unsigned families_of(const struct mx_answer *answer)
+{
+    unsigned families = 0;
+    for (size_t i = 0; i < answer->host_count; i++)
+        for (size_t j = 0; j < answer->hosts[i].address_count; j++)
+            families |= answer->hosts[i].addresses[j].family == AF_INET6 ? FAMILY_INET6 : FAMILY_INET;
+    return families;
+}
+
+/* While a provider has one site that one's turns are the provider's. */
+static void become_several(struct provider *provider)
+{
+    provider->several = true;
+    list_each (at, &provider->sites) {
+        struct site *site = list_item(at, struct site, of_provider);
+        list_each (link, &site->queues) {
+            struct queue *queue = list_item(link, struct queue, of_site);
+            if (queue->party != NULL)
+                join_turns(&queue->party->turns, &queue->site_turn, queue);
+        }
+    }
+}
+
 static struct site *site_new(struct node *node, const char *key, const char *provider)
 {
     struct site *site = xcalloc(1, sizeof *site);
     site->key = xstrdup(key);
     site->provider = provider_get(node, provider);
-    site->provider->sites++;
+    if (!site->provider->several && !list_empty(&site->provider->sites))
+        become_several(site->provider);
+    list_push_back(&site->provider->sites, &site->of_provider);
+    site->provider->site_count++;
     site->port = node->settings->delivery.port;
     list_init(&site->queues);
     list_init(&site->sessions);
+    site->ways = make_ways(node, site);
     map_set_text(&node->sites, site->key, site);
     return site;
+}
+
+/* Its hosts may have addresses of other families now: other sources may reach them. */
+static void set_families(struct node *node, struct site *site)
+{
+    unsigned families = families_of(site->answer);
+    if (families == site->families)
+        return;
+    list_each (link, &site->queues)
+        leave_rings(list_item(link, struct queue, of_site));
+    site->families = families;
+    list_each (link, &site->queues)
+        site_enter(node, list_item(link, struct queue, of_site));
 }
 
 struct site *site_of(struct node *node, const char *name, struct mx_answer *answer)
@@ -99,316 +266,109 @@ struct site *site_of(struct node *node, const char *name, struct mx_answer *answ
         site->answer = mx_answer_hold(answer);
     } else if (site->answer == NULL)
         site->answer = site_literal(name, &site->port);
+    set_families(node, site);
     return site;
+}
+
+void site_free(struct node *node, struct site *site)
+{
+    for (size_t i = 0; i < site->party_room; i++) {
+        if (site->parties[i] != NULL)
+            party_unwish(site->parties[i]);
+        free(site->parties[i]);
+    }
+    for (size_t i = 0; i < node->source_count; i++)
+        list_remove(&site->ways[i].able);
+    list_remove(&site->of_provider);
+    site->provider->site_count--;
+    heap_remove(&node->site_timers, &site->timer);
+    mx_answer_drop(&site->answer);
+    free(site->parties);
+    free(site->ways);
+    free(site->key);
+    free(site);
 }
 
 void site_drop(struct node *node, struct site *site)
 {
     if (site->domains > 0 || !list_empty(&site->sessions))
         return;
-    site->provider->sites--;
-    list_remove(&site->dirty);
-    list_remove(&site->waiting);
-    heap_remove(&node->site_timers, &site->timer);
     map_remove_text(&node->sites, site->key);
-    mx_answer_drop(&site->answer);
-    free(site->key);
-    free(site);
+    site_free(node, site);
 }
 
-void site_dirty(struct node *node, struct site *site)
+/* ---- down and up ---- */
+
+void site_up(struct node *node, struct site *site)
 {
-    if (!list_linked(&site->dirty))
-        list_push_back(&node->dirty, &site->dirty);
+    heap_remove(&node->site_timers, &site->timer);
+    site->down_until = 0;
+    if (!site->down)
+        return;
+    site->down = false;
+    list_each (link, &site->queues)
+        site_enter(node, list_item(link, struct queue, of_site));
 }
 
-/* All of them: the first may have nothing left to send, or no source in the lane that got free. Who still
- * can't, waits again. */
-void provider_freed(struct node *node, struct provider *provider)
+static void set_down(struct node *node, struct site *site)
 {
-    for (struct list *link; (link = list_pop(&provider->waiting)) != NULL;)
-        site_dirty(node, list_item(link, struct site, waiting));
+    heap_put(&node->site_timers, &site->timer, site->down_until);
+    if (site->down)
+        return;
+    site->down = true;
+    list_each (link, &site->queues)
+        leave_rings(list_item(link, struct queue, of_site));
 }
 
-/* One connection less in all: one site that waited for just that. */
-void crowd_thinned(struct node *node)
+static bool stand_has_source(const struct stand *stand, size_t source)
 {
-    for (struct list *link; (link = list_pop(&node->crowd)) != NULL;) {
-        struct site *site = list_item(link, struct site, waiting);
-        site_dirty(node, site);
-        if (!list_empty(&site->queues))
-            return;
-    }
-}
-
-static bool source_in_pool(const struct node *node, size_t source, const char *pool)
-{
-    const struct setting_source *setting = node->sources[source].setting;
-    for (size_t i = 0; i < setting->pool_count; i++)
-        if (strcmp(setting->pools[i], pool) == 0)
+    for (size_t i = 0; i < stand->source_count; i++)
+        if (stand->sources[i] == source)
             return true;
     return false;
 }
 
-static void wake_at(struct node *node, struct site *site, usec_t when)
+/* The same as pump_next() when the site is down, roughly: its queues are in no ring. */
+static struct queue *any_queue(struct node *node, struct site *site, size_t source, usec_t now)
 {
-    if (!heap_has(&site->timer) || site->timer.key > when)
-        heap_put(&node->site_timers, &site->timer, when);
-}
-
-/* Those that were shut while they waited for their turn leave it; not all in one go. */
-static struct queue *next_queue(struct node *node, struct site *site, size_t source, usec_t now)
-{
-    unsigned shut = 0;
-    list_each_safe (link, &site->queues) {
-        struct queue *queue = list_item(link, struct queue, turn);
-        if (shut == QUEUES_TRIED) {
-            wake_at(node, site, now);
+    unsigned tried = 0;
+    list_each (link, &site->queues) {
+        struct queue *queue = list_item(link, struct queue, of_site);
+        if (tried++ == DOWN_TRIED)
             return NULL;
-        }
-        if (gate_opens(node, queue, now) > now) {
-            queue_deactivate(queue);
-            shut++;
-        } else if (source_in_pool(node, source, queue->pool) && gate_source_open(node, source, queue, now))
+        struct stand *stand = stand_get(node, site->provider, queue->pool, site->families);
+        if (stand_has_source(stand, source) && gate_opens(node, queue, now) <= now)
             return queue;
     }
     return NULL;
-}
-
-static void wait_for_provider(struct site *site)
-{
-    if (!list_linked(&site->waiting))
-        list_push_back(&site->provider->waiting, &site->waiting);
-}
-
-/* Gives idle sessions work, in turn over the queues. */
-static void feed(struct node *node, struct site *site, usec_t now)
-{
-    list_each_safe (link, &site->sessions) {
-        struct session *session = list_item(link, struct session, of_site);
-        if (session->state != SESSION_IDLE)
-            continue;
-        if (list_empty(&site->queues))
-            return;
-        if (lane_full(session_lane(session))) {
-            wait_for_provider(site);
-            continue;
-        }
-        usec_t when = lane_when(session_lane(session), now);
-        if (when > now) {
-            wake_at(node, site, when);
-            continue;
-        }
-        struct queue *queue = next_queue(node, site, session->source, now);
-        if (queue != NULL)
-            session_give(node, session, queue, now);
-    }
-}
-
-static bool reachable(const struct node *node, const struct site *site, size_t source)
-{
-    for (size_t i = 0; i < site->answer->host_count; i++)
-        for (size_t j = 0; j < site->answer->hosts[i].address_count; j++)
-            if (site->answer->hosts[i].addresses[j].family == node->sources[source].family)
-                return true;
-    return false;
-}
-
-static bool lighter(const struct lane *a, const struct lane *b)
-{
-    return a->open != b->open ? a->open < b->open : a->messages < b->messages;
-}
-
-/* The source with the least to do that may open a connection for this queue, or -1. */
-static int choose_source(struct node *node, struct site *site, const struct queue *queue, usec_t now)
-{
-    struct lane *lanes = site->provider->lanes;
-    int best = -1;
-    for (size_t i = 0; i < node->source_count; i++) {
-        if (!source_in_pool(node, i, queue->pool) || !reachable(node, site, i) || !lane_may_open(&lanes[i]) ||
-            !gate_source_open(node, i, queue, now))
-            continue;
-        if (lanes[i].next > now) {
-            wake_at(node, site, lanes[i].next);
-            continue;
-        }
-        if (best < 0 || lighter(&lanes[i], &lanes[best]))
-            best = (int)i;
-    }
-    return best;
-}
-
-/* An idle connection of a sister site may stand in the way of this one's first. */
-static void make_way(struct node *node, struct site *site, usec_t now)
-{
-    wait_for_provider(site);
-    if (!list_empty(&site->provider->idle))
-        session_end_idle(node, list_item(site->provider->idle.next, struct session, of_idle), now);
-}
-
-static void join_crowd(struct node *node, struct site *site)
-{
-    list_remove(&site->waiting);
-    list_push_back(&node->crowd, &site->waiting);
-}
-
-static uint32_t sessions_of(const struct site *site)
-{
-    uint32_t count = 0;
-    list_each (link, &site->sessions)
-        count++;
-    return count;
-}
-
-/* No source of the queue's pool has an address of a family that the hosts have too: that is said, and tried
- * again as DNS may change. */
-static void fail_unreachable(struct node *node, struct site *site, struct queue *queue, usec_t now)
-{
-    struct reply reply;
-    reply_local(&reply, "4.4.1",
-        "no source of the pool \"%s\" has an address of the family (IPv4 or IPv6) that the hosts of %s have",
-        queue->pool, queue->domain->name);
-    site_dirty(node, site);
-    /* The queue, and with it the site, may go with the last one. */
-    for (uint64_t left = queue->ready_count; left > 0; left--) {
-        struct delivery *delivery = list_item(queue->ready.next, struct delivery, link);
-        delivery_leave_mood(node, delivery);
-        outcome(node, delivery, NULL, SMTP_CONNECT, &reply, now);
-    }
-}
-
-static bool any_reachable(const struct node *node, const struct site *site, const char *pool)
-{
-    for (size_t i = 0; i < node->source_count; i++)
-        if (source_in_pool(node, i, pool) && reachable(node, site, i))
-            return true;
-    return false;
-}
-
-static bool was_tried(const char *const *tried, size_t count, const char *pool)
-{
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(tried[i], pool) == 0)
-            return true;
-    return false;
-}
-
-/* The first queue in turn for which a source may open a connection: one whose pool must wait does not hold
- * up another pool's. Null: none; *source_r < 0: the queue's pool can't reach the site at all. */
-static struct queue *choose_queue(struct node *node, struct site *site, usec_t now, int *source_r)
-{
-    const char *tried[POOLS_TRIED];
-    size_t count = 0, seen = 0;
-    list_each_safe (link, &site->queues) {
-        struct queue *queue = list_item(link, struct queue, turn);
-        if (count == POOLS_TRIED || seen++ == QUEUES_TRIED)
-            break;
-        if (was_tried(tried, count, queue->pool))
-            continue;
-        if (gate_opens(node, queue, now) > now) {
-            queue_deactivate(queue);
-            wake_at(node, site, now); /* those behind it are looked at then, if this look ends before them */
-            continue;
-        }
-        *source_r = choose_source(node, site, queue, now);
-        if (*source_r >= 0 || !any_reachable(node, site, queue->pool))
-            return queue;
-        tried[count++] = queue->pool;
-    }
-    return NULL;
-}
-
-/* One connection serves a few messages one after the other; more ready ones are worth another. */
-static void open_more(struct node *node, struct site *site, usec_t now)
-{
-    uint32_t have = sessions_of(site);
-    while (!list_empty(&site->queues) && have < 1 + site->ready / 4 && site->opening < 1 + site->ready / 4) {
-        if (node->session_count >= NODE_MAX_SESSIONS) {
-            join_crowd(node, site);
-            return;
-        }
-        int source = -1;
-        struct queue *queue = choose_queue(node, site, now, &source);
-        if (queue == NULL) {
-            if (have == 0)
-                make_way(node, site, now);
-            return;
-        }
-        if (source < 0) {
-            fail_unreachable(node, site, queue, now);
-            return;
-        }
-        session_open(node, site, (size_t)source, now);
-        have++;
-        /* The next one may serve another pool. */
-        list_remove(&queue->turn);
-        list_push_back(&site->queues, &queue->turn);
-    }
-}
-
-void site_pump(struct node *node, struct site *site, usec_t now)
-{
-    if (node->quiescing || list_empty(&site->queues))
-        return;
-    if (site->down_until > now) {
-        wake_at(node, site, site->down_until);
-        return;
-    }
-    feed(node, site, now);
-    open_more(node, site, now);
 }
 
 void site_failed(struct node *node, struct session *session, usec_t now)
 {
     struct site *site = session->site;
+    /* One batch has its attempt counted; the others wait for the site to come back. */
+    struct queue *queue = site->down ? any_queue(node, site, session->source, now)
+                                     : pump_next(node, site, session->source, now);
     site->trouble = session->last;
     site->failures++;
     site->down_until = retry_due(node->settings, site->failures, now, &node->random);
-    /* One batch has its attempt counted; the others wait for the site to come back. */
-    struct queue *queue = next_queue(node, site, session->source, now);
-    struct delivery *delivery = queue == NULL ? NULL : list_item(queue->ready.next, struct delivery, link);
-    if (delivery == NULL)
+    set_down(node, site);
+    if (queue == NULL)
         return;
+    struct delivery *delivery = list_item(queue->ready.next, struct delivery, link);
     delivery_leave_mood(node, delivery);
     outcome(node, delivery, session, session->last_stage < SMTP_MAIL ? session->last_stage : SMTP_CONNECT,
         &session->last, now);
-    site_dirty(node, site);
 }
 
-void site_worked(struct site *site)
+void site_worked(struct node *node, struct site *site)
 {
     site->failures = 0;
-    site->down_until = 0;
-}
-
-static bool is_quiet(const struct node *node, const struct provider *provider, usec_t now)
-{
-    for (size_t i = 0; i < node->source_count; i++)
-        if (provider->lanes[i].open > 0 || provider->lanes[i].unsettled > 0 || provider->lanes[i].next > now)
-            return false;
-    return provider->sites == 0;
-}
-
-/* Lanes remember when the next message may start, so a provider outlives its last site; once that is past it
- * is forgotten. */
-static void sweep_providers(struct node *node, usec_t now)
-{
-    struct map_entry *at = NULL;
-    for (struct provider *provider; (provider = map_next(&node->providers, &at)) != NULL;) {
-        if (!is_quiet(node, provider, now))
-            continue;
-        map_remove_text(&node->providers, provider->name);
-        free(provider->lanes);
-        free(provider->name);
-        free(provider);
-    }
-    node->sweep_at = now + PROVIDER_SWEEP;
+    site_up(node, site);
 }
 
 void site_tick(struct node *node, usec_t now)
 {
     for (struct heap_node *timer; (timer = heap_pop(&node->site_timers, now)) != NULL;)
-        site_dirty(node, heap_item(timer, struct site, timer));
-    if (now >= node->sweep_at)
-        sweep_providers(node, now);
+        site_up(node, heap_item(timer, struct site, timer));
 }
