@@ -1,4 +1,6 @@
 """Operators' pauses and commands: what is told at one door holds on every node within a second, and for queued mail too."""
+import os
+import pty
 import threading
 import time
 
@@ -7,6 +9,7 @@ from daemon import until
 from dns import DOMAINS
 from lab import SENDER, Load, check, whole
 from load import fnv1a
+from todoku import program
 
 APART = True
 OTHER = "news@other.test"
@@ -187,6 +190,38 @@ def test_wrong_words(lab):
         check(word in said, f"`todoku pause {' '.join(args)}` says: {said}")
     tell(t, "pause", code=2), tell(t, "resume", code=2), tell(t, "resume", "zz", code=1), tell(t, "resume", "--tenant", "acme", code=1)
     check(not t.cli_json("pauses"), "something is paused")
+    t.stop()
+
+
+def at_terminal(t, answer, *args):
+    """A command as a person runs it who answers its question; (exit status, what was shown)."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(program(), ["todoku", *args], {**os.environ, "TODOKU_API": "http://%s:%d" % t.http})
+    os.write(terminal, answer.encode() + b"\n")
+    shown = b""
+    try:
+        while piece := os.read(terminal, 4096):
+            shown += piece
+    except OSError:  # its other end is closed
+        pass
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
+
+
+def test_asks_first(lab):
+    "`todoku delete` at a terminal asks first: no touches nothing, yes does it, --yes does not ask"
+    t = lab.todoku(more=TWO_TENANTS)
+    lab.sink()
+    tell(t, "pause", "--pool", "a")
+    feed(t, ours("acme", 10))
+    status, shown = at_terminal(t, "n", "delete", "--tenant", "acme")
+    check(status == 1 and "tenant acme? [y/N]" in shown and "nothing was done" in shown, f"ended with {status}: {shown}")
+    check(t.cli_json("status")[0]["queued"] == 10, "something was deleted")
+    status, shown = at_terminal(t, "y", "delete", "--tenant", "acme", "--campaign", "none")
+    check(status == 0 and "0 deliveries deleted" in shown, f"ended with {status}: {shown}")
+    status, shown = at_terminal(t, "", "delete", "--yes", "--tenant", "acme")
+    check(status == 0 and "[y/N]" not in shown and "10 deliveries deleted" in shown, f"ended with {status}: {shown}")
     t.stop()
 
 
