@@ -17,9 +17,10 @@
 #include "base/blob.h"
 #include "base/clock.h"
 #include "coordinator/api.h"
+#include "coordinator/intake.h"
 
 #define API_JSON_DEPTH 8
-#define API_MAX_SEND_AT (30 * USEC_DAY)
+#define API_MAX_SEND_AT INTAKE_MAX_SEND_AT
 
 /* 0, or -1 with the problem in `answer_r`. */
 int api_json_mail(const struct api *api, const struct api_plan *plan, const char *bytes, size_t len,

@@ -55,7 +55,9 @@ int intake_complete(const struct settings *settings, struct mail *mail, const st
         if (head->pool[0] != '\0')
             mail_set(&mail->pool, head->pool);
         mail->priority = head->has_priority ? head->priority : tenant->priority;
-        mail->send_at = head->send_at;
+        if (head->send_at > now + INTAKE_MAX_SEND_AT)
+            return error_set(error, "5.6.0 X-Todoku-Send-At is more than 30 days ahead");
+        mail->send_at = head->send_at > now ? head->send_at : 0;
     }
     mail->dsn = tenant->dsn;
     mail->created = now;

@@ -16,6 +16,8 @@
 #include "proto/mail.h"
 #include "proto/message.h"
 
+#define INTAKE_MAX_SEND_AT (30 * USEC_DAY) /* ahead: what waits is held on a disk */
+
 /* Checks an envelope and its message's From for the tenant. 0, or -1 with the sentence for a 550 5.7.1. */
 int intake_allowed(
     const struct setting_tenant *tenant, const char *from, const char *header_from, struct error *error);
@@ -23,7 +25,7 @@ int intake_allowed(
 /* Completes a mail whose id, tenant, from, recipients and created are set, from its tenant's settings and the
  * message's own wishes
  * (`head`; may be null): pool, campaign, priority, send_at, dsn, expires. 0, or -1 with a sentence (no such
- * pool). */
+ * pool, to be sent too late). */
 int intake_complete(const struct settings *settings, struct mail *mail, const struct message_head *head,
     usec_t now, struct error *error);
 

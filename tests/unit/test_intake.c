@@ -185,6 +185,8 @@ static void test_refusals(void **state)
         {"acme", "From: a@acme.example, b@evil.example\r\n", "5.6.0 "},
         {"acme", "From: a@acme.example\r\nFrom: b@evil.example\r\n", "5.6.0 "},
         {"acme", "From: a@acme.example\r\nX-Todoku-Send-At: tomorrow\r\n", "5.6.0 "},
+        {"acme", "From: a@acme.example\r\nX-Todoku-Send-At: 2027-02-14T08:01:00Z\r\n",
+            "5.6.0 X-Todoku-Send-At is more than 30 days ahead"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct error why;
