@@ -326,6 +326,8 @@ void site_leave(struct queue *queue);
 void site_failed(struct node *node, struct session *session, usec_t now);
 void site_worked(struct node *node, struct site *site);
 void site_tick(struct node *node, usec_t now);
+/* Sources serve other pools than before: what was idle may have something to send. */
+void site_rouse(struct site *site, size_t source_count);
 /* If it was left alone: it is no more. */
 void site_up(struct node *node, struct site *site);
 /* One session less to the site. */
@@ -352,7 +354,7 @@ void provider_freed(struct node *node, struct provider *provider); /* all its la
 void provider_settings(struct node *node, struct provider *provider);
 void provider_tick(struct node *node, usec_t now);
 
-/* pump.c */
+/* pump.c, connect.c */
 /* Gives the turns that can be given now, and opens connections. */
 void pump(struct node *node, usec_t now);
 /* Whose turn it is among the site's queues that this source may send; null: nobody's. */

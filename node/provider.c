@@ -212,6 +212,8 @@ void provider_settings(struct node *node, struct provider *provider)
         forget_promises(node, provider->stands[i]);
         stand_seek(node, provider->stands[i]);
     }
+    list_each (link, &provider->sites)
+        site_rouse(list_item(link, struct site, of_provider), node->source_count);
     provider_freed(node, provider);
 }
 

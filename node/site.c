@@ -82,17 +82,28 @@ static void join_turns(struct turns *turns, struct turn_flow *flow, const struct
     turns_join(turns, flow, queue->class, queue->tenant, queue->campaign);
 }
 
+/* Its idle session may have something to send; true: it has one. */
+static bool way_rouse(struct way *way)
+{
+    if (list_empty(&way->idle))
+        return false;
+    if (!list_linked(&way->able))
+        list_push_back(&way->site->provider->dispatch[way->source].able, &way->able);
+    return true;
+}
+
+void site_rouse(struct site *site, size_t source_count)
+{
+    for (size_t i = 0; i < source_count; i++)
+        way_rouse(&site->ways[i]);
+}
+
 /* Idle sessions may have waited for just this queue. */
 static void rouse(struct node *node, struct site *site, const struct stand *stand)
 {
-    for (size_t i = 0; i < stand->source_count; i++) {
-        struct way *way = &site->ways[stand->sources[i]];
-        if (list_empty(&way->idle))
-            continue;
-        if (!list_linked(&way->able))
-            list_push_back(&site->provider->dispatch[way->source].able, &way->able);
-        lane_look(node, site->provider, way->source);
-    }
+    for (size_t i = 0; i < stand->source_count; i++)
+        if (way_rouse(&site->ways[stand->sources[i]]))
+            lane_look(node, site->provider, stand->sources[i]);
 }
 
 void site_enter(struct node *node, struct queue *queue)
