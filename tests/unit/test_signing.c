@@ -26,6 +26,14 @@ static int tear_down(void **state)
     return 0;
 }
 
+/* The first connection breaks. */
+static void cut(void)
+{
+    node_closed(desk.node, 1, "cut", desk.now);
+    buffer_free(&desk.lines[0].in);
+    desk.lines[0] = (struct desk_line){0};
+}
+
 static void test_no_key_applies(void **state)
 {
     (void)state;
@@ -136,8 +144,7 @@ static void test_a_session_ends_while_signing(void **state)
     desk_inject(&desk, "acme", "c", "a.test", 1);
     desk_settle(&desk);
     assert_int_equal(desk.jobs, 1);
-    node_closed(desk.node, 1, "cut", desk.now);
-    desk.lines[0] = (struct desk_line){0};
+    cut();
     desk_sign(&desk);
     desk_run(&desk, USEC_MIN);
     assert_int_equal(desk.delivered, 1);
@@ -155,8 +162,7 @@ static void test_an_answer_is_for_its_message_only(void **state)
     desk.message = eight_bit_mail;
     desk_inject(&desk, "acme", "c", "a.test", 1);
     desk_settle(&desk);
-    node_closed(desk.node, 1, "cut", desk.now);
-    desk.lines[0] = (struct desk_line){0};
+    cut();
     desk.message = NULL;
     desk_inject(&desk, "zen", "c", "b.test", 2);
     desk_run(&desk, USEC_SEC);
@@ -196,8 +202,7 @@ static void test_a_head_of_former_keys(void **state)
     desk_inject(&desk, "acme", "c", "a.test", 1);
     desk_settle(&desk);
     desk_hold(&desk, &match, desk.now + USEC_DAY);
-    node_closed(desk.node, 1, "cut", desk.now);
-    desk.lines[0] = (struct desk_line){0};
+    cut();
     desk_sign(&desk);
     desk_configure(&desk, OPERATOR("new"));
     desk_hold(&desk, NULL, 0);
@@ -248,8 +253,7 @@ static void test_a_stale_head_is_made_anew(void **state)
         desk_inject(&desk, "acme", "c", "a.test", 1);
         desk_settle(&desk);
         desk_hold(&desk, &match, desk.now + USEC_DAY);
-        node_closed(desk.node, 1, "cut", desk.now);
-        desk.lines[0] = (struct desk_line){0};
+        cut();
         desk.keep_unsigned = false;
         desk_run(&desk, late ? 11 * USEC_MIN : USEC_MIN);
         assert_int_equal(desk.taken, 0);
