@@ -1,5 +1,6 @@
 """A cluster of real processes: two coordinators and three nodes on a real etcd. Whatever stops, mail goes on, once each."""
 import json
+import shutil
 import signal
 import threading
 import time
@@ -407,3 +408,33 @@ def test_config(lab):
     c.wait_nodes(*ALL)
     check(limits() == {(10, 100)}, f"after a restart a node goes by {limits()}")
     check(takes(c["c1"], SENDER, "x@d002.test"), "sender.test is refused")
+
+
+def signed_by(c, addresses):
+    """The nodes that would sign mail to these."""
+    return {row["node"] for address in addresses for row in c.explain(address) if row.get("signatures")}
+
+
+def test_domain_keys(lab):
+    "a shared configuration with a DKIM key: nodes that have the file sign, one that lacks it keeps what it had, and does not start without"
+    sink = lab.sink(keep=True)
+    c = lab.cluster()
+    some = [f"x@{d}" for d in DOMAINS[:20]]
+    run_well("dkim", "--generate", c["n1"].dir / "s1.pem", "--type", "ed25519")
+    shutil.copy2(c["n1"].dir / "s1.pem", c["n2"].dir / "s1.pem")
+    keys = [{"domain": "sender.test", "selector": "s1", "key_file": "s1.pem"}]
+    apply(c, {"tenants": [{**c.base["tenants"][0], "dkim": keys}]})
+    until("n3 to say what it lacks", lambda: "s1.pem" in c["n3"].text() and "everything stays as it was" in c["n3"].text(), 10, every=0.2)
+    until("the others to sign", lambda: signed_by(c, some) == {"n1", "n2"}, 10, every=0.3)
+    c["n3"].stop()
+    c["n3"].start()
+    until("n3 to refuse the start", lambda: not c["n3"].running(), 15, every=0.2)
+    check("names a key that this machine lacks" in c["n3"].text(), f"n3 does not say why it does not start:\n{c['n3'].daemon.tail()}")
+    shutil.copy2(c["n1"].dir / "s1.pem", c["n3"].dir / "s1.pem")
+    c["n3"].start()
+    c.wait_nodes(*ALL)
+    until("all three to sign", lambda: signed_by(c, some) == set(ALL), 10, every=0.3)
+    for i, domain in enumerate(DOMAINS[:20]):
+        lab.send(c["c1"], f"k{i}@{domain}", id_=f"key{i}")
+    sink.wait_count(20, 20)
+    check(all(m.startswith(b"DKIM-Signature: ") for _, m in sink.contents()), "something left unsigned")
