@@ -57,7 +57,7 @@ static const struct listing {
     {"lanes", "/v1/lanes",
         "source provider node state connections max_connections messages delivered deferred bounced",
         "no lane has been used yet", NULL},
-    {"queues", "/v1/queues", "tenant campaign pool domain provider node queued ready state trouble",
+    {"queues", "/v1/queues", "tenant campaign pool domain priority provider node queued ready state trouble",
         "nothing is queued", NULL},
     {"providers", "/v1/providers", "provider node sites connections delivered deferred bounced",
         "no provider has been used yet", NULL},

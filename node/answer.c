@@ -42,8 +42,12 @@ static const char *queue_state(const struct queue *queue, usec_t now)
     return site->down_until > now ? "down" : "ready";
 }
 
-static const char *const priorities[] = {
-    [MAIL_TRANSACTIONAL] = "transactional", [MAIL_NORMAL] = "normal", [MAIL_BULK] = "bulk"};
+const char *answer_priority(enum mail_priority priority)
+{
+    static const char *const names[] = {
+        [MAIL_TRANSACTIONAL] = "transactional", [MAIL_NORMAL] = "normal", [MAIL_BULK] = "bulk"};
+    return names[priority];
+}
 
 void answer_gate(struct asked *asked, const struct gate_why *why)
 {
@@ -83,7 +87,7 @@ static void queue_row(struct asked *asked, struct queue *queue)
     json_text(asked->out, "campaign", queue->campaign);
     json_text(asked->out, "pool", queue->pool);
     json_text(asked->out, "domain", queue->domain->name);
-    json_text(asked->out, "priority", priorities[queue->class]);
+    json_text(asked->out, "priority", answer_priority(queue->class));
     json_text(asked->out, "provider", site == NULL ? "" : site->provider->name);
     json_text(asked->out, "node", asked->node->id);
     json_number(asked->out, "queued", (int64_t)queue->count);

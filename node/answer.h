@@ -14,6 +14,7 @@ struct asked {
 
 /* No such selector, or it names this value. */
 bool answer_selected(const struct asked *asked, const char *name, const char *value);
+const char *answer_priority(enum mail_priority priority);
 /* Ends the object begun with json_begin. */
 void answer_end_row(struct asked *asked);
 

@@ -32,6 +32,7 @@ static void delivery_row(struct asked *asked, const struct delivery *delivery)
     json_text(asked->out, "tenant", mail->tenant);
     json_text(asked->out, "campaign", mail->campaign);
     json_text(asked->out, "pool", mail->pool);
+    json_text(asked->out, "priority", answer_priority(mail->priority));
     json_text(asked->out, "from", mail->from);
     json_text(asked->out, "to", mail->recipients[delivery->index]);
     json_text(asked->out, "state", shut != NULL ? shut : where(delivery));
@@ -260,6 +261,8 @@ int answer_explain(struct asked *asked)
     json_text(asked->out, "domain", mail_domain(address));
     json_text(asked->out, "tenant", setting == NULL ? "" : setting->id);
     json_text(asked->out, "pool", pool);
+    if (setting != NULL)
+        json_text(asked->out, "priority", answer_priority(setting->priority));
     explain_owner(asked, pool, mail_domain(address));
     json_text(asked->out, "mirror", "none (copies: 1)");
     const struct mx_answer *answer = answer_for(node, domain, mail_domain(address));

@@ -1,382 +1,14 @@
-/* A whole node on virtual time, against a receiver that answers everybody: who is served first, and how much. */
+/* Who is served first, and how much: a whole node on virtual time. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
 
 #include <cmocka.h>
 
-#include "base/alloc.h"
-#include "cluster/placement.h"
-#include "node/node.h"
-
-enum { MAX_CONNS = 64, KINDS = 128 };
-
-/* What a test sets: the lane's limits, and how the world behaves. */
-struct world {
-    const char *limits;          /* of the provider */
-    bool on_disk;                /* no body stays in memory */
-    usec_t rtt, reading, taking; /* taking: from the final dot to its answer, beyond the rtt */
-};
-
-enum kind { COMMITTED, CONNECTED, OUTPUT, ANSWER, CLOSED, BODY, RESOLVED };
-
-struct event {
-    struct heap_node at;
-    enum kind kind;
-    uint64_t number;
-    char *text;
-};
-
-/* How one recipient's first letter fared: t, n, b are the classes, other letters as the test likes. */
-struct count {
-    unsigned injected, taken;
-    usec_t first, last;
-};
-
-struct conn {
-    struct buffer in;
-    bool in_data;
-    char rcpt;
-};
-
-struct desk {
-    struct world world;
-    struct settings *settings;
-    struct node *node;
-    struct heap events;
-    struct conn conns[MAX_CONNS];
-    struct count counts[KINDS];
-    unsigned messages, connects, taken;
-    usec_t now;
-    char order[4096]; /* the first letters, as they were taken since the last reset */
-    size_t ordered;
-};
-
-static void later(struct desk *desk, usec_t delay, enum kind kind, uint64_t number, const char *text)
-{
-    struct event *event = xcalloc(1, sizeof *event);
-    event->kind = kind;
-    event->number = number;
-    event->text = text == NULL ? NULL : xstrdup(text);
-    heap_put(&desk->events, &event->at, desk->now + delay);
-}
-
-static void on_append(void *context, uint64_t seq, struct buffer *bytes, struct blob *body, bool base)
-{
-    (void)bytes, (void)body, (void)base;
-    later(context, 2 * USEC_MS, COMMITTED, seq, NULL);
-}
-
-static void on_release(void *context, uint64_t seq)
-{
-    (void)context, (void)seq;
-}
-
-static void on_read_body(void *context, uint64_t seq)
-{
-    struct desk *desk = context;
-    later(desk, desk->world.reading, BODY, seq, NULL);
-}
-
-static void on_send(void *context, struct bus_msg *msg)
-{
-    (void)context;
-    bus_msg_free(&msg);
-}
-
-static void on_resolve(void *context, const char *domain)
-{
-    later(context, USEC_MS, RESOLVED, 0, domain);
-}
-
-static void on_connect(
-    void *context, uint32_t session, const char *source, const struct mx_address *address, uint16_t port)
-{
-    (void)source, (void)address, (void)port;
-    struct desk *desk = context;
-    assert_true(session < MAX_CONNS);
-    buffer_clear(&desk->conns[session].in);
-    desk->conns[session].in_data = false;
-    desk->connects++;
-    later(desk, desk->world.rtt, CONNECTED, session, NULL);
-    later(desk, desk->world.rtt, ANSWER, session, "220 mx\r\n");
-}
-
-static void on_output(void *context, uint32_t session)
-{
-    later(context, 0, OUTPUT, session, NULL);
-}
-
-static void on_start_tls(void *context, uint32_t session, const char *host)
-{
-    (void)context, (void)session, (void)host;
-    fail();
-}
-
-static void on_close(void *context, uint32_t session, bool gently)
-{
-    (void)gently;
-    later(context, 0, CLOSED, session, NULL);
-}
-
-static void on_event(void *context, uint64_t seq, const char *json, size_t len)
-{
-    (void)context, (void)seq, (void)json, (void)len;
-}
-
-/* ---- the receiver ---- */
-
-static void taken(struct desk *desk, char letter)
-{
-    struct count *count = &desk->counts[(unsigned char)letter];
-    if (count->taken++ == 0)
-        count->first = desk->now;
-    count->last = desk->now;
-    desk->taken++;
-    if (desk->ordered < sizeof desk->order)
-        desk->order[desk->ordered++] = letter;
-}
-
-static void one_line(struct desk *desk, uint32_t number, const char *line)
-{
-    struct conn *conn = &desk->conns[number];
-    usec_t rtt = desk->world.rtt;
-    if (conn->in_data) {
-        if (strcmp(line, ".") != 0)
-            return;
-        conn->in_data = false;
-        taken(desk, conn->rcpt);
-        later(desk, rtt + desk->world.taking, ANSWER, number, "250 taken\r\n");
-    } else if (strncmp(line, "EHLO", 4) == 0)
-        later(desk, rtt, ANSWER, number, "250-mx\r\n250 PIPELINING\r\n");
-    else if (strncmp(line, "RCPT TO:<", 9) == 0) {
-        conn->rcpt = line[9];
-        later(desk, rtt, ANSWER, number, "250 ok\r\n");
-    } else if (strcmp(line, "DATA") == 0) {
-        conn->in_data = true;
-        later(desk, rtt, ANSWER, number, "354 go\r\n");
-    } else if (strcmp(line, "QUIT") == 0)
-        later(desk, rtt, ANSWER, number, "221 bye\r\n");
-    else
-        later(desk, rtt, ANSWER, number, "250 ok\r\n");
-}
-
-static void receive(struct desk *desk, uint32_t number)
-{
-    struct buffer *in = &desk->conns[number].in;
-    struct iovec segments[8];
-    for (size_t count; (count = node_output(desk->node, number, segments, 8)) > 0;) {
-        size_t total = 0;
-        for (size_t i = 0; i < count; i++) {
-            buffer_add(in, segments[i].iov_base, segments[i].iov_len);
-            total += segments[i].iov_len;
-        }
-        node_sent(desk->node, number, total, desk->now);
-    }
-    for (const char *end; (end = strstr(buffer_text(in), "\r\n")) != NULL;) {
-        char line[1024];
-        snprintf(line, sizeof line, "%.*s", (int)(end - buffer_text(in)), buffer_text(in));
-        buffer_eat(in, (size_t)(end - buffer_text(in)) + 2);
-        one_line(desk, number, line);
-    }
-}
-
-/* Domains are named "...-SITE.test": each site has a host of its own, and all one provider. */
-static void resolved(struct desk *desk, const char *domain)
-{
-    struct mx_answer *answer = xcalloc(1, sizeof *answer + sizeof(struct mx_host));
-    answer->holders = 1;
-    answer->status = MX_OK;
-    answer->expires = USEC_NEVER;
-    answer->host_count = 1;
-    snprintf(answer->hosts[0].name, sizeof answer->hosts[0].name, "mx%s.prov.test", strchr(domain, '-') + 1);
-    answer->hosts[0].address_count = 1;
-    answer->hosts[0].addresses[0].family = AF_INET;
-    node_resolved(desk->node, domain, answer, desk->now);
-    mx_answer_drop(&answer);
-}
-
-static void happen(struct desk *desk, const struct event *event)
-{
-    uint32_t session = (uint32_t)event->number;
-    struct blob *body;
-    switch (event->kind) {
-    case COMMITTED:
-        node_committed(desk->node, event->number, desk->now);
-        break;
-    case CONNECTED:
-        node_connected(desk->node, session, desk->now);
-        break;
-    case OUTPUT:
-        receive(desk, session);
-        break;
-    case ANSWER:
-        node_received(desk->node, session, event->text, strlen(event->text), desk->now);
-        break;
-    case CLOSED:
-        node_closed(desk->node, session, "closed", desk->now);
-        break;
-    case BODY:
-        body = blob_copy("x\r\n", 3);
-        node_body(desk->node, event->number, body, desk->now);
-        blob_drop(&body);
-        break;
-    case RESOLVED:
-        resolved(desk, event->text);
-        break;
-    }
-}
-
-static bool step(struct desk *desk, usec_t until)
-{
-    const struct heap_node *first = heap_first(&desk->events);
-    usec_t deadline = node_deadline(desk->node);
-    usec_t next = first == NULL || deadline < first->key ? deadline : first->key;
-    if (next > until)
-        return false;
-    desk->now = next > desk->now ? next : desk->now;
-    if (deadline <= desk->now)
-        node_tick(desk->node, desk->now);
-    struct heap_node *at = heap_pop(&desk->events, desk->now);
-    if (at != NULL) {
-        struct event *event = heap_item(at, struct event, at);
-        happen(desk, event);
-        free(event->text);
-        free(event);
-    }
-    return true;
-}
-
-static void run(struct desk *desk, usec_t time)
-{
-    usec_t until = desk->now + time;
-    uint64_t steps = 0;
-    while (step(desk, until))
-        assert_true(++steps < 50 * 1000 * 1000);
-    desk->now = until;
-}
-
-/* Until that many are taken in all, or the time is over. */
-static void run_to(struct desk *desk, unsigned count, usec_t time)
-{
-    usec_t until = desk->now + time;
-    while (desk->taken < count && step(desk, until))
-        ;
-}
-
-/* ---- the sender ---- */
-
-struct letter {
-    char first; /* of the recipient */
-    enum mail_priority class;
-    const char *tenant, *campaign;
-    unsigned site, domains;
-    usec_t max_age; /* 0 = a day */
-};
-
-static void inject(struct desk *desk, const struct letter *letter)
-{
-    struct bus_msg *msg = bus_msg_new(BUS_INJECT, "c1", "n1");
-    msg->to_incarnation = 1;
-    strcpy(msg->spool, "n1.0");
-    struct mail *mail = msg->mail = mail_new();
-    unsigned number = ++desk->messages;
-    memcpy(mail->id.bytes, &number, sizeof number);
-    msg->id = mail->id;
-    mail->created = desk->now;
-    mail->expires = desk->now + (letter->max_age == 0 ? USEC_DAY : letter->max_age);
-    mail->priority = letter->class;
-    mail_set(&mail->pool, "main");
-    mail_set(&mail->tenant, letter->tenant);
-    mail_set(&mail->campaign, letter->campaign);
-    char address[64];
-    unsigned domain = letter->domains < 2 ? 0 : number % letter->domains;
-    snprintf(address, sizeof address, "%c%u@d%u-%u.test", letter->first, number, domain, letter->site);
-    mail_add_recipient(mail, address);
-    msg->body = blob_copy("x\r\n", 3);
-    mail->body_len = 3;
-    desk->counts[(unsigned char)letter->first].injected++;
-    node_bus(desk->node, msg, desk->now);
-    bus_msg_free(&msg);
-}
-
-static void inject_many(struct desk *desk, unsigned count, struct letter letter)
-{
-    for (unsigned i = 0; i < count; i++)
-        inject(desk, &letter);
-}
-
-static void reset(struct desk *desk)
-{
-    for (unsigned i = 0; i < KINDS; i++)
-        desk->counts[i].taken = 0;
-    desk->ordered = desk->taken = desk->connects = 0;
-}
-
-static struct desk *open_desk(struct world world)
-{
-    char config[1024];
-    struct fault *faults = NULL;
-    size_t fault_count = 0;
-    int len = snprintf(config, sizeof config,
-        "pools: { main: {} }\n"
-        "node: { id: n1, sources: [{ address: 127.0.0.1, helo: m.test, pools: [main] }] }\n"
-        "delivery: { tls: none }\n"
-        "tenants: [{ id: t, pools: [main], domains: ['*'] }]\n"
-        "providers:\n"
-        "  - { name: default, connections: 2, rate: none }\n"
-        "  - { name: prov, match: { mx_suffix: [prov.test] }, %s }\n",
-        world.limits);
-    struct desk *desk = xcalloc(1, sizeof *desk);
-    desk->world = world;
-    desk->now = 1000 * USEC_SEC;
-    desk->settings = settings_parse(config, (size_t)len, "test", &faults, &fault_count);
-    if (desk->settings == NULL)
-        fail_msg("%s", faults[0].text);
-    if (world.on_disk)
-        desk->settings->node.window = 0;
-    struct node_ports ports = {
-        .context = desk,
-        .append = on_append,
-        .release = on_release,
-        .read_body = on_read_body,
-        .send = on_send,
-        .resolve = on_resolve,
-        .connect = on_connect,
-        .output = on_output,
-        .start_tls = on_start_tls,
-        .close = on_close,
-        .event = on_event,
-    };
-    desk->node = node_new("n1", "n1.0", 1, desk->settings, &ports, 1);
-    node_recovered(desk->node, desk->now);
-    static const char *const pool = "main";
-    struct view *view = view_new(1);
-    view_add_source(view_add_node(view, "n1", "n1.0", 1, 100), "127.0.0.1", "m.test", &pool, 1);
-    node_set_view(desk->node, view, desk->now);
-    view_drop(&view);
-    return desk;
-}
-
-static void close_desk(struct desk *desk)
-{
-    node_free(&desk->node);
-    for (struct heap_node *at; (at = heap_pop(&desk->events, INT64_MAX)) != NULL;) {
-        struct event *event = heap_item(at, struct event, at);
-        free(event->text);
-        free(event);
-    }
-    heap_free(&desk->events);
-    for (unsigned i = 0; i < MAX_CONNS; i++)
-        buffer_free(&desk->conns[i].in);
-    settings_free(&desk->settings);
-    free(desk);
-}
+#include "cluster/hold.h"
+#include "fair_help.h"
 
 /* How many of the letter are among those taken before the `nth` of another letter. */
 static unsigned before(const struct desk *desk, char letter, char other, unsigned nth)
@@ -561,6 +193,34 @@ static void test_max_age_holds(void **state)
     close_desk(desk);
 }
 
+/* One tenant's 20,000 queues are paused: they leave the rings as their turns come, and nobody waits for that. */
+static void test_paused_queues_hold_up_nobody(void **state)
+{
+    (void)state;
+    struct desk *desk = open_desk((struct world){.limits = "connections: 10, rate: 100/s", .rtt = USEC_MS});
+    inject_many(desk, 20000, (struct letter){'p', MAIL_TRANSACTIONAL, "paused", "c", 0, 20000, 0});
+    inject_many(desk, 1000, (struct letter){'x', MAIL_TRANSACTIONAL, "other", "c", 0, 10, 0});
+    inject_many(desk, 1000, (struct letter){'b', MAIL_BULK, "other", "c", 0, 10, 0});
+    run(desk, 2 * USEC_SEC);
+    struct holds *holds = holds_new();
+    struct hold hold = {.id = "1", .match = {.tenant = "paused"}, .reason = "", .by = "me"};
+    assert_int_equal(holds_add(holds, &hold, NULL), 0);
+    node_set_holds(desk->node, holds, desk->now);
+    holds_drop(&holds);
+    reset(desk);
+    run(desk, USEC_SEC);
+    assert_true(desk->counts['p'].taken <= 2); /* on their way when the pause came */
+    assert_true(desk->taken >= 99);
+    holds = holds_new();
+    node_set_holds(desk->node, holds, desk->now);
+    holds_drop(&holds);
+    run(desk, USEC_SEC);
+    reset(desk);
+    run(desk, 2 * USEC_SEC);
+    assert_in_range(desk->counts['p'].taken, 90, 98);
+    close_desk(desk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -574,6 +234,7 @@ int main(void)
         cmocka_unit_test(test_bulk_moves),
         cmocka_unit_test(test_many_sites),
         cmocka_unit_test(test_max_age_holds),
+        cmocka_unit_test(test_paused_queues_hold_up_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,62 @@
+/* fair_help - a whole node on virtual time, against a receiver that answers everybody, for tests of who is served
+ *
+ * A world says what the lane allows and how fast the rest is; inject() hands mail in; run() lets time pass; the
+ * counts, by the first letter of the recipient, say what was taken when. */
+#ifndef TESTS_FAIR_HELP_H
+#define TESTS_FAIR_HELP_H
+
+#include "base/buffer.h"
+#include "node/node.h"
+
+enum { MAX_CONNS = 64, KINDS = 128 };
+
+/* What a test sets: the lane's limits, and how the world behaves. */
+struct world {
+    const char *limits;          /* of the provider */
+    bool on_disk;                /* no body stays in memory */
+    usec_t rtt, reading, taking; /* taking: from the final dot to its answer, beyond the rtt */
+};
+
+/* How one recipient's first letter fared: t, n, b are the classes, other letters as the test likes. */
+struct count {
+    unsigned injected, taken;
+    usec_t first, last;
+};
+
+struct conn {
+    struct buffer in;
+    bool in_data;
+    char rcpt;
+};
+
+struct desk {
+    struct world world;
+    struct settings *settings;
+    struct node *node;
+    struct heap events;
+    struct conn conns[MAX_CONNS];
+    struct count counts[KINDS];
+    unsigned messages, connects, taken;
+    usec_t now;
+    char order[4096]; /* the first letters, as they were taken since the last reset */
+    size_t ordered;
+};
+
+struct letter {
+    char first; /* of the recipient */
+    enum mail_priority class;
+    const char *tenant, *campaign;
+    unsigned site, domains;
+    usec_t max_age; /* 0 = a day */
+};
+
+struct desk *open_desk(struct world world);
+void close_desk(struct desk *desk);
+void inject_many(struct desk *desk, unsigned count, struct letter letter);
+void run(struct desk *desk, usec_t time);
+/* Until that many are taken in all, or the time is over. */
+void run_to(struct desk *desk, unsigned count, usec_t time);
+/* Counts begin anew. */
+void reset(struct desk *desk);
+
+#endif
