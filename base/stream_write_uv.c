@@ -11,8 +11,7 @@
 #include "base/stream_inside_uv.h"
 
 #define PIECE (64u << 10)      /* plaintext encrypted before the kernel is asked */
-#define SMALL 1024u            /* segments below this are gathered into one TLS record */
-#define GATHER (16u << 10)     /* a TLS record */
+#define GATHER (16u << 10)     /* a TLS record: segments that fit into one together are copied into it */
 #define SEGMENTS_A_REQUEST 128 /* the rest is taken at the next `writable` */
 
 /* libuv promises this for Unix; segments are passed through without a copy. */
@@ -142,8 +141,8 @@ static bool encrypt(struct stream *stream, const void *bytes, size_t len)
     return false;
 }
 
-/* A walk over the segments that gives pieces for TLS records: small neighbours gathered, big ones as they
- * are. */
+/* A walk over the segments that gives pieces for TLS records: neighbours gathered while they fit into one
+ * record (which costs more than copying 16 KiB), the others as they are. */
 struct walk {
     const struct iovec *segments;
     size_t count, at, offset;
@@ -157,7 +156,8 @@ static size_t next_piece(struct walk *walk, const char **bytes_r)
         const struct iovec *segment = &walk->segments[walk->at];
         const char *bytes = (const char *)segment->iov_base + walk->offset;
         size_t left = segment->iov_len - walk->offset;
-        if (left >= SMALL || gathered + left > GATHER) {
+        bool alone = gathered == 0 && walk->at + 1 == walk->count;
+        if (alone || gathered + left > GATHER) {
             if (gathered > 0)
                 break;
             size_t take = left < PIECE ? left : PIECE;
