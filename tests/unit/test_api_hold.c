@@ -144,7 +144,7 @@ static int ask(const char *key, const char *method, const char *target, const ch
     if (plan.kind == API_HOLD) {
         assert_int_equal(api_max_body(&api, &plan) > 0, strcmp(method, "POST") == 0);
         api_hold(&api, &plan, body == NULL ? "" : body, body == NULL ? 0 : strlen(body), NOW, on_done, NULL);
-    } else if (plan.kind == API_COMMAND) {
+    } else if (plan.kind == API_COMMAND && body != NULL) {
         struct api_answer answer = {0};
         assert_true(api_max_body(&api, &plan) > 0);
         if (api_command(&api, &plan, body, strlen(body), &answer) == 0)

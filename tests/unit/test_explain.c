@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -68,7 +69,7 @@ static void for_a_tenant_or_a_pool(void **state)
 static void pause(struct holds *holds, const char *id, struct hold_match match, usec_t until)
 {
     struct hold hold = {.match = match, .until = until, .reason = "why not", .by = "key k"};
-    strcpy(hold.id, id);
+    snprintf(hold.id, sizeof hold.id, "%s", id);
     assert_int_equal(holds_add(holds, &hold, NULL), 0);
 }
 
