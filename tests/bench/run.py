@@ -43,7 +43,7 @@ import bounds  # noqa: E402
 from daemon import BUILD, LabError, Skip  # noqa: E402
 from figures import figures, medians  # noqa: E402
 from ours import OURS  # noqa: E402
-from rivals import RIVALS  # noqa: E402
+from rivals import RIVALS, SYNCS  # noqa: E402
 from rounds import SERVERS, Case, measure  # noqa: E402
 from tables import document  # noqa: E402
 
@@ -179,6 +179,8 @@ def main():
     if args.cases:
         cases = [(case, names) for case, names in cases if case.name in args.cases]
     print(f"{args.connections} connections, {os.cpu_count()} cores; medians of {args.rounds} rounds")
+    for name in sorted({name for _, names in cases for name in names} & SYNCS.keys()):
+        print(f"{name} syncs: {SYNCS[name]}")
     found = measure_bounds(cases, args)
     signatures = [found["signature"]]
     rows, skipped = run_rounds(cases, args, signatures)
