@@ -45,7 +45,7 @@ from figures import figures, medians  # noqa: E402
 from ours import OURS  # noqa: E402
 from rivals import RIVALS, SYNCS  # noqa: E402
 from rounds import SERVERS, Case, measure  # noqa: E402
-from tables import document  # noqa: E402
+from tables import document, write  # noqa: E402
 
 WORK = BUILD / "bench"
 HEAD = (f"{'':16} {'':9} {'messages/s':>10} {'intake/s':>9} {'CPU s/1000':>10} {'cores':>6} {'lab cores':>9} {'MiB':>6} {'accepted':>8} {'lost':>5} "
@@ -156,7 +156,7 @@ def parse():
     which.add_argument("--against", metavar="PATH", help="another build of Todoku instead of rivals: was a change worth it?")
     which.add_argument("--cluster", action="store_true", help="`todoku up` against coordinator and node as two processes (pair)")
     parser.add_argument("--json", metavar="FILE", help="write all rounds, bounds and figures")
-    parser.add_argument("--markdown", metavar="FILE", help="write the tables of docs/performance.md")
+    parser.add_argument("--markdown", metavar="FILE", help="write the tables, into docs/performance.md for instance: between its marks")
     parser.add_argument("--todoku", metavar="PATH", help="the program (default build/release/todoku)")
     parser.add_argument("--work", metavar="FOLDER", default=WORK, help="where the spools lie (build/bench); on /dev/shm the disk counts for nothing")
     parser.add_argument("--keep", action="store_true", help="keep spools and logs under build/bench")
@@ -179,6 +179,9 @@ def main():
     if args.cases:
         cases = [(case, names) for case, names in cases if case.name in args.cases]
     print(f"{args.connections} connections, {os.cpu_count()} cores; medians of {args.rounds} rounds")
+    load = os.getloadavg()[0]
+    if load > 0.5:
+        print(f"note: others use this machine (load average {load:.1f}): messages/s will be low, several processes get more of it than one")
     for name in sorted({name for _, names in cases for name in names} & SYNCS.keys()):
         print(f"{name} syncs: {SYNCS[name]}")
     found = measure_bounds(cases, args)
@@ -196,7 +199,7 @@ def main():
         text = json.dumps({"rounds": rows, "bounds": found, "figures": results, "skipped": {" ".join(k): v for k, v in skipped.items()}}, indent=1)
         Path(args.json).write_text(text + "\n")
     if args.markdown:
-        Path(args.markdown).write_text(document(rows, found, results, args.rounds))
+        write(args.markdown, document(rows, found, results, args.rounds, load))
     bad = [r for r in rows if r["name"] in OURS and (r["lost"] or r["doubled"] or r["accepted"] < r["asked"])]
     bad += [name for case, name in skipped if name in OURS]
     for r in rows:

@@ -1,5 +1,7 @@
 """tables - one run's results as the tables of docs/performance.md"""
 import os
+import re
+from pathlib import Path
 
 from figures import medians
 
@@ -31,6 +33,14 @@ def bounds_table(bounds):
     return text
 
 
-def document(rows, bounds, results, rounds):
-    head = f"{os.cpu_count()} cores, medians of {rounds} rounds."
+def document(rows, bounds, results, rounds, load):
+    head = f"{os.cpu_count()} cores, medians of {rounds} rounds; load average of the machine before the run {load:.1f}."
     return "\n\n".join([head, "\n".join(figures_table(results)), "\n".join(bounds_table(bounds)), "\n".join(rows_table(rows))]) + "\n"
+
+
+def write(path, text):
+    """Into the file between its two marks, if it has them; else the file is the text."""
+    path, marks = Path(path), r"(<!-- tables -->\n)(.*?)(<!-- end of tables -->)"
+    old = path.read_text() if path.exists() else ""
+    marked = re.search(marks, old, re.DOTALL)
+    path.write_text(old[: marked.end(1)] + text + old[marked.start(3):] if marked else text)
