@@ -75,7 +75,8 @@ static usec_t ahead(void *context, const char *zone, usec_t when, usec_t *until_
     UCalendar *calendar = to_icu(zone, id) ? ucal_open(id, -1, "", UCAL_GREGORIAN, &status) : NULL;
     if (calendar == NULL || U_FAILURE(status))
         return 0;
-    ucal_setMillis(calendar, (UDate)(when / USEC_MS), &status);
+    const usec_t whole_ms = when / USEC_MS;
+    ucal_setMillis(calendar, (UDate)whole_ms, &status);
     usec_t out = ucal_get(calendar, UCAL_ZONE_OFFSET, &status);
     out += ucal_get(calendar, UCAL_DST_OFFSET, &status);
     UDate change;

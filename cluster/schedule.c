@@ -4,9 +4,9 @@
 #include <string.h>
 
 #define DAY_MINUTES 1440
-#define WEEK_MINUTES (7 * DAY_MINUTES)
+#define WEEK_MINUTES ((usec_t)7 * DAY_MINUTES)
 /* 1970-01-01 was a Thursday; weeks begin on Monday. */
-#define EPOCH_MINUTE (3 * DAY_MINUTES)
+#define EPOCH_MINUTE ((usec_t)3 * DAY_MINUTES)
 #define MAX_LOOKS 64 /* changes of a zone and of windows looked at for one answer */
 #define HORIZON (14 * USEC_DAY)
 

@@ -306,17 +306,23 @@ void desk_sign(struct desk *desk)
     }
 }
 
+/* The first of the late answers, if it is time for it. */
+static struct desk_asked *late_now(struct desk *desk)
+{
+    struct desk_asked *asked =
+        list_empty(&desk->late) ? NULL : list_item(desk->late.next, struct desk_asked, link);
+    if (asked == NULL || asked->at > desk->now) /* NOLINT(clang-analyzer-unix.Malloc): freed ones left it */
+        return NULL;
+    list_remove(&asked->link);
+    return asked;
+}
+
 static bool answer_late(struct desk *desk)
 {
     bool any = false;
-    while (!list_empty(&desk->late)) {
-        struct desk_asked *asked = list_item(desk->late.next, struct desk_asked, link);
-        if (asked->at > desk->now)
-            break;
-        list_remove(&asked->link);
+    for (struct desk_asked *asked; (asked = late_now(desk)) != NULL; any = true) {
         reply(desk, asked->session, "250 taken\r\n");
         free(asked);
-        any = true;
     }
     return any;
 }
