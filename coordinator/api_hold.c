@@ -155,7 +155,7 @@ static void without_controls(char *text)
 
 static void make_hold(const struct api *api, struct job *job, usec_t until)
 {
-    struct mail_id id = api->make_id(api->ids, "", NULL);
+    struct mail_id id = api->make_id(api->ids, job->by, NULL);
     struct hold hold = {.match = api_wish_match(&job->wish),
         .since = job->now,
         .until = until,
