@@ -51,6 +51,7 @@ struct dispatch {
     struct list able;      /* struct way: with an idle session, and perhaps something to send */
     struct stand **stands; /* those that this source serves */
     size_t stand_count, turn;
+    struct turn_clock clock;
     uint32_t ahead[TURN_CLASSES]; /* sessions that fetch, sign or hold */
     uint32_t leaving;             /* sessions that end: their connections are free soon */
     struct heap_node timer;       /* when the lane's pace lets the next message start */
@@ -83,7 +84,6 @@ struct provider {
     struct dispatch *dispatch; /* one a source */
     struct stand **stands;
     size_t stand_count;
-    struct turn_clock clock;
     struct list sites; /* struct site, link `of_provider` */
     uint32_t site_count;
     bool several;          /* it has, or had, more than one */
@@ -189,7 +189,7 @@ struct session {
     bool was_ready; /* the peer took us in */
     uint32_t messages;
     enum mail_priority class; /* of its batch */
-    uint64_t tag;             /* where that stood on the provider's clock */
+    uint64_t stood, tag;      /* where its class stood on the lane's clock, and where it was put there */
     uint32_t detours;         /* messages in a row that it was given though it was another site's turn */
     struct reply last;        /* why the last attempt failed */
     enum smtp_stage last_stage;

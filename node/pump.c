@@ -65,7 +65,7 @@ bool name_next(
         unsigned classes = classes_of(dispatch, site);
         if (classes == 0)
             return false;
-        enum mail_priority class = turn_clock_next(&dispatch->provider->clock, classes);
+        enum mail_priority class = turn_clock_next(&dispatch->clock, classes);
         turn_r->stand = choose_stand(dispatch, site, class);
         struct stand *stand = dispatch->stands[turn_r->stand];
         struct turns *turns = turns_of(site, stand);
@@ -94,24 +94,32 @@ struct queue *pump_next(struct node *node, struct site *site, size_t source, use
 
 /* ---- starting messages ---- */
 
-/* Of those that hold a message, the one that was given its turn first. */
+/* Of two that were given their turns: a more urgent one goes first if its class stood no further then. The clock
+ * had run on by what was given before, so one message of a class that had nothing goes before all that was read
+ * ahead, and the next behind it. */
+static bool starts_before(const struct session *a, const struct session *b)
+{
+    if (a->class == b->class)
+        return a->tag < b->tag;
+    return a->class < b->class ? a->stood <= b->tag : b->stood > a->tag;
+}
+
 static struct session *first_holding(const struct dispatch *dispatch)
 {
     struct session *first = NULL;
     list_each (link, &dispatch->holding) {
         struct session *session = list_item(link, struct session, of_lane);
-        if (first == NULL || session->tag < first->tag ||
-            (session->tag == first->tag && session->class < first->class))
+        if (first == NULL || starts_before(session, first))
             first = session;
     }
     return first;
 }
 
+/* The same for one that is given its turn only now. */
 static bool goes_before(
     const struct dispatch *dispatch, enum mail_priority class, const struct session *holding)
 {
-    uint64_t tag = turn_clock_tag(&dispatch->provider->clock, class);
-    return tag < holding->tag || (tag == holding->tag && class < holding->class);
+    return class < holding->class && dispatch->clock.tags[class] <= holding->tag;
 }
 
 static struct session *idle_session(const struct site *site, size_t source)
@@ -140,12 +148,11 @@ static struct session *take_over(struct node *node, struct dispatch *dispatch, c
     return NULL;
 }
 
-/* On a lane with a pace only some messages are fetched before they may start. */
+/* On a lane with a pace only some messages are fetched and signed before they may start. */
 static bool may_give(const struct dispatch *dispatch, const struct queue *queue)
 {
     const struct rate *rate = &dispatch->provider->lanes[dispatch->source].limits.rate;
-    const struct delivery *first = list_item(queue->ready.next, struct delivery, link);
-    if (rate->count == 0 || first->held->body != NULL)
+    if (rate->count == 0)
         return true;
     uint64_t most = (uint64_t)AHEAD * rate->count / (uint64_t)rate->per;
     return dispatch->ahead[queue->class] < 1 + most;
@@ -157,7 +164,8 @@ static void give(struct node *node, struct dispatch *dispatch, struct session *s
     struct queue *queue = turn->queue;
     uint32_t cost = queue->turn.cost;
     session->class = queue->class;
-    session->tag = turn_clock_served(&dispatch->provider->clock, queue->class, cost);
+    session->stood = dispatch->clock.tags[queue->class];
+    session->tag = turn_clock_served(&dispatch->clock, queue->class, cost);
     session->detours = in_turn ? 0 : session->detours + 1;
     turns_served(&queue->turn, cost);
     if (queue->site_turn.campaign != NULL)
@@ -183,7 +191,7 @@ static struct way *choose_way(struct node *node, struct dispatch *dispatch, stru
             continue;
         if (way == best)
             break;
-        uint64_t tag = turn_clock_tag(&dispatch->provider->clock, turn.queue->class);
+        uint64_t tag = turn_clock_tag(&dispatch->clock, turn.queue->class);
         if (best == NULL || tag < best_tag || (tag == best_tag && turn.queue->class < turn_r->queue->class)) {
             best = way;
             best_tag = tag;

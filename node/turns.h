@@ -55,7 +55,7 @@ struct turns {
     struct list rings[TURN_CLASSES]; /* struct turn_member: tenants */
 };
 
-/* How far each class is. `= {0}` is the start. Lanes that share starts share it. */
+/* How far each class is. `= {0}` is the start. One a lane. */
 struct turn_clock {
     uint64_t tags[TURN_CLASSES]; /* where its next start stands */
     uint64_t now;

@@ -39,6 +39,7 @@ static void overtakes(struct world world)
     assert_int_equal(desk->counts['t'].taken, 100);
     assert_true(desk->counts['t'].last - start <= 2 * USEC_SEC);
     assert_true(desk->counts['t'].first - start <= 200 * USEC_MS);
+    assert_true(before(desk, 'b', 't', 1) <= 2); /* what had started, and what did while it was read */
     assert_true(before(desk, 'b', 't', 100) <= 20);
     assert_true(desk->counts['b'].taken > 100); /* and then bulk goes on at once */
     close_desk(desk);
@@ -58,6 +59,25 @@ static void test_urgent_mail_overtakes_what_is_read(void **state)
         .on_disk = true,
         .rtt = 10 * USEC_MS,
         .reading = 5 * USEC_MS});
+}
+
+/* At whatever moment it comes: it waits for what has started and for what starts while it is read, no more. */
+static void test_before_what_was_read_ahead(void **state)
+{
+    (void)state;
+    struct desk *desk = open_desk((struct world){.limits = "connections: 10, rate: 100/s",
+        .on_disk = true,
+        .rtt = 10 * USEC_MS,
+        .reading = 5 * USEC_MS});
+    inject_many(desk, 5000, (struct letter){'b', MAIL_BULK, "big", "c", 0, 50, 0});
+    for (unsigned round = 0; round < 20; round++) {
+        run(desk, 337 * USEC_MS + 7 * round * USEC_MS);
+        reset(desk);
+        inject_many(desk, 1, (struct letter){'t', MAIL_TRANSACTIONAL, "shop", "", 0, 1, 0});
+        run(desk, 200 * USEC_MS);
+        assert_true(before(desk, 'b', 't', 1) <= 3);
+    }
+    close_desk(desk);
 }
 
 /* A slow lane: the very next start, though the only connection holds a message that was read ahead. */
@@ -226,6 +246,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_urgent_mail_overtakes),
         cmocka_unit_test(test_urgent_mail_overtakes_what_is_read),
+        cmocka_unit_test(test_before_what_was_read_ahead),
         cmocka_unit_test(test_the_next_start_of_a_slow_lane),
         cmocka_unit_test(test_another_site_makes_way),
         cmocka_unit_test(test_tenants_share),
