@@ -7,6 +7,7 @@ None has its syncing switched off (SYNCS below says what that comes to), none sc
              high destination concurrency, no in-flow delay, no client limits, no rewriting of clients' mail, no chroot.
   exim       The specification's chapters on performance and on a relay: split_spool_directory, no per-message logs, delivery at once by
              a process of its own without dropping and regaining root (deliver_drop_privilege), no limit on what comes in.
+             The other way, queue_only with up to 40 queue runners, was tried: intake is faster, the whole is not.
   opensmtpd  smtpd.conf(5): scheduler max-inflight raised; the limits to one relay host raised (parse.y: `limit mta`).
   haraka     Its wiki's Performance Tuning: one worker a core (nodes=cpus), log level warn, only a plugin that lets the mail through.
 
