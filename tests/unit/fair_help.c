@@ -224,7 +224,7 @@ void run(struct desk *desk, usec_t time)
     usec_t until = desk->now + time;
     uint64_t steps = 0;
     while (step(desk, until))
-        assert_true(++steps < 50 * 1000 * 1000);
+        assert_true(++steps < 50000000);
     desk->now = until;
 }
 
@@ -294,8 +294,10 @@ struct desk *open_desk(struct world world)
     desk->world = world;
     desk->now = 1000 * USEC_SEC;
     desk->settings = settings_parse(config, (size_t)len, "test", &faults, &fault_count);
-    if (desk->settings == NULL)
+    if (desk->settings == NULL) {
         fail_msg("%s", faults[0].text);
+        abort(); /* for those who don't know that it does not return */
+    }
     if (world.on_disk)
         desk->settings->node.window = 0;
     struct node_ports ports = {

@@ -71,7 +71,7 @@ static void test_before_what_was_read_ahead(void **state)
         .reading = 5 * USEC_MS});
     inject_many(desk, 5000, (struct letter){'b', MAIL_BULK, "big", "c", 0, 50, 0});
     for (unsigned round = 0; round < 20; round++) {
-        run(desk, 337 * USEC_MS + 7 * round * USEC_MS);
+        run(desk, (337 + 7 * (usec_t)round) * USEC_MS);
         reset(desk);
         inject_many(desk, 1, (struct letter){'t', MAIL_TRANSACTIONAL, "shop", "", 0, 1, 0});
         run(desk, 200 * USEC_MS);
