@@ -1,7 +1,8 @@
 /* listing - `todoku status`, `queues`, `message ID` ...: asks the API and shows rows
  *
  * One row a listing: where its rows are and which columns a person wants. Every listing takes the same
- * selectors; what a selector means is the server's affair. --json passes the server's lines through. */
+ * selectors; what a selector means is the server's affair. --json passes the server's lines through, chosen and in
+ * order, but unchanged. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,12 +109,46 @@ static void make_path(const struct cli_args *args, const struct listing *listing
         add_selector(path, "limit", cli_value(args, "limit"));
 }
 
+static int no_such_column(const struct cli_args *args, const char *sort)
+{
+    return cli_wrong(args->command, "there is no column `%s`", sort + (sort[0] == '-'));
+}
+
+static size_t limit_of(const struct cli_args *args)
+{
+    const char *limit = cli_value(args, "limit");
+    return limit == NULL ? 0 : strtoul(limit, NULL, 10);
+}
+
+/* For programs. */
+static int show_json(const struct cli_args *args, const struct listing *listing, struct buffer *lines)
+{
+    struct error error = {0};
+    struct buffer chosen = {0};
+    const char *sort = cli_value(args, "sort");
+    bool known;
+    int code = 0;
+    if (sort == NULL && limit_of(args) == 0) {
+        fwrite(buffer_bytes(lines), 1, buffer_len(lines), stdout);
+    } else if (rows_choose(buffer_text(lines), buffer_len(lines), sort, limit_of(args), &known, &chosen,
+                   &error) != 0) {
+        fprintf(stderr, "todoku %s: %s\n", listing->name, error.text);
+        code = 1;
+    } else if (!known) {
+        code = no_such_column(args, sort);
+    } else {
+        fwrite(buffer_bytes(&chosen), 1, buffer_len(&chosen), stdout);
+    }
+    buffer_free(&chosen);
+    return code;
+}
+
 static int show(const struct cli_args *args, const struct listing *listing, struct buffer *lines)
 {
     struct table table;
     struct error error = {0};
     char missing[200];
-    const char *sort = cli_value(args, "sort"), *limit = cli_value(args, "limit");
+    const char *sort = cli_value(args, "sort");
     if (rows_read(buffer_text(lines), buffer_len(lines), listing->columns, &table, missing, &error) != 0) {
         fprintf(stderr, "todoku %s: %s\n", listing->name, error.text);
         return 1;
@@ -122,11 +157,11 @@ static int show(const struct cli_args *args, const struct listing *listing, stru
     if (table.rows == 0)
         printf("%s\n", listing->empty);
     else if (sort != NULL && !table_sort(&table, sort))
-        code = cli_wrong(args->command, "there is no column `%s`", sort + (sort[0] == '-'));
+        code = no_such_column(args, sort);
     else if (listing->columns == NULL)
-        table_print_upright(&table, table_colour(stdout), stdout);
+        table_print_upright(&table, limit_of(args), table_colour(stdout), stdout);
     else
-        table_print(&table, limit == NULL ? 0 : strtoul(limit, NULL, 10), table_colour(stdout), stdout);
+        table_print(&table, limit_of(args), table_colour(stdout), stdout);
     if (missing[0] != '\0')
         fprintf(stderr, "todoku %s: not all could be asked; missing: %s\n", listing->name, missing);
     table_free(&table);
@@ -198,7 +233,7 @@ static int ask(struct cli_args *args, const struct listing *listing, const char 
         fprintf(stderr, "todoku %s: %s\n", listing->name, error.text);
         code = 1;
     } else if (cli_value(args, "json") != NULL) {
-        fwrite(buffer_bytes(&lines), 1, buffer_len(&lines), stdout);
+        code = show_json(args, listing, &lines);
     } else {
         code = show(args, listing, &lines);
     }

@@ -74,11 +74,14 @@ static void add_value(struct buffer *out, const char *name, const json_t *value)
 
 struct line {
     json_t *object;
+    const char *text; /* lent */
+    size_t len;
 };
 
 struct lines {
     struct line *rows;
     size_t count;
+    struct buffer others; /* lines that are no rows, as they came */
 };
 
 static void lines_free(struct lines *lines)
@@ -86,6 +89,7 @@ static void lines_free(struct lines *lines)
     for (size_t i = 0; i < lines->count; i++)
         json_decref(lines->rows[i].object);
     free(lines->rows);
+    buffer_free(&lines->others);
 }
 
 static void note_missing(const json_t *row, char missing_r[200])
@@ -108,6 +112,7 @@ static int lines_parse(
             json_decref(row);
             return error_set(error, "the answer is no list of JSON objects; is this the API of Todoku?");
         }
+        const char *start = text;
         text += line + (stop != NULL ? 1 : 0);
         if (row == NULL)
             continue;
@@ -117,12 +122,14 @@ static int lines_parse(
         /* {"next": CURSOR} ends a list of events: where to go on. */
         if (incomplete || (json_object_size(row) == 1 && json_object_get(row, "next") != NULL)) {
             json_decref(row);
+            buffer_add(&lines->others, start, line);
+            buffer_add(&lines->others, "\n", 1);
             continue;
         }
         if ((lines->count & (lines->count - 1)) == 0)
             lines->rows =
                 xrealloc(lines->rows, (lines->count == 0 ? 1 : 2 * lines->count) * sizeof *lines->rows);
-        lines->rows[lines->count++].object = row;
+        lines->rows[lines->count++] = (struct line){row, start, line};
     }
     return 0;
 }
@@ -194,6 +201,54 @@ int rows_read(const char *lines, size_t len, const char *columns, struct table *
         table_r->cells[i] = buffer_steal(&text, NULL);
         table_r->numbers[i] = json_is_number(value) ? json_number_value(value) : NAN;
     }
+    lines_free(&parsed);
+    return 0;
+}
+
+/* Two columns: what is sorted by, and the line. */
+static void make_sortable(const struct lines *lines, const char *sort, struct table *table_r)
+{
+    const char *name = sort == NULL ? "" : sort + (sort[0] == '-');
+    *table_r = (struct table){.rows = lines->count,
+        .cells = xcalloc(2 * lines->count + 1, sizeof *table_r->cells),
+        .numbers = xcalloc(2 * lines->count + 1, sizeof *table_r->numbers)};
+    table_r->heads = xcalloc(2, sizeof *table_r->heads);
+    table_r->heads[table_r->columns++] = xstrdup(name);
+    table_r->heads[table_r->columns++] = xstrdup("");
+    for (size_t i = 0; i < lines->count; i++) {
+        const json_t *value = json_object_get(lines->rows[i].object, name);
+        struct buffer text = {0};
+        add_value(&text, name, value);
+        buffer_text(&text);
+        table_r->cells[2 * i] = buffer_steal(&text, NULL);
+        table_r->cells[2 * i + 1] = xstrndup(lines->rows[i].text, lines->rows[i].len);
+        table_r->numbers[2 * i] = json_is_number(value) ? json_number_value(value) : NAN;
+    }
+}
+
+int rows_choose(const char *lines, size_t len, const char *sort, size_t limit, bool *known_r,
+    struct buffer *out, struct error *error)
+{
+    struct lines parsed = {0};
+    struct table table;
+    *known_r = true;
+    if (lines_parse(lines, len, &parsed, NULL, error) != 0) {
+        lines_free(&parsed);
+        return -1;
+    }
+    if (sort != NULL) {
+        const char *name = sort + (sort[0] == '-');
+        *known_r = any_has(&parsed, name, strlen(name));
+    }
+    make_sortable(&parsed, sort, &table);
+    if (sort != NULL)
+        table_sort(&table, sort);
+    for (size_t i = 0; *known_r && i < table.rows && (limit == 0 || i < limit); i++) {
+        buffer_add_text(out, table.cells[2 * i + 1]);
+        buffer_add(out, "\n", 1);
+    }
+    buffer_add(out, buffer_bytes(&parsed.others), buffer_len(&parsed.others));
+    table_free(&table);
     lines_free(&parsed);
     return 0;
 }

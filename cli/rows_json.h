@@ -8,6 +8,7 @@
 #ifndef CLI_ROWS_JSON_H
 #define CLI_ROWS_JSON_H
 
+#include "base/buffer.h"
 #include "base/error.h"
 #include "cli/table.h"
 
@@ -16,6 +17,11 @@
  * 0, or -1. */
 int rows_read(const char *lines, size_t len, const char *columns, struct table *table_r, char missing_r[200],
     struct error *error);
+/* Adds the same lines as they are, sorted by a member as table_sort() sorts (null: in their order), at most
+ * `limit` rows (0 = all); lines that are no rows come last. *known_r: false, and no rows, if none has this
+ * member. 0, or -1. */
+int rows_choose(const char *lines, size_t len, const char *sort, size_t limit, bool *known_r,
+    struct buffer *out, struct error *error);
 /* The `detail` of a problem object, or "". */
 void rows_problem(const char *text, char detail_r[400]);
 /* A member of an object: a text (the caller's, free()), or null; a number, 0 or -1. */

@@ -195,12 +195,13 @@ void table_print(const struct table *table, size_t limit, bool colour, FILE *out
     free(right);
 }
 
-void table_print_upright(const struct table *table, bool colour, FILE *out)
+void table_print_upright(const struct table *table, size_t limit, bool colour, FILE *out)
 {
+    size_t rows = limit > 0 && limit < table->rows ? limit : table->rows;
     size_t width = 0;
     for (size_t c = 0; c < table->columns; c++)
         width = width_of(table->heads[c]) > width ? width_of(table->heads[c]) : width;
-    for (size_t i = 0; i < table->rows * table->columns; i++) {
+    for (size_t i = 0; i < rows * table->columns; i++) {
         size_t c = i % table->columns;
         if (c == 0 && i > 0)
             putc('\n', out);

@@ -25,8 +25,8 @@ void table_free(struct table *table);
 bool table_sort(struct table *table, const char *by);
 /* At most `limit` rows (0 = all). */
 void table_print(const struct table *table, size_t limit, bool colour, FILE *out);
-/* Each row as a block of "name  value" lines. */
-void table_print_upright(const struct table *table, bool colour, FILE *out);
+/* The same, each row as a block of "name  value" lines. */
+void table_print_upright(const struct table *table, size_t limit, bool colour, FILE *out);
 /* Whether this output may have colour: a terminal, no NO_COLOR, not a dumb one. */
 bool table_colour(FILE *out);
 

@@ -18,7 +18,7 @@ static char *printed(const struct table *table, size_t limit, bool upright)
     size_t len = 0;
     FILE *out = open_memstream(&text, &len);
     if (upright)
-        table_print_upright(table, false, out);
+        table_print_upright(table, limit, false, out);
     else
         table_print(table, limit, false, out);
     fclose(out);
@@ -97,6 +97,75 @@ static void a_limit_leaves_out_the_rest(void **state)
     (void)state;
     struct table table = read_rows("{\"n\":1}\n{\"n\":2}\n{\"n\":30}\n", "n", NULL);
     assert_printed(&table, 2, false, "n\n1\n2\n");
+    table = read_rows("{\"n\":1}\n{\"n\":2}\n{\"n\":30}\n", NULL, NULL);
+    assert_printed(&table, 2, true, "n  1\n\nn  2\n");
+}
+
+static void lines_of_json_are_chosen_unchanged(void **state)
+{
+    (void)state;
+    static const char lines[] = "{\"n\":10,\"t\":\"a\"}\n{\"n\": 9, \"s\":[1]}\n{\"n\":10.5,\"t\":\"A\"}\n"
+                                "{\"t\":\"b\",\"n\":\"9\"}\n"
+                                "{\"incomplete\":true,\"missing\":[\"n3\"]}\n{\"next\":\"1:7\"}\n";
+    static const char others[] = "{\"incomplete\":true,\"missing\":[\"n3\"]}\n{\"next\":\"1:7\"}\n";
+    static const char *const rows[] = {"{\"n\":10,\"t\":\"a\"}\n", "{\"n\": 9, \"s\":[1]}\n",
+        "{\"n\":10.5,\"t\":\"A\"}\n", "{\"t\":\"b\",\"n\":\"9\"}\n"};
+    static const struct {
+        const char *sort;
+        size_t limit;
+        const char *order;
+    } cases[] = {
+        {NULL, 0, "0123"},
+        {NULL, 2, "01"},
+        {NULL, 9, "0123"},
+        {"n", 0, "1023"},
+        {"-n", 0, "3201"},
+        {"-n", 1, "3"},
+        {"t", 3, "120"}, /* what has none is "" */
+        {"-t", 0, "3021"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct buffer out = {0}, want = {0};
+        struct error error = {0};
+        bool known = false;
+        int rc = rows_choose(lines, strlen(lines), cases[i].sort, cases[i].limit, &known, &out, &error);
+        for (const char *at = cases[i].order; *at != '\0'; at++)
+            buffer_add_text(&want, rows[*at - '0']);
+        buffer_add_text(&want, others);
+        assert_int_equal(rc, 0);
+        assert_true(known);
+        assert_string_equal(buffer_text(&out), buffer_text(&want));
+        buffer_free(&out);
+        buffer_free(&want);
+    }
+}
+
+static void a_choice_by_no_column_is_none(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *lines, *sort;
+        int rc;
+        bool known;
+    } cases[] = {
+        {"{\"n\":1}\n", "m", 0, false},
+        {"{\"n\":1}\n", "-m", 0, false},
+        {"{\"n\":1}\n", "", 0, false},
+        {"{\"n\":1}\n", "-", 0, false},
+        {"", "m", 0, true}, /* no row, nothing to miss */
+        {"<html>", "m", -1, true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct buffer out = {0};
+        struct error error = {0};
+        bool known;
+        const char *lines = cases[i].lines;
+        assert_int_equal(
+            rows_choose(lines, strlen(lines), cases[i].sort, 0, &known, &out, &error), cases[i].rc);
+        assert_int_equal(known, cases[i].known);
+        assert_int_equal(buffer_len(&out), 0);
+        buffer_free(&out);
+    }
 }
 
 static void units_are_for_people(void **state)
@@ -161,6 +230,8 @@ int main(void)
         cmocka_unit_test(unknown_columns_show_all),
         cmocka_unit_test(rows_are_sorted_by_number_or_text),
         cmocka_unit_test(a_limit_leaves_out_the_rest),
+        cmocka_unit_test(lines_of_json_are_chosen_unchanged),
+        cmocka_unit_test(a_choice_by_no_column_is_none),
         cmocka_unit_test(units_are_for_people),
         cmocka_unit_test(strangers_do_not_move_the_cursor),
         cmocka_unit_test(what_is_no_list_is_told),
