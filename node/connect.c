@@ -11,6 +11,8 @@
 #include "node/pump_inside.h"
 
 #define STAY 10                /* messages that a connection carries before it makes way for its like */
+#define THIN_LOOKS 64          /* at sessions, for each connection that is opened among many */
+#define THIN_AT_ONCE 2         /* of them that end */
 #define CONNECT_AHEAD USEC_SEC /* connections are opened so long before their lane's pace lets them send */
 
 /* ---- making way ---- */
@@ -210,6 +212,23 @@ static struct party *first_wish(struct node *node, const struct stand *stand, un
     }
 }
 
+/* Idle connections end before they stand in everybody's way, since a QUIT takes a while. The hand goes round the
+ * numbers, which are given in turn, so what it meets has been there for long. */
+void crowd_thin_out(struct node *node, usec_t now)
+{
+    if (node->session_count < NODE_MANY_SESSIONS)
+        return;
+    unsigned ended = 0;
+    for (unsigned seen = 0; seen < THIN_LOOKS && ended < THIN_AT_ONCE; seen++) {
+        node->session_hand = (node->session_hand + 1) % node->session_room;
+        struct session *session = node->sessions[node->session_hand];
+        if (session == NULL || session->state != SESSION_IDLE || !list_empty(&session->site->queues))
+            continue;
+        session_end_idle(node, session, now);
+        ended++;
+    }
+}
+
 static void join_crowd(struct node *node, struct provider *provider)
 {
     for (struct list *link; (link = list_pop(&provider->seeking)) != NULL;)
@@ -219,6 +238,7 @@ static void join_crowd(struct node *node, struct provider *provider)
 void open_more(struct node *node, struct provider *provider, usec_t now)
 {
     while (!list_empty(&provider->seeking)) {
+        crowd_thin_out(node, now);
         if (node->session_count >= NODE_MAX_SESSIONS) {
             join_crowd(node, provider);
             return;

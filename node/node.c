@@ -245,6 +245,8 @@ void node_settle(struct node *node, usec_t now)
 {
     due_tick(node, now);
     pump(node, now);
+    if (!list_empty(&node->crowd))
+        crowd_thin_out(node, now);
     moves_hand_over(node, now);
 }
 

@@ -25,6 +25,7 @@
 #include "proto/smtp_client.h"
 
 #define NODE_MAX_SESSIONS 8192
+#define NODE_MANY_SESSIONS (NODE_MAX_SESSIONS / 4 * 3) /* from here on idle ones end early */
 #define PROVIDER_SWEEP USEC_MIN
 #define BATCH_MAX 100
 #define SESSION_MAX_ADDRESSES 8
@@ -243,7 +244,7 @@ struct node {
     uint64_t key_round;        /* one more with each settings: other keys may sign */
     struct map reading;        /* frame -> struct held whose body was asked for */
     struct session **sessions; /* by number - 1; null = free */
-    size_t session_room, session_count, session_turn;
+    size_t session_room, session_count, session_turn, session_hand;
     struct heap due;      /* struct delivery */
     struct heap expiries; /* struct held */
     struct heap session_timers, site_timers, lane_timers;
@@ -360,6 +361,8 @@ void pump(struct node *node, usec_t now);
 /* Whose turn it is among the site's queues that this source may send; null: nobody's. */
 struct queue *pump_next(struct node *node, struct site *site, size_t source, usec_t now);
 void crowd_thinned(struct node *node);
+/* Some of many idle connections end. */
+void crowd_thin_out(struct node *node, usec_t now);
 
 /* site_literal.c: held once; *port is changed only if the text names one. */
 struct mx_answer *site_literal(const char *literal, uint16_t *port);
