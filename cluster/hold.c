@@ -301,6 +301,8 @@ void hold_write(const struct hold *hold, struct buffer *out)
         json_number(out, "until", hold->until);
     json_text(out, "reason", hold->reason == NULL ? "" : hold->reason);
     json_text(out, "by", hold->by == NULL ? "" : hold->by);
+    if (hold->by_tenant)
+        json_bool(out, "by_tenant", true);
     json_end(out, '}');
 }
 

@@ -32,6 +32,7 @@ struct hold {
     struct hold_match match;
     usec_t since, until;     /* until 0: until it is lifted */
     const char *reason, *by; /* never null in a set */
+    bool by_tenant;          /* set with a key of match.tenant's, which may lift it again */
 };
 
 /* Who took the last holds away. */
@@ -75,8 +76,8 @@ void hold_match_set(struct hold_match *match, size_t i, const char *text);
 usec_t holds_until(
     const struct holds *holds, const struct hold_match *what, usec_t now, const struct hold **why_r);
 
-/* One record: JSON, {"tenant", ..., "domain", "since", "until", "reason", "by"}, times as microseconds since 1970.
- */
+/* One record: JSON, {"tenant", ..., "domain", "since", "until", "reason", "by", "by_tenant"}, times as microseconds
+ * since 1970. */
 void hold_write(const struct hold *hold, struct buffer *out);
 /* Reads it and adds it. */
 int holds_read(struct holds *holds, const char *id, const char *text, size_t len, struct error *error);

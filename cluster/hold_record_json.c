@@ -77,6 +77,8 @@ static int read_member(const char *name, const json_t *value, struct hold *hold,
         return read_text(value, name, HOLD_MAX_REASON, &hold->reason, error);
     if (strcmp(name, "by") == 0)
         return read_text(value, name, HOLD_MAX_BY, &hold->by, error);
+    if (strcmp(name, "by_tenant") == 0)
+        hold->by_tenant = json_is_true(value);
     return 0;
 }
 
@@ -89,6 +91,7 @@ static int read_hold(json_t *root, struct hold *hold, struct error *error)
         if (read_member(name, value, hold, error) != 0)
             return -1;
     }
+    hold->by_tenant = hold->by_tenant && hold->match.tenant != NULL;
     return hold_match_names(&hold->match) ? 0 : error_set(error, "the record names nothing to hold");
 }
 

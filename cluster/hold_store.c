@@ -120,6 +120,11 @@ static void on_added(void *arg, const struct kv_result *result)
         result->outcome == KV_LOST ? "a hold of this id is there already" : result->why);
 }
 
+static bool has_ended(const struct job *job, const struct hold *hold)
+{
+    return hold->until != 0 && hold->until + LINGER <= job->now;
+}
+
 /* Fills in the deletion of what has ended; these need no word of who did it. */
 static size_t take_ended(const struct job *job, const struct holds *there, char (*paths)[MEMBER_PATH_SIZE],
     struct kv_change *changes)
@@ -127,7 +132,7 @@ static size_t take_ended(const struct job *job, const struct holds *there, char 
     size_t count = 0;
     for (size_t i = 0; i < holds_count(there) && count < HOLD_LIFTS; i++) {
         const struct hold *hold = holds_at(there, i);
-        if (hold->until == 0 || hold->until + LINGER > job->now)
+        if (!has_ended(job, hold))
             continue;
         hold_key(paths[count], job->cluster, hold->id);
         changes[count] = (struct kv_change){.key = paths[count]};
@@ -154,6 +159,26 @@ static void write_hold(struct job *job, const struct holds *there)
     buffer_free(&text);
 }
 
+/* Null, or why there is no room. What has ended takes none: it goes, 60 at a time. */
+static const char *lacks_room(const struct job *job, const struct holds *there)
+{
+    const struct hold *own = holds_at(job->own, 0);
+    size_t count = 0, tenants = 0, same = 0;
+    for (size_t i = 0; i < holds_count(there); i++) {
+        const struct hold *hold = holds_at(there, i);
+        if (has_ended(job, hold))
+            continue;
+        count++;
+        tenants += hold->by_tenant;
+        same += hold->by_tenant && own->by_tenant && strcmp(hold->match.tenant, own->match.tenant) == 0;
+    }
+    if (same >= HOLD_TENANT_MAX)
+        return "this tenant's keys have set as many as they may; lift some (`todoku pauses` lists them)";
+    return count >= HOLD_STORE_MAX || (own->by_tenant && tenants >= HOLD_TENANTS_MAX)
+               ? "there are too many already; lift some (`todoku pauses` lists them)"
+               : NULL;
+}
+
 static void on_room(void *arg, const struct kv_result *result)
 {
     struct job *job = arg;
@@ -162,8 +187,9 @@ static void on_room(void *arg, const struct kv_result *result)
         return;
     }
     struct holds *there = read_pairs(result);
-    if (holds_count(there) >= HOLD_STORE_MAX)
-        finish(job, KV_REFUSED, "there are too many already; lift some (`todoku pauses` lists them)");
+    const char *why = lacks_room(job, there);
+    if (why != NULL)
+        finish(job, KV_REFUSED, why);
     else
         write_hold(job, there);
     holds_drop(&there);
@@ -200,20 +226,22 @@ static void on_lifted(void *arg, const struct kv_result *result)
 static bool chosen(const struct job *job, const struct hold *hold)
 {
     const struct hold *own = holds_at(job->own, 0);
-    if (job->of_tenant && (hold->match.tenant == NULL || strcmp(hold->match.tenant, job->tenant) != 0))
+    if (job->of_tenant && (!hold->by_tenant || strcmp(hold->match.tenant, job->tenant) != 0))
         return false;
     return job->by_id ? strcmp(hold->id, own->id) == 0 : hold_match_same(&hold->match, &own->match);
 }
 
-/* The revision each had when it was read: a compare for each. */
+/* The revision each had when it was read: a compare for each. `there` is in the order of the pairs. */
 static void choose(
     struct job *job, const struct kv_result *result, const struct holds *there, struct kv_compare *compares)
 {
+    size_t next = 0;
     job->lift.count = 0;
     for (size_t i = 0; i < result->pair_count && job->lift.count < HOLD_LIFTS; i++) {
         const char *id = hold_key_id(result->pairs[i].key);
-        const struct hold *hold = id == NULL ? NULL : holds_find(there, id);
-        if (hold == NULL || !chosen(job, hold))
+        if (id == NULL || next == holds_count(there) || strcmp(holds_at(there, next)->id, id) != 0)
+            continue; /* it could not be read */
+        if (!chosen(job, holds_at(there, next++)))
             continue;
         compares[job->lift.count] =
             (struct kv_compare){.key = result->pairs[i].key, .revision = result->pairs[i].revision};

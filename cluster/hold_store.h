@@ -18,6 +18,8 @@
 #include "cluster/kv.h"
 
 #define HOLD_STORE_MAX (HOLD_MAX - 100) /* the rest is for those who add at the same moment */
+#define HOLD_TENANT_MAX 500             /* set with the keys of one tenant */
+#define HOLD_TENANTS_MAX 8000           /* set with tenants' keys: operators can always add one */
 
 /* `count`: holds that were added or lifted. */
 typedef void hold_done(void *arg, enum kv_outcome outcome, size_t count, const char *why);
@@ -29,7 +31,7 @@ void hold_store_add(const struct kv *kv, const char *cluster, const struct hold 
 struct hold_filter {
     const char *id;
     const struct hold_match *match; /* those that name exactly this */
-    const char *tenant;             /* only those of this tenant */
+    const char *tenant;             /* only those that were set with a key of this tenant's */
 };
 /* KV_DONE with count 0: there is no such hold. KV_UNKNOWN: some may have been lifted. */
 void hold_store_lift(const struct kv *kv, const char *cluster, const struct hold_filter *filter,

@@ -160,7 +160,8 @@ static void make_hold(const struct api *api, struct job *job, usec_t until)
         .since = job->now,
         .until = until,
         .reason = job->wish.reason,
-        .by = job->by};
+        .by = job->by,
+        .by_tenant = job->tenant_only};
     char text[ID_TEXT_SIZE];
     snprintf(hold.id, sizeof hold.id, "%s", id_format(&id, text));
     job->added = holds_new();
@@ -188,6 +189,18 @@ static int prepare_add(const struct api *api, const struct api_plan *plan, struc
 
 /* ---- lifting ---- */
 
+static void say_none(const struct job *job, struct api_answer *answer)
+{
+    const char *what = job->one ? "There is no such pause" : "No pause names exactly this";
+    if (job->tenant_only)
+        api_problem(answer, 404,
+            "%s that tenant %s's keys may lift: what an administrator has paused only an administrator "
+            "resumes; `todoku pauses` says by whom.",
+            what, job->tenant);
+    else
+        api_problem(answer, 404, "%s; `todoku pauses` lists them.", what);
+}
+
 static void on_lifted(void *arg, enum kv_outcome outcome, size_t count, const char *why)
 {
     struct job *job = arg;
@@ -197,8 +210,7 @@ static void on_lifted(void *arg, enum kv_outcome outcome, size_t count, const ch
     if (outcome != KV_DONE) {
         say_not_changed(&answer, outcome, why);
     } else if (count == 0) {
-        api_problem(&answer, 404, "%s; `todoku pauses` lists them.",
-            job->one ? "There is no such pause" : "No pause names exactly this");
+        say_none(job, &answer);
     } else if (job->one) {
         answer.status = 204;
         answer.type = JSON;

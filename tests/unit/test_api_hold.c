@@ -235,6 +235,26 @@ static void a_tenant_touches_its_own_only(void **state)
     assert_int_equal(ask("nokey", "GET", "/v1/pauses", NULL), 401);
 }
 
+/* Else whoever is stopped, for abuse say, would go on. */
+static void a_tenant_does_not_lift_what_an_administrator_set(void **state)
+{
+    (void)state;
+    char one[80];
+    assert_int_equal(ask("adminkey", "POST", "/v1/pauses", "{\"tenant\":\"acme\",\"reason\":\"spam\"}"), 201);
+    snprintf(one, sizeof one, "/v1/pauses/ab%02x0000000000000000000000000000", next_id);
+    assert_int_equal(rows("acmekey", ""), 1); /* but it is told why */
+    assert_int_equal(ask("acmekey", "DELETE", one, NULL), 404);
+    expect("only an administrator resumes");
+    assert_int_equal(ask("acmekey", "DELETE", "/v1/pauses?tenant=acme", NULL), 404);
+    assert_int_equal(ask("acmekey", "POST", "/v1/pauses", "{\"tenant\":\"acme\"}"), 201);
+    assert_int_equal(ask("acmekey", "DELETE", "/v1/pauses?tenant=acme", NULL), 200);
+    expect("{\"lifted\":1}");
+    assert_int_equal(rows("adminkey", ""), 1);
+    assert_int_equal(ask("acmekey", "POST", "/v1/pauses", "{\"tenant\":\"acme\"}"), 201);
+    assert_int_equal(ask("adminkey", "DELETE", "/v1/pauses?tenant=acme", NULL), 200);
+    expect("{\"lifted\":2}");
+}
+
 static void bad_requests_are_refused_with_a_reason(void **state)
 {
     (void)state;
@@ -340,6 +360,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_pause_is_kept_and_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(those_that_name_exactly_this_are_lifted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_tenant_touches_its_own_only, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_tenant_does_not_lift_what_an_administrator_set, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bad_requests_are_refused_with_a_reason, set_up, tear_down),
         cmocka_unit_test_setup_teardown(names_that_may_be_are_taken, set_up, tear_down),
         cmocka_unit_test_setup_teardown(commands_become_selectors, set_up, tear_down),

@@ -161,6 +161,7 @@ static void a_record_comes_back_as_it_was(void **state)
         if (i > 0)
             hold_match_set(&hold.match, i - 1, i == HOLD_NAMES ? "example.org" : NULL);
         hold.until = i % 2 == 0 ? 0 : NOW + 7;
+        hold.by_tenant = i == 0 || i == 2; /* counts only where a tenant is named */
         buffer_clear(&text);
         hold_write(&hold, &text);
         assert_int_equal(holds_read(holds, "b2", buffer_bytes(&text), buffer_len(&text), &error), 0);
@@ -171,6 +172,7 @@ static void a_record_comes_back_as_it_was(void **state)
         assert_int_equal(read->since, NOW);
         assert_string_equal(read->reason, "\"so\"");
         assert_string_equal(read->by, "x");
+        assert_int_equal(read->by_tenant, hold.by_tenant && read->match.tenant != NULL);
     }
     buffer_free(&text);
     holds_drop(&holds);

@@ -107,14 +107,26 @@ static void await_told(size_t count)
     assert_int_equal(told_count(), count);
 }
 
+static enum kv_outcome add_hold(struct hold *hold, const char *id)
+{
+    int answers = seen.answers;
+    snprintf(hold->id, sizeof hold->id, "%s", id);
+    hold_store_add(&kv, cluster, hold, NOW, on_done, NULL);
+    await(&seen.answers, answers + 1);
+    return seen.outcome;
+}
+
 static enum kv_outcome add(const char *id, struct hold_match match, usec_t until)
 {
     struct hold hold = {.match = match, .since = NOW, .until = until, .reason = "why", .by = "key k1"};
-    int answers = seen.answers;
-    snprintf(hold.id, sizeof hold.id, "%s", id);
-    hold_store_add(&kv, cluster, &hold, NOW, on_done, NULL);
-    await(&seen.answers, answers + 1);
-    return seen.outcome;
+    return add_hold(&hold, id);
+}
+
+/* With a key of the tenant's. */
+static enum kv_outcome add_own(const char *id, struct hold_match match)
+{
+    struct hold hold = {.match = match, .since = NOW, .by = "key t1", .by_tenant = true};
+    return add_hold(&hold, id);
 }
 
 static size_t lift(struct hold_filter filter)
@@ -176,8 +188,12 @@ static void lifting_takes_what_is_meant(void **state)
     assert_int_equal(lift((struct hold_filter){.id = "a3", .tenant = "other"}), 0);
     assert_int_equal(lift((struct hold_filter){0}), 0);
     assert_int_equal(list(), 4);
-    assert_int_equal(lift((struct hold_filter){.match = &acme}), 2); /* not the narrower one */
-    assert_int_equal(lift((struct hold_filter){.id = "a3", .tenant = "acme"}), 1);
+    assert_int_equal(lift((struct hold_filter){.match = &acme}), 2);               /* not the narrower one */
+    assert_int_equal(lift((struct hold_filter){.id = "a3", .tenant = "acme"}), 0); /* an operator's */
+    assert_int_equal(add_own("a5", spring), KV_DONE);
+    assert_int_equal(lift((struct hold_filter){.id = "a5", .tenant = "other"}), 0);
+    assert_int_equal(lift((struct hold_filter){.match = &spring, .tenant = "acme"}), 1);
+    assert_int_equal(lift((struct hold_filter){.id = "a3"}), 1);
     assert_int_equal(list(), 1);
     assert_non_null(holds_find(seen.listed, "a4"));
 }
@@ -206,6 +222,71 @@ static void what_has_ended_goes_with_the_next(void **state)
     add("a3", acme, NOW + 1);
     assert_int_equal(list(), 2);
     assert_null(holds_find(seen.listed, "a1"));
+}
+
+/* A store with very many records that are all alike, and how many changes it was asked for. */
+static struct {
+    const char *record;
+    size_t count, changes;
+} crowd;
+
+static void crowd_request(void *context, const struct kv_request *request, kv_done *done, void *arg)
+{
+    static char keys[HOLD_MAX][48];
+    static struct kv_pair pairs[HOLD_MAX];
+    struct kv_result result = {.outcome = KV_DONE, .pairs = pairs, .pair_count = crowd.count};
+    (void)context;
+    for (size_t i = 0; i < crowd.count; i++) {
+        snprintf(keys[i], sizeof keys[i], "/todoku/lab/block/pause-%06zx", i);
+        pairs[i] = (struct kv_pair){
+            .key = keys[i], .value = crowd.record, .len = strlen(crowd.record), .revision = 1};
+    }
+    if (request->verb == KV_TXN)
+        crowd.changes = request->change_count;
+    done(arg, &result);
+}
+
+static enum kv_outcome add_to_crowd(size_t count, const char *record, const struct hold *hold)
+{
+    struct kv store = {.request = crowd_request};
+    int answers = seen.answers;
+    crowd.count = count;
+    crowd.record = record;
+    crowd.changes = 0;
+    hold_store_add(&store, "lab", hold, NOW, on_done, NULL);
+    assert_int_equal(seen.answers, answers + 1);
+    return seen.outcome;
+}
+
+/* Nobody sees those in a list, so nobody could make room by hand. */
+static void what_has_ended_takes_no_room(void **state)
+{
+    (void)state;
+    static const struct hold one = {.id = "a1", .match = {.tenant = "acme"}, .since = NOW};
+    const char *ended = "{\"tenant\":\"acme\",\"since\":1,\"until\":2}",
+               *on = "{\"tenant\":\"acme\",\"since\":1}";
+    assert_int_equal(add_to_crowd(HOLD_STORE_MAX, ended, &one), KV_DONE);
+    assert_int_equal(crowd.changes, HOLD_LIFTS + 1);
+    assert_int_equal(add_to_crowd(HOLD_STORE_MAX, on, &one), KV_REFUSED);
+    assert_non_null(strstr(seen.why, "too many"));
+    assert_int_equal(crowd.changes, 0);
+    assert_int_equal(add_to_crowd(HOLD_STORE_MAX - 1, on, &one), KV_DONE);
+}
+
+static void tenants_leave_room_for_others(void **state)
+{
+    (void)state;
+    static const struct hold operators = {.id = "a1", .match = {.tenant = "acme"}, .since = NOW},
+                             own = {.id = "a1", .match = {.tenant = "acme"}, .since = NOW, .by_tenant = true};
+    const char *acmes = "{\"tenant\":\"acme\",\"since\":1,\"by_tenant\":true}",
+               *others = "{\"tenant\":\"other\",\"since\":1,\"by_tenant\":true}";
+    assert_int_equal(add_to_crowd(HOLD_TENANT_MAX - 1, acmes, &own), KV_DONE);
+    assert_int_equal(add_to_crowd(HOLD_TENANT_MAX, acmes, &own), KV_REFUSED);
+    assert_non_null(strstr(seen.why, "this tenant's keys"));
+    assert_int_equal(add_to_crowd(HOLD_TENANT_MAX, acmes, &operators), KV_DONE);
+    assert_int_equal(add_to_crowd(HOLD_TENANTS_MAX - 1, others, &own), KV_DONE);
+    assert_int_equal(add_to_crowd(HOLD_TENANTS_MAX, others, &own), KV_REFUSED);
+    assert_int_equal(add_to_crowd(HOLD_TENANTS_MAX, others, &operators), KV_DONE);
 }
 
 static void the_watch_tells_the_whole_set(void **state)
@@ -289,6 +370,8 @@ static int run(const char *name)
         cmocka_unit_test_setup_teardown(lifting_takes_what_is_meant, set_up, tear_down),
         cmocka_unit_test_setup_teardown(more_than_a_transaction_takes_are_lifted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_has_ended_goes_with_the_next, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_has_ended_takes_no_room, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(tenants_leave_room_for_others, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_watch_tells_the_whole_set, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_first_list_may_be_empty, set_up, tear_down),
         cmocka_unit_test_setup_teardown(garbage_holds_nothing_and_lifts_nothing, set_up, tear_down),
