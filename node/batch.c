@@ -120,8 +120,8 @@ void batches_withdraw(struct node *node, const struct held *held, usec_t now)
                                    session->state != SESSION_HOLDING))
             continue;
         struct queue *queue = session->batch[0]->place;
-        if (session->batch[0]->held == held || gate_room(node, queue, now) == 0 ||
-            !gate_source_open(node, session->source, queue, now))
+        if (session->batch[0]->held == held || !source_has_pool(node, session->source, queue->pool) ||
+            gate_room(node, queue, now) == 0 || !gate_source_open(node, session->source, queue, now))
             withdraw(node, session, now);
     }
 }
@@ -140,6 +140,10 @@ void batch_begin(struct node *node, struct session *session, usec_t now)
             send_batch(node, session, now);
         else
             withdraw(node, session, now);
+        return;
+    }
+    if (node->quiescing) {
+        withdraw(node, session, now);
         return;
     }
     /* Others started while this one was read or signed: pump.c has it sent when the lane has room. */

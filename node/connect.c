@@ -98,14 +98,24 @@ static bool lighter(const struct lane *a, const struct lane *b)
     return a->open != b->open ? a->open < b->open : a->messages < b->messages;
 }
 
-/* The source with the least to do that may open a connection for this queue, or -1. */
-static int choose_source(struct node *node, const struct stand *stand, const struct queue *queue, usec_t now)
+/* The queue may use this source; or else another one of the site may, whose turn comes later. */
+static bool is_of_use(
+    struct node *node, size_t source, const struct party *party, const struct queue *queue, usec_t now)
 {
+    struct turn turn;
+    return gate_source_open(node, source, queue, now) ||
+           name_next(node, &party->stand->provider->dispatch[source], party->site, &turn, now);
+}
+
+/* The source with the least to do that may open a connection for this queue, or -1. */
+static int choose_source(struct node *node, const struct party *party, const struct queue *queue, usec_t now)
+{
+    const struct stand *stand = party->stand;
     const struct lane *lanes = stand->provider->lanes;
     int best = -1;
     for (size_t i = 0; i < stand->source_count; i++) {
         size_t at = stand->sources[i];
-        if (!lane_may_open(&lanes[at]) || !gate_source_open(node, at, queue, now))
+        if (!lane_may_open(&lanes[at]) || !is_of_use(node, at, party, queue, now))
             continue;
         if (lanes[at].next > now + CONNECT_AHEAD)
             lane_wake(node, &stand->provider->dispatch[at], lanes[at].next - CONNECT_AHEAD);
@@ -145,7 +155,8 @@ static void ask_for_way(struct node *node, struct party *party, usec_t now)
     }
 }
 
-/* A queue whose turn it is at the party, by its class; null: those that were asked are shut. */
+/* A queue whose turn it is at the party, by its class; null: those that were asked are shut. Then the party wishes
+ * for something else now, or for nothing; or, with many of them, is asked again soon. */
 static struct queue *first_queue(struct node *node, const struct party *party, usec_t now)
 {
     struct turns *turns = turns_of(party->site, party->stand);
@@ -158,6 +169,7 @@ static struct queue *first_queue(struct node *node, const struct party *party, u
             return queue;
         site_leave(queue);
     }
+    list_remove(&party->stand->seeking);
     if (party->stand->source_count > 0)
         lane_wake(node, &party->stand->provider->dispatch[party->stand->sources[0]], now);
     return NULL;
@@ -167,15 +179,13 @@ static void open_for(struct node *node, struct party *party, usec_t now)
 {
     struct stand *stand = party->stand;
     struct queue *queue = first_queue(node, party, now);
-    if (queue == NULL) {
-        list_remove(&stand->seeking);
+    if (queue == NULL)
         return;
-    }
-    if (stand->source_count == 0) {
+    if (stand->source_count == 0 && pool_here(node, stand->pool)) {
         fail_unreachable(node, queue, now);
         return;
     }
-    int source = choose_source(node, stand, queue, now);
+    int source = choose_source(node, party, queue, now); /* none: other settings, and the census comes by */
     if (source >= 0) {
         session_open(node, party->site, (size_t)source, now);
         party_unwish(party); /* the next one first, then this one again if it still wants more */

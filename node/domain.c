@@ -123,6 +123,8 @@ static void fail_ready(struct node *node, struct domain *domain, const struct mx
     list_init(&failed);
     list_each (link, &domain->queues) {
         struct queue *queue = list_item(link, struct queue, of_domain);
+        if (gate_opens(node, queue, now) > now)
+            continue; /* DNS is asked again when it opens */
         while (!list_empty(&queue->ready)) {
             struct delivery *delivery = list_item(queue->ready.next, struct delivery, link);
             delivery_leave_mood(node, delivery);

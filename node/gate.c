@@ -95,22 +95,13 @@ static usec_t source_held_until(
     return until;
 }
 
-static bool source_serves(const struct node *node, size_t source, const char *pool)
-{
-    const struct setting_source *setting = node->sources[source].setting;
-    for (size_t i = 0; i < setting->pool_count; i++)
-        if (strcmp(setting->pools[i], pool) == 0)
-            return true;
-    return false;
-}
-
 /* When the first of its pool's sources is free; 0 = one is, or there is none at all. */
 static usec_t sources_held_until(
     const struct node *node, struct hold_match *what, usec_t now, const struct hold **why_r)
 {
     usec_t first = 0;
     for (size_t i = 0; i < node->source_count; i++) {
-        if (!source_serves(node, i, what->pool))
+        if (!source_has_pool(node, i, what->pool))
             continue;
         const struct hold *why = NULL;
         usec_t until = source_held_until(node, i, what, now, &why);

@@ -61,6 +61,18 @@ static inline void lane_start_later(struct lane *lane, usec_t since)
     lane->next = since + (lane->limits.rate.per + lane->limits.rate.count - 1) / lane->limits.rate.count;
 }
 
+/* A slower pace than before counts from the next message on, a faster one from now. */
+static inline void lane_set_limits(struct lane *lane, const struct lane_limits *limits, usec_t now)
+{
+    usec_t next = lane->next;
+    lane->limits = *limits;
+    lane->next = 0;
+    if (limits->rate.count > 0)
+        lane_start_later(lane, now);
+    if (next < lane->next)
+        lane->next = next;
+}
+
 /* A message starts; only when lane_when() says now. */
 static inline void lane_start(struct lane *lane, usec_t now)
 {

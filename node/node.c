@@ -201,10 +201,11 @@ void node_set_settings(struct node *node, const struct settings *settings, usec_
     set_sources(node);
     struct map_entry *at = NULL;
     for (struct provider *provider; (provider = map_next(&node->providers, &at)) != NULL;) {
-        provider_settings(node, provider);
+        provider_settings(node, provider, now);
     }
     node->now = now;
     gates_set_settings(node, now);
+    batches_withdraw(node, NULL, now);
     census_begin(node);
     census_step(node, now);
     node_settle(node, now);

@@ -56,6 +56,7 @@ struct dispatch {
     uint32_t ahead[TURN_CLASSES]; /* sessions that fetch, sign or hold */
     uint32_t leaving;             /* sessions that end: their connections are free soon */
     struct heap_node timer;       /* when the lane's pace lets the next message start */
+    usec_t patience; /* how long it was left alone, as what it looked at is not for this source */
 };
 
 /* How much a party wants a connection: one has made way for it; it has none; another would be of use. */
@@ -296,6 +297,7 @@ void spool_silent(struct node *node, const char *spool, bool silent);
 void due_tick(struct node *node, usec_t now);
 void moves_hand_over(struct node *node, usec_t now);
 bool pool_here(const struct node *node, const char *pool);
+bool source_has_pool(const struct node *node, size_t source, const char *pool);
 
 /* census.c: everything is placed anew when the view changes, a little in each step */
 void census_begin(struct node *node);
@@ -352,7 +354,7 @@ void lane_wake(struct node *node, struct dispatch *dispatch, usec_t when);
 /* The same, and it may have room for another connection. */
 void lane_freed(struct node *node, struct provider *provider, size_t source);
 void provider_freed(struct node *node, struct provider *provider); /* all its lanes */
-void provider_settings(struct node *node, struct provider *provider);
+void provider_settings(struct node *node, struct provider *provider, usec_t now);
 void provider_tick(struct node *node, usec_t now);
 
 /* pump.c, connect.c */
@@ -374,6 +376,13 @@ void session_set_state(struct session *session, enum session_state state);
 static inline struct dispatch *session_dispatch(const struct session *session)
 {
     return &session->site->provider->dispatch[session->source];
+}
+/* It has carried what a connection may carry, or there are more than may be. */
+static inline bool session_used_up(const struct session *session)
+{
+    const struct dispatch *dispatch = session_dispatch(session);
+    const struct lane *lane = &dispatch->provider->lanes[session->source];
+    return lane_used_up(lane, session->messages) || lane->open - dispatch->leaving > lane->limits.connections;
 }
 /* It is idle, or its message at hand. */
 static inline void session_look(struct node *node, const struct session *session)
@@ -398,7 +407,8 @@ void batch_begin(struct node *node, struct session *session, usec_t now);
 /* The batch ends without having been sent. */
 void batch_fails(
     struct node *node, struct session *session, enum smtp_stage stage, const struct reply *reply, usec_t now);
-/* What has not started yet, and may not any more, goes back to its queue; so does what is of `held`, if not null. */
+/* What has not started yet, and may not any more (not from its source, perhaps), goes back to its queue; so does what
+ * is of `held`, if not null. */
 void batches_withdraw(struct node *node, const struct held *held, usec_t now);
 /* Frames up to `seq` are on the disk: lanes have room again. */
 void batches_settled(struct node *node, uint64_t seq);

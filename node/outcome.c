@@ -123,6 +123,8 @@ void outcome_ordered(
 /* Those that can't end yet are looked at again: an attempt may come to nothing, a move may be refused. */
 static void expire_all(struct node *node, struct held *held, usec_t now)
 {
+    if (held->pins > 0)
+        batches_withdraw(node, held, now);
     for (uint32_t i = 0; i < held->count; i++) {
         struct delivery *delivery = held->deliveries[i];
         if (delivery->state != CUSTODY_HELD || !delivery->committed || delivery->mood == MOOD_SENDING)
@@ -134,7 +136,7 @@ static void expire_all(struct node *node, struct held *held, usec_t now)
         heap_put(&node->expiries, &held->expiry, now + EXPIRY_AGAIN);
 }
 
-/* max_age holds in every mood but SENDING, whose outcome looks at the age itself. */
+/* max_age holds in every mood but SENDING, once a transaction has begun: its outcome looks at the age itself. */
 void expiry_tick(struct node *node, usec_t now)
 {
     for (struct heap_node *timer; (timer = heap_pop(&node->expiries, now)) != NULL;)

@@ -17,7 +17,7 @@ static enum smtp_tls tls_of(enum tls_wish wish)
                                      : SMTP_TLS_OPPORTUNISTIC;
 }
 
-static void set_limits(struct node *node, struct provider *provider)
+static void set_limits(struct node *node, struct provider *provider, usec_t now)
 {
     const struct settings *settings = node->settings;
     const struct setting_provider *setting = settings_provider(settings, provider->name);
@@ -27,14 +27,14 @@ static void set_limits(struct node *node, struct provider *provider)
         (struct lane_limits){setting->connections, setting->messages_per_connection, setting->rate};
     provider->tls = tls_of(setting->has_tls ? setting->tls : settings->delivery.tls);
     for (size_t i = 0; i < node->source_count; i++)
-        provider->lanes[i].limits = provider->limits;
+        lane_set_limits(&provider->lanes[i], &provider->limits, now);
 }
 
 static void make_lanes(struct node *node, struct provider *provider)
 {
     provider->lanes = xcalloc(node->source_count, sizeof *provider->lanes);
     provider->dispatch = xcalloc(node->source_count, sizeof *provider->dispatch);
-    set_limits(node, provider);
+    set_limits(node, provider, 0);
     for (size_t i = 0; i < node->source_count; i++) {
         struct dispatch *dispatch = &provider->dispatch[i];
         dispatch->provider = provider;
@@ -67,12 +67,8 @@ struct provider *provider_get(struct node *node, const char *name)
 
 static bool source_serves(const struct node *node, size_t source, const struct stand *stand)
 {
-    const struct setting_source *setting = node->sources[source].setting;
     unsigned family = node->sources[source].family == AF_INET6 ? FAMILY_INET6 : FAMILY_INET;
-    for (size_t i = 0; i < setting->pool_count && (stand->families & family) != 0; i++)
-        if (strcmp(setting->pools[i], stand->pool) == 0)
-            return true;
-    return false;
+    return (stand->families & family) != 0 && source_has_pool(node, source, stand->pool);
 }
 
 static void add_sources(struct node *node, struct stand *stand)
@@ -202,9 +198,19 @@ static void forget_promises(struct node *node, struct stand *stand)
         }
 }
 
-void provider_settings(struct node *node, struct provider *provider)
+/* Limits may be narrower now. */
+static void end_surplus(struct node *node, struct dispatch *dispatch, usec_t now)
 {
-    set_limits(node, provider);
+    list_each_safe (link, &dispatch->idle) {
+        struct session *session = list_item(link, struct session, of_lane);
+        if (session_used_up(session))
+            session_end_idle(node, session, now);
+    }
+}
+
+void provider_settings(struct node *node, struct provider *provider, usec_t now)
+{
+    set_limits(node, provider, now);
     for (size_t i = 0; i < node->source_count; i++)
         provider->dispatch[i].stand_count = provider->dispatch[i].turn = 0;
     for (size_t i = 0; i < provider->stand_count; i++) {
@@ -214,6 +220,8 @@ void provider_settings(struct node *node, struct provider *provider)
     }
     list_each (link, &provider->sites)
         site_rouse(list_item(link, struct site, of_provider), node->source_count);
+    for (size_t i = 0; i < node->source_count; i++)
+        end_surplus(node, &provider->dispatch[i], now);
     provider_freed(node, provider);
 }
 

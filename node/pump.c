@@ -15,8 +15,10 @@
 #include "node/gate.h"
 #include "node/pump_inside.h"
 
-#define AHEAD (50 * USEC_MS) /* what is read from the disk before the lane has room */
-#define LOOK_AGAIN (10 * USEC_MS)
+#define AHEAD (50 * USEC_MS)      /* what is read from the disk before the lane has room */
+#define CLOSED_AT_ONCE 16         /* queues of a class, not for this source, that one look passes over */
+#define LOOK_AGAIN (10 * USEC_MS) /* when it has seen no others; */
+#define LOOK_SELDOM USEC_SEC      /* growing to this */
 #define WAYS_TRIED 8
 
 struct turns *turns_of(const struct site *site, struct stand *stand)
@@ -57,14 +59,26 @@ static size_t choose_stand(const struct dispatch *dispatch, const struct site *s
     return 0;
 }
 
+/* What may be behind those that were looked at is looked at later; that something changes is told anyway. */
+static void look_later(struct node *node, struct dispatch *dispatch, usec_t now)
+{
+    usec_t patience = 2 * dispatch->patience;
+    if (heap_has(&dispatch->timer))
+        return;
+    dispatch->patience = patience < LOOK_AGAIN ? LOOK_AGAIN : patience > LOOK_SELDOM ? LOOK_SELDOM : patience;
+    lane_wake(node, dispatch, now + dispatch->patience);
+}
+
 bool name_next(
     struct node *node, struct dispatch *dispatch, const struct site *site, struct turn *turn_r, usec_t now)
 {
-    usec_t again = now;
-    for (unsigned shut = 0; shut < SHUT_AT_ONCE; shut++) {
-        unsigned classes = classes_of(dispatch, site);
-        if (classes == 0)
+    unsigned closed[TURN_CLASSES] = {0}, passed_over = 0, shut = 0;
+    for (unsigned i = 0; i < SHUT_AT_ONCE; i++) {
+        unsigned classes = classes_of(dispatch, site) & ~passed_over;
+        if (classes == 0 && passed_over == 0)
             return false;
+        if (classes == 0)
+            break;
         enum mail_priority class = turn_clock_next(&dispatch->clock, classes);
         turn_r->stand = choose_stand(dispatch, site, class);
         struct stand *stand = dispatch->stands[turn_r->stand];
@@ -74,14 +88,19 @@ bool name_next(
         if (gate_opens(node, turn_r->queue, now) > now) {
             turns_pass(flow); /* who has many such queues does not hold up the others meanwhile */
             site_leave(turn_r->queue);
-        } else if (gate_source_open(node, dispatch->source, turn_r->queue, now))
+            shut++;
+        } else if (gate_source_open(node, dispatch->source, turn_r->queue, now)) {
+            dispatch->patience = 0;
             return true;
-        else {
+        } else {
             turns_pass(flow);
-            again = now + LOOK_AGAIN;
+            passed_over |= ++closed[class] == CLOSED_AT_ONCE ? 1u << class : 0;
         }
     }
-    lane_wake(node, dispatch, again);
+    if (shut > 0)
+        lane_wake(node, dispatch, now);
+    else
+        look_later(node, dispatch, now);
     return false;
 }
 
@@ -242,7 +261,7 @@ static bool give_turn(struct node *node, struct dispatch *dispatch, usec_t now)
         return false;
     const struct site *site = turn.queue->domain->site;
     struct session *session = idle_session(site, dispatch->source);
-    if (session == NULL && holding != NULL)
+    if (session == NULL && holding != NULL && may_give(dispatch, turn.queue))
         session = take_over(node, dispatch, site, turn.queue->class, now);
     if (session == NULL)
         return give_another(node, dispatch, &turn, now);
@@ -264,6 +283,8 @@ static void feed(struct node *node, struct dispatch *dispatch, usec_t now)
     }
     if (!node->quiescing)
         idle_makes_way(node, dispatch, now);
+    while (node->quiescing && !list_empty(&dispatch->idle))
+        session_end_idle(node, list_item(dispatch->idle.next, struct session, of_lane), now);
 }
 
 /* ---- */

@@ -6,12 +6,20 @@
 #include "base/panic.h"
 #include "node/gate.h"
 
+bool source_has_pool(const struct node *node, size_t source, const char *pool)
+{
+    const struct setting_source *setting = node->sources[source].setting;
+    for (size_t i = 0; i < setting->pool_count; i++)
+        if (strcmp(setting->pools[i], pool) == 0)
+            return true;
+    return false;
+}
+
 bool pool_here(const struct node *node, const char *pool)
 {
     for (size_t i = 0; i < node->source_count; i++)
-        for (size_t j = 0; j < node->sources[i].setting->pool_count; j++)
-            if (strcmp(node->sources[i].setting->pools[j], pool) == 0)
-                return true;
+        if (source_has_pool(node, i, pool))
+            return true;
     return false;
 }
 
@@ -266,10 +274,11 @@ void delivery_place_anew(struct node *node, struct delivery *delivery, usec_t no
     delivery_place(node, delivery, now);
 }
 
-/* The census passes over what is being sent: it is looked at when it comes back. */
+/* The census, and its age, pass over what is being sent: it is looked at when it comes back. */
 void queue_push_front(struct node *node, struct delivery *delivery, usec_t now)
 {
-    if (other_owner(node, delivery) == NULL && pool_here(node, delivery->held->mail->pool))
+    const struct mail *mail = delivery->held->mail;
+    if (other_owner(node, delivery) == NULL && pool_here(node, mail->pool) && now < mail->expires)
         make_ready(node, delivery, true, now);
     else
         delivery_place(node, delivery, now);

@@ -177,6 +177,10 @@ static void quit(struct session *session, usec_t now)
 
 void session_end_idle(struct node *node, struct session *session, usec_t now)
 {
+    if (session->state == SESSION_HOLDING) {
+        batch_return(node, session, now);
+        session_set_state(session, SESSION_IDLE);
+    }
     if (session->state == SESSION_CONNECTING)
         end(node, session, false, now);
     else if (session->state == SESSION_IDLE) {
@@ -220,7 +224,7 @@ static void ready(struct node *node, struct session *session, usec_t now)
         site_worked(node, session->site);
     session->was_ready = true;
     session_set_state(session, SESSION_IDLE);
-    if (node->quiescing || lane_used_up(session_lane(session), session->messages))
+    if (node->quiescing || session_used_up(session))
         quit(session, now);
     else
         session_look(node, session);

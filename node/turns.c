@@ -150,6 +150,8 @@ void turns_pass(struct turn_flow *flow)
     struct list *ring = &flow->campaign->ring;
     to_the_back(ring, &flow->link);
     for (struct turn_member *member = flow->campaign; member != NULL; member = member->above) {
+        if (member->visited)
+            member->credit -= QUANTUM; /* of this visit: the next one brings another */
         member->visited = false;
         to_the_back(member->in, &member->link);
     }

@@ -267,7 +267,8 @@ static void resolved(struct desk *desk, const char *domain)
     struct mx_answer *answer = xcalloc(1, sizeof *answer + sizeof answer->hosts[0]);
     answer->holders = 1;
     answer->expires = desk->now + USEC_HOUR;
-    answer->host_count = 1;
+    answer->status = desk->no_domain ? MX_NO_DOMAIN : MX_OK;
+    answer->host_count = desk->no_domain ? 0 : 1;
     snprintf(answer->hosts[0].name, sizeof answer->hosts[0].name, "%s%.200s", desk->host == NULL ? "mx." : "",
         desk->host == NULL ? domain : desk->host);
     answer->hosts[0].address_count = 1;
@@ -466,6 +467,8 @@ void desk_inject_until(struct desk *desk, const char *tenant, const char *campai
     msg->mail->expires = expires;
     msg->mail->send_at = send_at;
     msg->mail->dsn = MAIL_DSN_FAILURE;
+    if (desk->class != NULL)
+        msg->mail->priority = *desk->class;
     mail_set(&msg->mail->from, "sender@acme.test");
     mail_set(&msg->mail->pool, strcmp(tenant, "zen") == 0 ? "side" : "main");
     mail_set(&msg->mail->tenant, tenant);
@@ -513,4 +516,12 @@ uint64_t desk_queued(const struct desk *desk)
 {
     struct custody_figures figures = custody_figures(node_custody(desk->node));
     return figures.held + figures.leaving;
+}
+
+unsigned desk_connections(const struct desk *desk)
+{
+    unsigned count = 0;
+    for (uint32_t i = 0; i < desk->highest; i++)
+        count += desk->lines[i].open;
+    return count;
 }

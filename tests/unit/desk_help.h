@@ -25,16 +25,18 @@ struct desk {
     struct node *node;
     usec_t now;
     uint64_t newest;
-    const char *host;    /* null: a host for each domain */
-    usec_t answer_after; /* until the final dot is answered; 0 = at once */
-    unsigned defer;      /* so many recipients are told 451 */
-    bool defer_data;     /* their transaction ends at DATA */
-    bool keep_bodies;    /* bodies that are asked for are not read yet */
-    bool keep_frames;    /* nothing gets to the disk */
-    bool keep_unsigned;  /* nor are messages signed */
-    bool cannot_sign;    /* or that comes to nothing */
-    bool seven_bit;      /* receivers don't offer 8BITMIME */
-    const char *message; /* null: a plain small one */
+    const char *host;                /* null: a host for each domain */
+    usec_t answer_after;             /* until the final dot is answered; 0 = at once */
+    unsigned defer;                  /* so many recipients are told 451 */
+    bool defer_data;                 /* their transaction ends at DATA */
+    bool keep_bodies;                /* bodies that are asked for are not read yet */
+    bool keep_frames;                /* nothing gets to the disk */
+    bool keep_unsigned;              /* nor are messages signed */
+    bool cannot_sign;                /* or that comes to nothing */
+    bool seven_bit;                  /* receivers don't offer 8BITMIME */
+    bool no_domain;                  /* DNS says that there is none */
+    const char *message;             /* null: a plain small one */
+    const enum mail_priority *class; /* of what is injected; null: normal */
     struct desk_line lines[DESK_SESSIONS];
     uint32_t highest;    /* session so far */
     struct list asked;   /* domains */
@@ -81,5 +83,7 @@ void desk_hold(struct desk *desk, const struct hold_match *match, usec_t until);
 /* An operator's question by the bus: "delete?tenant=acme". */
 void desk_ask(struct desk *desk, const char *text);
 uint64_t desk_queued(const struct desk *desk);
+/* Connections as the hosts see them. */
+unsigned desk_connections(const struct desk *desk);
 
 #endif

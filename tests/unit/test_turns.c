@@ -345,6 +345,32 @@ static void test_many_queues(void **state)
     free(parties);
 }
 
+/* Who lets others go first has no more turns than they for it later. */
+static void test_passing_saves_nothing(void **state)
+{
+    struct desk *desk = *state;
+    struct party passing = {0}, costly = {.flow.cost = 16}, other = {0};
+    join(desk, &passing, N, "a", "");
+    join(desk, &costly, N, "c", "");
+    join(desk, &other, N, "b", "");
+    for (unsigned i = 0; i < 5000; i++) {
+        struct party *party = next(desk);
+        if (party == &other)
+            start(desk);
+        else
+            turns_pass(&party->flow);
+    }
+    assert_true(other.starts > 1000);
+    passing.spent = other.spent = costly.spent = 0;
+    for (unsigned i = 0; i < 300; i++)
+        start(desk);
+    assert_in_range(passing.spent, other.spent - 3, other.spent + 3);
+    assert_in_range(costly.spent, other.spent - 20, other.spent + 20);
+    leave_all(&passing, 1);
+    leave_all(&costly, 1);
+    leave_all(&other, 1);
+}
+
 static void test_costs(void **state)
 {
     (void)state;
@@ -369,6 +395,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_out_of_turn_is_paid_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_joining_and_leaving, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_queues, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_passing_saves_nothing, setup, teardown),
         cmocka_unit_test(test_costs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,207 @@
+/* Nobody is left behind: whatever else is shut, held or ends, who may send is looked at. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/desk_help.h"
+
+#define MATCH(...) (&(struct hold_match){__VA_ARGS__})
+
+static struct desk desk;
+static const enum mail_priority bulk = MAIL_BULK, transactional = MAIL_TRANSACTIONAL;
+static const char keyed[] = "From: a@keys.test\r\nSubject: x\r\n\r\nx\r\n";
+
+static struct setting_provider *limits(const char *provider)
+{
+    for (size_t i = 0; i < desk.settings->provider_count; i++)
+        if (strcmp(desk.settings->providers[i].name, provider) == 0)
+            return &desk.settings->providers[i];
+    fail_msg("no provider %s", provider);
+    return NULL;
+}
+
+static void reload(void)
+{
+    node_set_settings(desk.node, desk.settings, desk.now);
+}
+
+static void many(const char *tenant, const char *domain, unsigned from, unsigned count)
+{
+    for (unsigned i = from; i < from + count; i++)
+        desk_inject(&desk, tenant, "c", domain, i);
+}
+
+/* The first site that wishes for a connection is paused meanwhile; the next one has only this chance. */
+static void a_paused_wish_is_not_in_the_way(void **state)
+{
+    (void)state;
+    desk_open(&desk, "");
+    struct setting_provider *big = limits("big");
+    big->connections = big->messages_per_connection = 1;
+    reload();
+    desk.answer_after = 10 * USEC_SEC;
+    desk_inject(&desk, "zen", "c", "a.big.test", 1);
+    desk_settle(&desk);
+    desk_inject(&desk, "zen", "paused", "b.big.test", 2);
+    desk_inject(&desk, "zen", "c", "d.big.test", 3);
+    desk_settle(&desk);
+    assert_int_equal(desk.started, 1);
+    desk_hold(&desk, MATCH(.campaign = "paused"), 0);
+    desk_run(&desk, USEC_MIN);
+    assert_int_equal(desk.delivered, 2);
+    desk_close(&desk);
+}
+
+/* A tenant whose mail is kept from one source has its turn at the other; here the others' goes on. */
+static void a_source_held_for_one_tenant_serves_the_others(void **state)
+{
+    (void)state;
+    desk_open(&desk, "");
+    desk.host = "one.test";
+    limits("default")->rate = (struct rate){1, USEC_MIN};
+    desk.settings->node.sources[1].pool_count = 1;
+    reload();
+    desk_hold(&desk, MATCH(.source = "10.0.0.1", .tenant = "acme"), 0);
+    many("acme", "a.test", 0, 1000);
+    desk_run(&desk, 10 * USEC_SEC);
+    desk.class = &bulk;
+    many("keyed", "b.test", 1000, 100);
+    desk_run(&desk, 10 * USEC_MIN);
+    assert_in_range(desk.connects_from[0], 1, 200);
+    assert_in_range(desk.started, 19, 22);
+    desk_close(&desk);
+}
+
+/* An idle connection of a source that is on hold costs next to nothing. */
+static void a_held_source_is_not_asked_again_and_again(void **state)
+{
+    (void)state;
+    desk_open(&desk, "");
+    limits("default")->connections = 1;
+    desk.settings->delivery.idle = 10 * USEC_MIN;
+    reload();
+    desk.host = "one.test";
+    many("acme", "a.test", 0, 100);
+    desk_settle(&desk);
+    assert_int_equal(desk.delivered, 100);
+    desk_hold(&desk, MATCH(.source = "10.0.0.1"), 0);
+    desk.answer_after = USEC_MIN; /* the other one is busy */
+    many("acme", "a.test", 100, 100);
+    unsigned steps = desk.steps;
+    desk_run(&desk, 59 * USEC_SEC);
+    assert_true(desk.steps - steps < 200);
+    desk_hold(&desk, NULL, 0); /* and yet it goes on at once */
+    uint64_t started = desk.started;
+    desk_settle(&desk);
+    assert_int_equal(desk.started, started + 1);
+    desk_close(&desk);
+}
+
+static void max_age_holds_for_what_is_at_hand(void **state)
+{
+    (void)state;
+    desk_open(&desk, "");
+    limits("default")->connections = 2;
+    limits("default")->rate = (struct rate){6, USEC_HOUR};
+    reload();
+    desk_run(&desk, 9 * USEC_MIN);
+    desk.message = keyed;
+    desk.host = "one.test";
+    desk.settings->node.sources[1].pool_count = 0;
+    reload();
+    desk.keep_unsigned = true;
+    desk_inject_until(&desk, "keyed", "c", "a.test", 1, 0, desk.now + USEC_HOUR, 1);
+    desk.class = &bulk;
+    for (unsigned i = 2; i < 12; i++)
+        desk_inject_until(&desk, "keyed", "c", "a.test", i, 0, desk.now + 5 * USEC_MIN, 1);
+    desk_run(&desk, 2 * USEC_MIN);
+    assert_int_equal(desk.jobs, 2); /* one of each class: the lane starts one, the other one waits for it */
+    desk.keep_unsigned = false;
+    desk_run(&desk, 3 * USEC_MIN - 1);
+    assert_int_equal(desk.started, 1);
+    assert_int_equal(desk.expired, 0);
+    desk_run(&desk, 1);
+    assert_int_equal(desk.expired, 10);
+    desk_run(&desk, USEC_HOUR);
+    assert_int_equal(desk.started, 1);
+    desk_close(&desk);
+}
+
+/* One that gave its message back for a more urgent one, which can't be given yet, is not forgotten. */
+static void a_connection_that_gave_its_message_back_ends(void **state)
+{
+    (void)state;
+    desk_open(&desk, "");
+    limits("default")->connections = 2;
+    limits("default")->rate = (struct rate){6, USEC_MIN};
+    desk.settings->node.sources[1].pool_count = 0;
+    reload();
+    desk.host = "one.test";
+    desk.class = &bulk;
+    many("acme", "a.test", 0, 30);
+    desk_run(&desk, 35 * USEC_SEC);
+    desk.message = keyed;
+    desk.keep_unsigned = true;
+    desk.class = &transactional;
+    many("keyed", "a.test", 30, 5);
+    desk_run(&desk, 12 * USEC_SEC);
+    desk_hold(&desk, MATCH(.pool = "main"), 0);
+    desk_run(&desk, USEC_MIN);
+    assert_int_equal(node_figures(desk.node).sessions, 0);
+    desk_close(&desk);
+}
+
+static void nobody_is_idle_at_the_end(void **state)
+{
+    (void)state;
+    desk_open(&desk, "");
+    desk.message = keyed;
+    desk.keep_unsigned = desk.cannot_sign = true;
+    many("keyed", "a.test", 0, 3);
+    desk_run(&desk, USEC_SEC);
+    assert_true(desk.jobs > 0);
+    node_quiesce(desk.node, desk.now);
+    desk.keep_unsigned = false;
+    desk_settle(&desk);
+    assert_true(node_idle(desk.node));
+    desk_close(&desk);
+}
+
+/* What is paused is not bounced for what DNS says to somebody else. */
+static void dns_does_not_end_what_is_paused(void **state)
+{
+    (void)state;
+    desk_open(&desk, "");
+    desk_hold(&desk, MATCH(.campaign = "paused"), 0);
+    desk_inject(&desk, "acme", "paused", "a.test", 1);
+    desk_settle(&desk);
+    desk.no_domain = true;
+    desk_inject(&desk, "acme", "c", "a.test", 2);
+    desk_settle(&desk);
+    assert_int_equal(desk.bounced, 2); /* with the report on it */
+    desk.no_domain = false;
+    desk_run(&desk, 2 * USEC_HOUR);
+    desk_hold(&desk, NULL, 0);
+    desk_run(&desk, USEC_SEC);
+    assert_int_equal(desk.delivered, 1);
+    desk_close(&desk);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_paused_wish_is_not_in_the_way),
+        cmocka_unit_test(a_source_held_for_one_tenant_serves_the_others),
+        cmocka_unit_test(a_held_source_is_not_asked_again_and_again),
+        cmocka_unit_test(max_age_holds_for_what_is_at_hand),
+        cmocka_unit_test(a_connection_that_gave_its_message_back_ends),
+        cmocka_unit_test(nobody_is_idle_at_the_end),
+        cmocka_unit_test(dns_does_not_end_what_is_paused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
