@@ -78,6 +78,12 @@ static void drop(struct custody *custody, struct tomb *tomb)
     free(tomb);
 }
 
+uint64_t tomb_oldest(const struct custody *custody)
+{
+    return list_empty(&custody->tombs) ? UINT64_MAX
+                                       : list_item(custody->tombs.next, struct tomb, link)->base_seq;
+}
+
 void tomb_tick(struct custody *custody, usec_t now)
 {
     while (!list_empty(&custody->tombs)) {
