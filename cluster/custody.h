@@ -203,6 +203,7 @@ uint64_t custody_replay_from(struct custody *custody);
 uint64_t custody_oldest_end(const struct custody *custody);
 /* How many are parked, and is this one (rarely: yes, though it is not)? */
 uint64_t custody_parked(const struct custody *custody);
+uint64_t custody_parked_held(const struct custody *custody); /* deliveries */
 bool custody_is_parked(const struct custody *custody, const struct mail_id *id);
 /* Finds a message, parked or not; *held_r null: there is none. False: that cannot be told, for the table does
  * not answer. */

@@ -110,6 +110,8 @@ uint64_t custody_replay_from(struct custody *custody)
 static usec_t next_due(const struct held *held)
 {
     usec_t due = held->mail->expires;
+    if (held->open == 0 && heap_has(&held->forget))
+        return held->forget.key;
     for (uint32_t i = 0; i < held->count; i++) {
         const struct delivery *delivery = held->deliveries[i];
         if (delivery->state == CUSTODY_HELD && delivery->due < due)
@@ -260,6 +262,11 @@ uint64_t custody_parked(const struct custody *custody)
     return custody->parked.count;
 }
 
+uint64_t custody_parked_held(const struct custody *custody)
+{
+    return custody->parked_figures.held;
+}
+
 bool custody_is_parked(const struct custody *custody, const struct mail_id *id)
 {
     return custody->parked.count > 0 && id_bag_has(&custody->parked, id);
@@ -279,6 +286,8 @@ static int fill(struct custody *custody, struct held *held, const struct spool_r
     held->disk_seq = held->row_base = held->base_seq;
     held->last_seq = read_number(head + 16);
     held->row_due = (usec_t)read_number(head + 24);
+    if (held->open == 0)
+        heap_put(&custody->forgets, &held->forget, held->row_due);
     return 0;
 }
 
@@ -308,6 +317,7 @@ static struct held *unpark(struct custody *custody, const struct buffer *row, st
     struct held *held = held_new(custody, record.mail);
     if (fill(custody, held, &record, (const uint8_t *)buffer_bytes(row), error) != 0) {
         heap_remove(&custody->age, &held->age);
+        heap_remove(&custody->forgets, &held->forget);
         map_remove(&custody->messages, held->mail->id.bytes, sizeof held->mail->id.bytes);
         held_free(held);
         held = NULL;

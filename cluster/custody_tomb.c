@@ -46,7 +46,8 @@ static void add(struct custody *custody, const struct mail_id *id, uint64_t seq,
 
 bool tomb_bury(struct custody *custody, struct held *held, usec_t now)
 {
-    if (!is_plain(held))
+    /* What its row knows is not read from the log again: the row has to stay, and with it all of it. */
+    if (!is_plain(held) || (held->row_base != 0 && held->fresh_seq == 0))
         return false;
     add(custody, &held->mail->id, held->base_seq, custody_later(now, held->mail) + CUSTODY_KEEP);
     held->base_seq = 0; /* stays alive for the tomb */

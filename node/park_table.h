@@ -38,8 +38,7 @@ struct park_table {
     void (*remove)(void *context, const void *key, size_t key_len); /* one that is not there: nothing */
     int (*commit)(void *context, struct error *error);
     /* 1: the value was added at the end of `value`; 0: no such key; -1. */
-    int (*get)(
-        void *context, const void *key, size_t key_len, struct buffer *value, struct error *error);
+    int (*get)(void *context, const void *key, size_t key_len, struct buffer *value, struct error *error);
     /* In ascending order, from the first key that is not before `from`, as long as keys begin with the first
      * `prefix_len` bytes of `from` (prefix_len <= from_len; 0: to the end of the table). 0: at the end, or
      * `each` said so. */
