@@ -31,7 +31,7 @@ void park_memory_wipe(struct park_memory *memory);
 void park_memory_fail(struct park_memory *memory, bool failing);
 
 struct park_memory_figures {
-    uint64_t keys, bytes; /* of keys and values, as committed */
+    uint64_t keys, bytes;                         /* of keys and values, as committed */
     uint64_t puts, removes, commits, gets, scans; /* calls since it was made */
 };
 struct park_memory_figures park_memory_figures(const struct park_memory *memory);
