@@ -11,16 +11,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <rocksdb/c.h>
-
 #include "base/alloc.h"
 #include "base/panic.h"
+#include "node/park_library_rocks.h"
 
 #define WRITE_BUFFER ((size_t)8 << 20)
 #define WRITE_BUFFERS 4
 #define CACHE ((size_t)32 << 20)
 #define BATCH_KEPT ((size_t)4 << 20) /* a larger batch's memory is given back */
 #define LOOKED_UP 17                 /* the length of the keys that have filters */
+
+/* The same for all tables; set by the first one that is opened. */
+static const struct park_library *lib;
 
 struct park_rocks {
     char *dir;
@@ -67,41 +69,41 @@ static void no_state(void *state)
  * each time. */
 static rocksdb_block_based_table_options_t *table_options(void)
 {
-    rocksdb_lru_cache_options_t *cache_options = rocksdb_lru_cache_options_create();
-    rocksdb_lru_cache_options_set_capacity(cache_options, CACHE);
-    rocksdb_lru_cache_options_set_num_shard_bits(cache_options, 0);
-    rocksdb_cache_t *cache = rocksdb_cache_create_lru_opts(cache_options);
-    rocksdb_lru_cache_options_destroy(cache_options);
-    rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
-    rocksdb_block_based_options_set_block_cache(table, cache);
-    rocksdb_cache_destroy(cache); /* the table holds it */
-    rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 1);
-    rocksdb_block_based_options_set_filter_policy(table, rocksdb_filterpolicy_create_bloom_full(10));
-    rocksdb_block_based_options_set_whole_key_filtering(table, 0);
-    rocksdb_block_based_options_set_format_version(table, 5);
+    rocksdb_lru_cache_options_t *cache_options = lib->lru_cache_options_create();
+    lib->lru_cache_options_set_capacity(cache_options, CACHE);
+    lib->lru_cache_options_set_num_shard_bits(cache_options, 0);
+    rocksdb_cache_t *cache = lib->cache_create_lru_opts(cache_options);
+    lib->lru_cache_options_destroy(cache_options);
+    rocksdb_block_based_table_options_t *table = lib->block_based_options_create();
+    lib->block_based_options_set_block_cache(table, cache);
+    lib->cache_destroy(cache); /* the table holds it */
+    lib->block_based_options_set_cache_index_and_filter_blocks(table, 1);
+    lib->block_based_options_set_filter_policy(table, lib->filterpolicy_create_bloom_full(10));
+    lib->block_based_options_set_whole_key_filtering(table, 0);
+    lib->block_based_options_set_format_version(table, 5);
     return table;
 }
 
 static void set_sizes(rocksdb_options_t *options, size_t write_buffer)
 {
-    rocksdb_options_set_write_buffer_size(options, write_buffer);
-    rocksdb_options_set_max_write_buffer_number(options, WRITE_BUFFERS);
-    rocksdb_options_set_target_file_size_base(options, 4 * write_buffer);
-    rocksdb_options_set_max_bytes_for_level_base(options, 16 * write_buffer);
-    rocksdb_options_set_max_open_files(options, 256);
-    rocksdb_options_set_max_file_opening_threads(options, 1);
-    rocksdb_options_set_max_background_jobs(options, 2);
-    rocksdb_options_set_manifest_preallocation_size(options, (size_t)64 << 10);
-    rocksdb_options_set_max_manifest_file_size(options, (size_t)4 << 20);
+    lib->options_set_write_buffer_size(options, write_buffer);
+    lib->options_set_max_write_buffer_number(options, WRITE_BUFFERS);
+    lib->options_set_target_file_size_base(options, 4 * write_buffer);
+    lib->options_set_max_bytes_for_level_base(options, 16 * write_buffer);
+    lib->options_set_max_open_files(options, 256);
+    lib->options_set_max_file_opening_threads(options, 1);
+    lib->options_set_max_background_jobs(options, 2);
+    lib->options_set_manifest_preallocation_size(options, (size_t)64 << 10);
+    lib->options_set_max_manifest_file_size(options, (size_t)4 << 20);
 }
 
 static void set_quiet(rocksdb_options_t *options)
 {
-    rocksdb_options_set_info_log_level(options, 2); /* warnings */
-    rocksdb_options_set_keep_log_file_num(options, 1);
-    rocksdb_options_set_max_log_file_size(options, (size_t)1 << 20);
-    rocksdb_options_set_stats_dump_period_sec(options, 0);
-    rocksdb_options_set_stats_persist_period_sec(options, 0);
+    lib->options_set_info_log_level(options, 2); /* warnings */
+    lib->options_set_keep_log_file_num(options, 1);
+    lib->options_set_max_log_file_size(options, (size_t)1 << 20);
+    lib->options_set_stats_dump_period_sec(options, 0);
+    lib->options_set_stats_persist_period_sec(options, 0);
 }
 
 /* The C interface has no function for these two: the first lets keys that ascend within their kind go in
@@ -111,21 +113,21 @@ static const char more_options[] =
 
 static rocksdb_options_t *make_options(size_t write_buffer, char **why)
 {
-    rocksdb_options_t *base = rocksdb_options_create(), *options = rocksdb_options_create();
-    rocksdb_options_set_create_if_missing(base, 1);
+    rocksdb_options_t *base = lib->options_create(), *options = lib->options_create();
+    lib->options_set_create_if_missing(base, 1);
     rocksdb_block_based_table_options_t *table = table_options();
-    rocksdb_options_set_block_based_table_factory(base, table);
-    rocksdb_block_based_options_destroy(table);
-    rocksdb_options_set_compression(base, rocksdb_lz4_compression);
-    rocksdb_options_set_prefix_extractor(
-        base, rocksdb_slicetransform_create(NULL, no_state, id_key, is_id_key, is_id_key, id_key_name));
-    rocksdb_options_set_memtable_prefix_bloom_size_ratio(base, 0.05);
-    rocksdb_options_set_allow_concurrent_memtable_write(base, 0);
-    rocksdb_options_set_avoid_unnecessary_blocking_io(base, 1);
+    lib->options_set_block_based_table_factory(base, table);
+    lib->block_based_options_destroy(table);
+    lib->options_set_compression(base, rocksdb_lz4_compression);
+    lib->options_set_prefix_extractor(
+        base, lib->slicetransform_create(NULL, no_state, id_key, is_id_key, is_id_key, id_key_name));
+    lib->options_set_memtable_prefix_bloom_size_ratio(base, 0.05);
+    lib->options_set_allow_concurrent_memtable_write(base, 0);
+    lib->options_set_avoid_unnecessary_blocking_io(base, 1);
     set_sizes(base, write_buffer);
     set_quiet(base);
-    rocksdb_get_options_from_string(base, more_options, options, why);
-    rocksdb_options_destroy(base);
+    lib->get_options_from_string(base, more_options, options, why);
+    lib->options_destroy(base);
     return options;
 }
 
@@ -140,7 +142,7 @@ static int fail(struct park_rocks *rocks, const char *what, char *why, struct er
         atomic_store(&rocks->failed, true);
     }
     pthread_mutex_unlock(&rocks->lock);
-    rocksdb_free(why);
+    lib->free(why);
     return error_set(error, "%s", rocks->why.text);
 }
 
@@ -158,37 +160,37 @@ static void rocks_put(void *context, const void *key, size_t key_len, const void
 {
     struct park_rocks *rocks = context;
     must(key_len >= 1 && key_len <= PARK_KEY_MAX && value_len <= PARK_VALUE_MAX);
-    rocksdb_writebatch_put(rocks->batch, key, key_len, value, value_len);
+    lib->writebatch_put(rocks->batch, key, key_len, value, value_len);
 }
 
 static void rocks_remove(void *context, const void *key, size_t key_len)
 {
     struct park_rocks *rocks = context;
     must(key_len >= 1 && key_len <= PARK_KEY_MAX);
-    rocksdb_writebatch_delete(rocks->batch, key, key_len);
+    lib->writebatch_delete(rocks->batch, key, key_len);
 }
 
 static void empty_batch(struct park_rocks *rocks)
 {
     size_t size;
-    rocksdb_writebatch_data(rocks->batch, &size);
+    lib->writebatch_data(rocks->batch, &size);
     if (size <= BATCH_KEPT) {
-        rocksdb_writebatch_clear(rocks->batch);
+        lib->writebatch_clear(rocks->batch);
         return;
     }
-    rocksdb_writebatch_destroy(rocks->batch);
-    rocks->batch = rocksdb_writebatch_create();
+    lib->writebatch_destroy(rocks->batch);
+    rocks->batch = lib->writebatch_create();
 }
 
 static int rocks_commit(void *context, struct error *error)
 {
     struct park_rocks *rocks = context;
     char *why = NULL;
-    if (rocksdb_writebatch_count(rocks->batch) == 0)
+    if (lib->writebatch_count(rocks->batch) == 0)
         return has_failed(rocks, error) ? -1 : 0;
     bool failed = has_failed(rocks, error);
     if (!failed)
-        rocksdb_write(rocks->db, rocks->writing, rocks->batch, &why);
+        lib->write(rocks->db, rocks->writing, rocks->batch, &why);
     empty_batch(rocks);
     if (why != NULL)
         return fail(rocks, "can't be written", why, error);
@@ -203,14 +205,14 @@ static int rocks_get(
     size_t len;
     if (has_failed(rocks, error))
         return -1;
-    rocksdb_pinnableslice_t *found = rocksdb_get_pinned(rocks->db, rocks->reading, key, key_len, &why);
+    rocksdb_pinnableslice_t *found = lib->get_pinned(rocks->db, rocks->reading, key, key_len, &why);
     if (why != NULL)
         return fail(rocks, "can't be read", why, error);
     if (found == NULL)
         return 0;
-    const char *bytes = rocksdb_pinnableslice_value(found, &len);
+    const char *bytes = lib->pinnableslice_value(found, &len);
     buffer_add(value, bytes, len);
-    rocksdb_pinnableslice_destroy(found);
+    lib->pinnableslice_destroy(found);
     return 1;
 }
 
@@ -237,17 +239,17 @@ static int rocks_scan(void *context, const void *from, size_t from_len, size_t p
     if (has_failed(rocks, error))
         return -1;
     size_t end_len = behind(from, prefix_len, end);
-    rocksdb_readoptions_set_iterate_upper_bound(
+    lib->readoptions_set_iterate_upper_bound(
         rocks->scanning, end_len == 0 ? NULL : (const char *)end, end_len);
-    rocksdb_iterator_t *at = rocksdb_create_iterator(rocks->db, rocks->scanning);
-    for (rocksdb_iter_seek(at, from, from_len); rocksdb_iter_valid(at); rocksdb_iter_next(at)) {
+    rocksdb_iterator_t *at = lib->create_iterator(rocks->db, rocks->scanning);
+    for (lib->iter_seek(at, from, from_len); lib->iter_valid(at); lib->iter_next(at)) {
         size_t key_len, value_len;
-        const char *key = rocksdb_iter_key(at, &key_len), *value = rocksdb_iter_value(at, &value_len);
+        const char *key = lib->iter_key(at, &key_len), *value = lib->iter_value(at, &value_len);
         if (!each(with, key, key_len, value, value_len))
             break;
     }
-    rocksdb_iter_get_error(at, &why);
-    rocksdb_iter_destroy(at);
+    lib->iter_get_error(at, &why);
+    lib->iter_destroy(at);
     return why == NULL ? 0 : fail(rocks, "can't be scanned", why, error);
 }
 
@@ -255,7 +257,7 @@ static int rocks_scan(void *context, const void *from, size_t from_len, size_t p
 static bool threads_failed(const struct park_rocks *rocks)
 {
     uint64_t errors = 0;
-    return rocksdb_property_int(rocks->db, "rocksdb.background-errors", &errors) == 0 && errors > 0;
+    return lib->property_int(rocks->db, "rocksdb.background-errors", &errors) == 0 && errors > 0;
 }
 
 static int rocks_flush(void *context, struct error *error)
@@ -265,7 +267,7 @@ static int rocks_flush(void *context, struct error *error)
     if (has_failed(rocks, error))
         return -1;
     pthread_mutex_lock(&rocks->flush_lock);
-    rocksdb_flush(rocks->db, rocks->flushing, &why);
+    lib->flush(rocks->db, rocks->flushing, &why);
     if (why == NULL && threads_failed(rocks))
         why = strdup("a background thread failed; its LOG says more");
     pthread_mutex_unlock(&rocks->flush_lock);
@@ -288,6 +290,8 @@ struct park_table park_rocks_table(struct park_rocks *rocks)
 struct park_rocks *park_rocks_open(const struct park_rocks_settings *settings, struct error *error)
 {
     char *why = NULL;
+    if ((lib = park_library(error)) == NULL)
+        return NULL;
     if (mkdir(settings->dir, 0700) != 0 && errno != EEXIST) {
         error_set(error, "park table %s: can't be made: %s", settings->dir, strerror(errno));
         return NULL;
@@ -296,24 +300,24 @@ struct park_rocks *park_rocks_open(const struct park_rocks_settings *settings, s
     rocks->dir = xstrdup(settings->dir);
     rocks->options = make_options(settings->write_buffer == 0 ? WRITE_BUFFER : settings->write_buffer, &why);
     if (why == NULL)
-        rocks->db = rocksdb_open(rocks->options, settings->dir, &why);
+        rocks->db = lib->open(rocks->options, settings->dir, &why);
     if (why != NULL) {
         error_set(error, "park table %s: can't be opened: %s", settings->dir, why);
-        rocksdb_free(why);
-        rocksdb_options_destroy(rocks->options);
+        lib->free(why);
+        lib->options_destroy(rocks->options);
         free(rocks->dir);
         free(rocks);
         return NULL;
     }
     pthread_mutex_init(&rocks->flush_lock, NULL);
     pthread_mutex_init(&rocks->lock, NULL);
-    rocks->writing = rocksdb_writeoptions_create();
-    rocksdb_writeoptions_disable_WAL(rocks->writing, 1);
-    rocks->reading = rocksdb_readoptions_create();
-    rocks->scanning = rocksdb_readoptions_create();
-    rocksdb_readoptions_set_total_order_seek(rocks->scanning, 1);
-    rocks->flushing = rocksdb_flushoptions_create();
-    rocks->batch = rocksdb_writebatch_create();
+    rocks->writing = lib->writeoptions_create();
+    lib->writeoptions_disable_WAL(rocks->writing, 1);
+    rocks->reading = lib->readoptions_create();
+    rocks->scanning = lib->readoptions_create();
+    lib->readoptions_set_total_order_seek(rocks->scanning, 1);
+    rocks->flushing = lib->flushoptions_create();
+    rocks->batch = lib->writebatch_create();
     return rocks;
 }
 
@@ -325,13 +329,13 @@ void park_rocks_close(struct park_rocks **rocks)
         return;
     pthread_mutex_lock(&r->flush_lock);
     pthread_mutex_unlock(&r->flush_lock);
-    rocksdb_close(r->db);
-    rocksdb_writebatch_destroy(r->batch);
-    rocksdb_flushoptions_destroy(r->flushing);
-    rocksdb_readoptions_destroy(r->scanning);
-    rocksdb_readoptions_destroy(r->reading);
-    rocksdb_writeoptions_destroy(r->writing);
-    rocksdb_options_destroy(r->options);
+    lib->close(r->db);
+    lib->writebatch_destroy(r->batch);
+    lib->flushoptions_destroy(r->flushing);
+    lib->readoptions_destroy(r->scanning);
+    lib->readoptions_destroy(r->reading);
+    lib->writeoptions_destroy(r->writing);
+    lib->options_destroy(r->options);
     pthread_mutex_destroy(&r->lock);
     pthread_mutex_destroy(&r->flush_lock);
     free(r->dir);
