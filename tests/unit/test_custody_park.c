@@ -409,13 +409,13 @@ static void test_a_move_of_a_parked_message_is_known(void **state)
     custody_move(b.custody, &moves, 1, "a", b.now);
     bench_commit(&b);
     struct bus_msg *move = bench_take(&b, BUS_MOVE);
-    custody_message(a->custody, move, true, a->now);
+    custody_message(a->custody, move, NULL, a->now);
     bench_commit(a);
     bench_pass(a, &b, BUS_MOVE_ANSWER, true);
     bench_commit(&b);
     bench_pass(&b, a, BUS_SETTLED, true);
     bench_park(a, 1);
-    custody_message(a->custody, move, true, a->now);
+    custody_message(a->custody, move, NULL, a->now);
     struct bus_msg *answer = bench_take(a, BUS_MOVE_ANSWER);
     assert_non_null(answer);
     assert_int_equal(answer->items[0].verdict, BUS_TAKEN);
