@@ -332,6 +332,8 @@ void rest_consider(struct node *node, struct held *held);
 void rest_unparked(struct node *node, struct held *held);
 /* What is due soon comes back. */
 void rest_wake(struct node *node, usec_t now);
+/* Ids of rows from that base frame on, parked or not; *seq is moved behind them, 0 at the end. */
+size_t rest_rows(struct node *node, uint64_t *seq, struct mail_id *ids, size_t max);
 /* The view or the settings are others. */
 void rest_census(struct node *node);
 /* The end of a step. */

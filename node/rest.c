@@ -15,6 +15,7 @@
  * the disk too, and need not be told again from the log. */
 #include "base/alloc.h"
 #include "base/panic.h"
+#include "node/act.h"
 #include "node/node_state.h"
 
 #define WAKE_STEP 128 /* messages that come back in one step */
@@ -87,7 +88,8 @@ static enum rest_verdict verdict_of_held(const struct node *node, const struct h
             (delivery->mood != MOOD_WAITING || delivery->due <= soon || delivery->timer.key <= soon))
             return REST_NO;
     }
-    if (held->census_round != node->round || !custody_at_rest(node->custody, held))
+    if (held->census_round != node->round || held->number <= act_upto(node) ||
+        !custody_at_rest(node->custody, held))
         return REST_LATER;
     return REST_NOW;
 }
@@ -177,6 +179,14 @@ void rest_wake(struct node *node, usec_t now)
     if (rest->park == NULL || park_next(rest->park) > now + rest->ahead / 2)
         return;
     fetch_all(node, ids, park_agenda(rest->park, now + rest->ahead / 2, ids, WAKE_STEP));
+}
+
+size_t rest_rows(struct node *node, uint64_t *seq, struct mail_id *ids, size_t max)
+{
+    if (node->rest.park != NULL)
+        return park_walk(node->rest.park, seq, ids, max);
+    *seq = 0;
+    return 0;
 }
 
 /* A walk that has not ended goes on, and then all the way round. */

@@ -216,8 +216,8 @@ struct sim_options {
 /* What many runs add up to. */
 struct sim_counts {
     uint64_t seeds, steps, messages, deliveries, accepted, doubled, moves, segments, bounced, expired,
-        restarts, views, sealed, aside, verdicts, heads, joined_late, late_mail, wrong_disks,
-        parked, checkpoints, rows_found, tables_lost;
+        restarts, views, sealed, aside, verdicts, heads, joined_late, late_mail, wrong_disks, parked,
+        checkpoints, rows_found, tables_lost;
     uint64_t faults[FAULT_KINDS];
     uint64_t coverage[FAULT_KINDS][DOING_KINDS];
 };

@@ -27,6 +27,7 @@ struct desk {
     uint64_t newest, kept_from;
     size_t leaving, done, checkpoints, answered, failures;
     usec_t now;
+    char answer[2000];
 };
 
 static void on_append(void *context, uint64_t seq, struct buffer *bytes, struct blob *body, bool base)
@@ -55,7 +56,9 @@ static void on_read_body(void *context, uint64_t seq)
 
 static void on_send(void *context, struct bus_msg *msg)
 {
-    (void)context;
+    struct desk *desk = context;
+    if (msg->type == BUS_ANSWER && msg->text != NULL)
+        snprintf(desk->answer, sizeof desk->answer, "%s", msg->text);
     bus_msg_free(&msg);
 }
 
@@ -280,6 +283,39 @@ static void test_a_new_view_moves_what_is_parked(void **state)
     close_desk(&desk);
 }
 
+/* Takes the answer to an act, once it is there. */
+static void act(struct desk *desk, const char *text)
+{
+    struct bus_msg *msg = bus_msg_new(BUS_ASK, "c1", "n1");
+    bus_msg_set_text(msg, text, strlen(text));
+    desk->answer[0] = '\0';
+    node_bus(desk->node, msg, desk->now);
+    bus_msg_free(&msg);
+    pass(desk, 2 * USEC_SEC);
+}
+
+static void test_orders_reach_what_is_parked(void **state)
+{
+    (void)state;
+    struct desk desk;
+    char wanted[80];
+    open_desk(&desk);
+    inject_late(&desk);
+    for (unsigned i = 0; i < 10; i++)
+        inject(&desk, MESSAGES + i, 2 * USEC_MIN, USEC_DAY);
+    node_committed(desk.node, desk.newest, desk.now);
+    pass(&desk, 95 * USEC_SEC);
+    assert_int_equal(parked(&desk), MESSAGES); /* ten have come back */
+    act(&desk, "delete?domain=d1.test&reason=x");
+    snprintf(wanted, sizeof wanted, "\"matched\":%d,", MESSAGES / 100 * RECIPIENTS + 1);
+    assert_non_null(strstr(desk.answer, wanted));
+    act(&desk, "delete?tenant=t&reason=x");
+    assert_non_null(strstr(desk.answer, "\"running\":false"));
+    assert_int_equal(custody_figures(node_custody(desk.node)).held, 0);
+    assert_int_equal(parked(&desk), 0);
+    close_desk(&desk);
+}
+
 static void test_checkpoints_say_what_may_go(void **state)
 {
     (void)state;
@@ -324,6 +360,7 @@ int main(void)
         cmocka_unit_test(test_what_is_ready_or_due_soon_stays_and_the_table_rests),
         cmocka_unit_test(test_max_age_holds_at_rest),
         cmocka_unit_test(test_a_new_view_moves_what_is_parked),
+        cmocka_unit_test(test_orders_reach_what_is_parked),
         cmocka_unit_test(test_checkpoints_say_what_may_go),
         cmocka_unit_test(test_a_checkpoint_that_fails_ends_parking),
     };
