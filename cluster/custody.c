@@ -18,7 +18,6 @@ struct custody *custody_new(
     custody->incarnation = incarnation;
     custody->ports = *ports;
     list_init(&custody->refusals);
-    list_init(&custody->tombs);
     list_init(&custody->pending);
     list_init(&custody->body_waiters);
     return custody;

@@ -141,8 +141,11 @@ void custody_recovered(struct custody *custody, usec_t now)
     free(custody->stale);
     custody->stale = NULL;
     custody->stale_count = 0;
-    custody->recovered = true;
     struct map_entry *at = NULL;
+    custody->burying = true;
     for (struct held *held; (held = map_next(&custody->messages, &at)) != NULL;)
         recover(custody, held, now);
+    custody->burying = false;
+    custody->recovered = true;
+    tombs_sort(custody);
 }

@@ -69,6 +69,13 @@ struct refusal {
     usec_t at;
 };
 
+/* custody_tomb.c */
+struct tombs {
+    struct tomb *ring;
+    uint32_t *slots;
+    size_t size, front, count; /* of the ring; the count has gaps in it, but not at the front */
+};
+
 struct custody {
     char member[MEMBER_ID_SIZE], spool[MEMBER_ID_SIZE];
     uint64_t incarnation, last_seq, committed_seq;
@@ -84,9 +91,9 @@ struct custody {
     struct heap fresh; /* struct held by fresh_seq, if that is not 0; may lag behind it */
     struct id_bag parked;
     struct custody_figures parked_figures;
-    bool recovered;      /* the log has been read */
-    struct list tombs;   /* custody_tomb.c */
-    struct map tomb_ids; /* id -> struct tomb */
+    bool recovered; /* the log has been read */
+    bool burying;   /* what it says has ended: tombs are sorted later */
+    struct tombs tombs;
     struct list pending; /* by seq */
     struct heap moves, forgets, askings;
     struct list body_waiters; /* struct body_wait */
@@ -179,6 +186,8 @@ bool tomb_restate(struct custody *custody, uint64_t seq, usec_t now);
 uint64_t tomb_oldest(const struct custody *custody);
 void tomb_tick(struct custody *custody, usec_t now);
 usec_t tomb_deadline(const struct custody *custody);
+/* The log has been read: in the order of their frames again. */
+void tombs_sort(struct custody *custody);
 void tombs_free(struct custody *custody);
 
 /* custody_settle.c */
