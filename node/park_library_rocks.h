@@ -88,7 +88,7 @@
     FUNCTION(writeoptions_disable_WAL)
 
 struct park_library {
-#define PARK_LIBRARY_MEMBER(name) __typeof__(rocksdb_##name) *name;
+#define PARK_LIBRARY_MEMBER(name) __typeof__(rocksdb_##name) *(name);
     PARK_LIBRARY(PARK_LIBRARY_MEMBER)
 #undef PARK_LIBRARY_MEMBER
 };

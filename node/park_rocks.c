@@ -45,7 +45,7 @@ static char *id_key(void *state, const char *key, size_t len, size_t *len_r)
 {
     (void)state;
     *len_r = len;
-    return (char *)(uintptr_t)key;
+    return (char *)key;
 }
 
 static unsigned char is_id_key(void *state, const char *key, size_t len)

@@ -202,7 +202,7 @@ static void test_change_amid_a_scan(void **state)
     park_put(table, "ta", "1");
     park_put(table, "tb", "2");
     park_commit(table);
-    assert_int_equal(table->scan(table->context, "t", 1, 0, pop, (void *)(uintptr_t)table, NULL), 0);
+    assert_int_equal(table->scan(table->context, "t", 1, 0, pop, (void *)table, NULL), 0);
     assert_string_equal(park_show(table, "t", 0, 9), "ta=1 tb=2");
     park_commit(table);
     assert_string_equal(park_show(table, "t", 0, 9), "ua=1 ub=2");
