@@ -175,6 +175,7 @@ void node_recovered(struct node *node, usec_t now)
 {
     node->started = node->now = now;
     custody_recovered(node->custody, now);
+    rest_begin(&node->rest);
     node_settle(node, now);
 }
 

@@ -226,6 +226,7 @@ struct rest {
     uint64_t walk_seq;   /* all that is parked is looked at anew, by base frame */
     usec_t walk_at;      /* USEC_NEVER: it is not */
     bool walk_again;
+    bool begun; /* the log has been read; before, custody does not know where it ends */
     bool flushing, told;
     uint64_t next_from, flushing_from; /* replay from: right now, and what the table says */
     uint64_t seen_seq;                 /* the newest frame on the disk at the last checkpoint */
@@ -327,6 +328,8 @@ void census_join_anew(struct node *node, struct held *held);
 /* rest.c */
 void rest_init(struct rest *rest);
 void rest_free(struct rest *rest);
+/* The log has been read. */
+void rest_begin(struct rest *rest);
 /* Something of it waits: may it be parked? */
 void rest_consider(struct node *node, struct held *held);
 void rest_unparked(struct node *node, struct held *held);

@@ -52,6 +52,11 @@ void rest_init(struct rest *rest)
     rest->walk_at = USEC_NEVER;
 }
 
+void rest_begin(struct rest *rest)
+{
+    rest->begun = true;
+}
+
 void rest_free(struct rest *rest)
 {
     park_free(&rest->park);
@@ -176,7 +181,7 @@ void rest_wake(struct node *node, usec_t now)
 {
     struct mail_id ids[WAKE_STEP];
     struct rest *rest = &node->rest;
-    if (rest->park == NULL || park_next(rest->park) > now + rest->ahead / 2)
+    if (!rest->begun || rest->park == NULL || park_next(rest->park) > now + rest->ahead / 2)
         return;
     fetch_all(node, ids, park_agenda(rest->park, now + rest->ahead / 2, ids, WAKE_STEP));
 }
@@ -271,7 +276,7 @@ void node_checkpointed(struct node *node, bool ok, const char *why, usec_t now)
 void rest_step(struct node *node, usec_t now)
 {
     struct rest *rest = &node->rest;
-    if (rest->park == NULL)
+    if (!rest->begun || rest->park == NULL)
         return;
     walk(node, now);
     if (works(node)) {
@@ -288,7 +293,7 @@ void rest_step(struct node *node, usec_t now)
 usec_t rest_deadline(const struct node *node)
 {
     const struct rest *rest = &node->rest;
-    if (rest->park == NULL)
+    if (!rest->begun || rest->park == NULL)
         return USEC_NEVER;
     usec_t first = rest->walk_at, next = park_next(rest->park);
     if (next != USEC_NEVER && next - rest->ahead / 2 < first)

@@ -144,16 +144,10 @@ static void pass(struct desk *desk, usec_t time)
     desk->now = until;
 }
 
-static void open_desk(struct desk *desk)
+static void start_node(struct desk *desk)
 {
-    struct fault *faults = NULL;
-    size_t fault_count = 0;
     struct park_start start;
     struct error error = {""};
-    *desk = (struct desk){.now = 1000 * USEC_SEC, .table = park_memory_new()};
-    desk->settings = settings_parse(config, sizeof config - 1, "test", &faults, &fault_count);
-    if (desk->settings == NULL)
-        fail_msg("%s", faults[0].text);
     struct node_ports ports = {.context = desk,
         .append = on_append,
         .release = on_release,
@@ -165,12 +159,26 @@ static void open_desk(struct desk *desk)
         .keep_from = on_keep_from,
         .table_failed = on_failed};
     desk->node = node_new("n1", "n1.0", 1, desk->settings, &ports, 1);
-    struct node_table table = {.table = park_memory_table(desk->table), .disk = "disk"};
+    struct node_table table = {
+        .table = park_memory_table(desk->table), .disk = "disk", .log_end = desk->newest};
     if (node_open_table(desk->node, &table, &start, &error) != 0)
         fail_msg("%s", error.text);
     free(start.living);
+    set_view(desk, 1, 1); /* the log is not read yet: nothing is written down */
+    assert_int_equal(desk->checkpoints, desk->answered);
+    node_log_ends(desk->node, desk->newest);
     node_recovered(desk->node, desk->now);
-    set_view(desk, 1, 1);
+}
+
+static void open_desk(struct desk *desk)
+{
+    struct fault *faults = NULL;
+    size_t fault_count = 0;
+    *desk = (struct desk){.now = 1000 * USEC_SEC, .table = park_memory_new()};
+    desk->settings = settings_parse(config, sizeof config - 1, "test", &faults, &fault_count);
+    if (desk->settings == NULL)
+        fail_msg("%s", faults[0].text);
+    start_node(desk);
 }
 
 static void close_desk(struct desk *desk)
@@ -333,6 +341,26 @@ static void test_checkpoints_say_what_may_go(void **state)
     close_desk(&desk);
 }
 
+static void test_a_start_goes_on_from_the_last_checkpoint(void **state)
+{
+    (void)state;
+    struct desk desk;
+    open_desk(&desk);
+    inject_late(&desk);
+    pass(&desk, 30 * USEC_SEC);
+    uint64_t from = desk.kept_from;
+    assert_int_equal(from, desk.newest + 1);
+    node_free(&desk.node);
+    start_node(&desk);
+    assert_int_equal(custody_figures(node_custody(desk.node)).held, MESSAGES * RECIPIENTS);
+    pass(&desk, 30 * USEC_SEC);
+    assert_int_equal(parked(&desk), MESSAGES);
+    assert_int_equal(desk.kept_from, from);
+    pass(&desk, USEC_HOUR);
+    assert_int_equal(node_figures(desk.node).ready, MESSAGES * RECIPIENTS);
+    close_desk(&desk);
+}
+
 static void test_a_checkpoint_that_fails_ends_parking(void **state)
 {
     (void)state;
@@ -362,6 +390,7 @@ int main(void)
         cmocka_unit_test(test_a_new_view_moves_what_is_parked),
         cmocka_unit_test(test_orders_reach_what_is_parked),
         cmocka_unit_test(test_checkpoints_say_what_may_go),
+        cmocka_unit_test(test_a_start_goes_on_from_the_last_checkpoint),
         cmocka_unit_test(test_a_checkpoint_that_fails_ends_parking),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
