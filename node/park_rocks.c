@@ -17,7 +17,7 @@
 
 #define WRITE_BUFFER ((size_t)8 << 20)
 #define WRITE_BUFFERS 4
-#define CACHE ((size_t)32 << 20)
+#define CACHE ((size_t)24 << 20)
 #define BATCH_KEPT ((size_t)4 << 20) /* a larger batch's memory is given back */
 #define LOOKED_UP 17                 /* the length of the keys that have filters */
 

@@ -9,7 +9,7 @@
  * A commit waits when the disk is slower than what is committed: four write buffers hold what it has not
  * taken.
  *
- * Memory: 32 MiB for blocks, indexes and filters read, 32 MiB of write buffers, and about 16 MiB while it
+ * Memory: 24 MiB for blocks, indexes and filters read, 32 MiB of write buffers, and about 30 MiB while it
  * compacts; it does not grow with the rows. Keys of 17 bytes (a kind and an id) have filters: looking up an
  * unknown one reads nothing. A scan is as dear as the entries it passes, also those removed not long ago: who
  * pops from the front keeps the last key it popped and begins there.
