@@ -18,8 +18,6 @@ struct custody *custody_new(
     custody->incarnation = incarnation;
     custody->ports = *ports;
     list_init(&custody->refusals);
-    list_init(&custody->age);
-    list_init(&custody->tombs);
     list_init(&custody->pending);
     list_init(&custody->body_waiters);
     return custody;
@@ -69,8 +67,7 @@ struct delivery *held_delivery(struct held *held, uint32_t index)
 
 void held_set_base(struct custody *custody, struct held *held, uint64_t seq)
 {
-    list_remove(&held->age);
-    list_push_back(&custody->age, &held->age);
+    heap_put(&custody->age, &held->age, (int64_t)seq);
     held->base_seq = seq;
 }
 
@@ -124,7 +121,7 @@ struct peer *custody_peer(struct custody *custody, const char *spool)
     return peer;
 }
 
-static void held_free(struct held *held)
+void held_free(struct held *held)
 {
     for (uint32_t i = 0; i < held->count; i++) {
         count(held, (enum custody_state)held->deliveries[i]->state, -1);
@@ -186,6 +183,9 @@ void custody_free(struct custody **custody)
     heap_free(&c->moves);
     heap_free(&c->forgets);
     heap_free(&c->askings);
+    heap_free(&c->age);
+    heap_free(&c->fresh);
+    id_bag_free(&c->parked);
     free(c->stale);
     free(c);
 }
@@ -202,7 +202,7 @@ uint64_t custody_on_disk(const struct custody *custody)
 
 bool custody_knows(const struct custody *custody, const struct mail_id *id)
 {
-    return custody_find(custody, id) != NULL || tomb_knows(custody, id);
+    return custody_find(custody, id) != NULL || tomb_knows(custody, id) || custody_is_parked(custody, id);
 }
 
 struct held *custody_next(const struct custody *custody, struct map_entry **at)
@@ -246,7 +246,13 @@ static void forget(struct custody *custody, struct held *held)
     end_moves(custody, held);
     if (held->base_seq != 0)
         custody->ports.release(custody->ports.context, held->base_seq);
-    list_remove(&held->age);
+    if (held->row_base != 0) {
+        struct custody_row row;
+        row_name(held, &row);
+        custody->ports.row_remove(custody->ports.context, &row);
+    }
+    heap_remove(&custody->age, &held->age);
+    heap_remove(&custody->fresh, &held->fresh);
     heap_remove(&custody->forgets, &held->forget);
     heap_remove(&custody->askings, &held->asking);
     map_remove(&custody->messages, held->mail->id.bytes, sizeof held->mail->id.bytes);
@@ -336,7 +342,10 @@ void custody_message(struct custody *custody, const struct bus_msg *msg, const c
 
 struct custody_figures custody_figures(const struct custody *custody)
 {
+    const struct custody_figures *parked = &custody->parked_figures;
     struct custody_figures figures = custody->figures;
-    figures.messages = map_count(&custody->messages);
+    figures.messages = map_count(&custody->messages) + custody->parked.count;
+    figures.held += parked->held;
+    figures.final += parked->final;
     return figures;
 }

@@ -18,13 +18,19 @@
  * time is refused), 24 h for mail with an idempotency key, and for what came by MOVE until its source says
  * that its MOVED is durable (SETTLED).
  *
+ * Messages at rest need not be in memory: where there are ports for rows, custody_park() writes one down as a
+ * row in a table beside the log and frees it; whoever asks for it by its id brings it back. The table is a
+ * cache of the log: a row says up to which frame it is right, custody_replay_from() says from which frame the
+ * log knows more than the table does, and a start needs only the rows and the log from there (custody_park.c).
+ *
  * How to use: feed messages, commits and the scheduler's words; effects go out through ports, which must not
  * call back in. Time: `now` comes in; custody_deadline() says when to call custody_tick(). Memory: one struct
- * held a message; bodies are held only while their frame is not written or somebody asked for them. Not
- * thread-safe. */
+ * held a message that is not parked, some 15 bytes for one that is; bodies are held only while their frame is
+ * not written or somebody asked for them. Not thread-safe. */
 #ifndef CLUSTER_CUSTODY_H
 #define CLUSTER_CUSTODY_H
 
+#include "base/buffer.h"
 #include "base/heap.h"
 #include "base/list.h"
 #include "base/map.h"
@@ -81,14 +87,30 @@ struct held {
     bool bodiless;                /* only refusals are here: the base frame has no body */
     struct heap_node forget;      /* custody's: when to forget the finals */
     struct heap_node asking;      /* custody's: when to ask the source of a MOVE again */
-    struct list age;              /* custody's: by base_seq */
+    struct heap_node age;         /* custody's: by base_seq */
+    struct heap_node fresh;       /* custody's: by fresh_seq */
     struct list moves;            /* custody's: struct move */
+    uint64_t fresh_seq;           /* the first frame about it that no row knows; 0: its row knows all */
+    uint64_t row_base;            /* base_seq by its row; 0: it has none */
+    usec_t row_due;               /* and its next date */
     struct heap_node expiry;      /* the scheduler's: max_age */
     struct list bodies;           /* the scheduler's: messages with a body in memory */
     struct signing *signing;      /* the scheduler's: its signatures, made or being made */
+    struct list resting;          /* the scheduler's: messages that may be parked */
     struct list census;           /* the scheduler's: by when their owners were looked up last */
     uint64_t census_round;        /* and under which view */
     struct delivery **deliveries; /* one block each; in no special order */
+};
+
+/* What the table says of a message. */
+struct custody_row {
+    struct mail_id id;
+    uint64_t base_seq;    /* its living base frame */
+    uint64_t last_seq;    /* the newest frame that it knows */
+    usec_t due;           /* the next thing that becomes due, or its expiry */
+    uint32_t held, final; /* deliveries */
+    const void *bytes;    /* all of it: only custody reads them; null where a row is only named */
+    size_t len;
 };
 
 struct custody_ports {
@@ -113,6 +135,16 @@ struct custody_ports {
         const char *detail); /* a DONE or RETRY is durable: tell its event */
     void (*want_body)(
         void *context, struct held *held); /* a move or restatement needs it: custody_body follows */
+    /* Rows of messages at rest; row_get null: there is no table, nothing is parked. */
+    /* 1: the row's bytes were added to `bytes`; 0: there is none; -1: that cannot be told. */
+    int (*row_get)(void *context, const struct mail_id *id, struct buffer *bytes);
+    void (*row_put)(
+        void *context, const struct custody_row *row, const struct custody_row *old); /* or null */
+    void (*row_remove)(void *context, const struct custody_row *row);
+    /* Fills in ids of rows from that base frame on, in order; returns how many. */
+    size_t (*rows_from)(void *context, uint64_t base_seq, struct mail_id *ids, size_t max);
+    void (*row_bad)(void *context, const char *why);    /* one cannot be understood */
+    void (*unparked)(void *context, struct held *held); /* it is here again: may be scheduled */
 };
 
 struct custody;
@@ -121,7 +153,10 @@ struct custody *custody_new(
 void custody_free(struct custody **custody);
 void custody_set_incarnation(struct custody *custody, uint64_t incarnation);
 
-/* While the log is read, in its order; then custody_recovered once: gained is called for all that is HELD. */
+/* Before the log is read: there is a row of this message. */
+void custody_row_known(struct custody *custody, const struct custody_row *row);
+/* While the log is read, in its order; then custody_recovered once: gained is called for all that is HELD and
+ * not at rest. */
 int custody_replay(
     struct custody *custody, uint64_t seq, const struct spool_record *record, bool base, struct error *error);
 void custody_recovered(struct custody *custody, usec_t now);
@@ -152,12 +187,35 @@ void custody_done(struct custody *custody, struct delivery *delivery, enum deliv
 /* Logs mail of our own (a DSN) as if injected here; gained follows. */
 void custody_own(struct custody *custody, struct mail *mail, struct blob *body, usec_t now);
 
+/* At rest: nothing of it is under way, and all that there is to say of it is on the disk. */
+bool custody_at_rest(const struct custody *custody, const struct held *held);
+/* Writes the row of one that is at rest, if the table does not know it as it is. */
+void custody_write_row(struct custody *custody, struct held *held);
+/* Parks a message that is at rest and not scheduled, and whose row is in the table by now, not only on its way
+ * there: `forgotten` is called, then it is freed. */
+void custody_park(struct custody *custody, struct held *held);
+/* Writes rows of messages that stay in memory, of those that the table has not known since before frame
+ * `before`; looks at `most`. */
+void custody_write_rows(struct custody *custody, uint64_t before, size_t most);
+/* The table's rows, as they are now, and the log from this frame on say all there is to know. */
+uint64_t custody_replay_from(struct custody *custody);
+/* The oldest frame that stands for an ended message's id; UINT64_MAX: none does. */
+uint64_t custody_oldest_end(const struct custody *custody);
+/* How many are parked, and is this one (rarely: yes, though it is not)? */
+uint64_t custody_parked(const struct custody *custody);
+uint64_t custody_parked_held(const struct custody *custody); /* deliveries */
+bool custody_is_parked(const struct custody *custody, const struct mail_id *id);
+/* Finds a message, parked or not; *held_r null: there is none. False: that cannot be told, for the table does
+ * not answer. */
+bool custody_fetch(struct custody *custody, const struct mail_id *id, struct held **held_r);
+
 /* The newest frame that is on the disk. */
 uint64_t custody_on_disk(const struct custody *custody);
 /* Held, or ended not long ago (then only its id may be left). */
 bool custody_knows(const struct custody *custody, const struct mail_id *id);
+/* Of those in memory. */
 struct held *custody_find(const struct custody *custody, const struct mail_id *id);
-/* Walks all messages: *at starts as null. */
+/* Walks all messages in memory: *at starts as null. */
 struct held *custody_next(const struct custody *custody, struct map_entry **at);
 /* The message behind this one (null: the first) in the order of held->number, or null. */
 struct held *custody_after(const struct custody *custody, const struct held *held);

@@ -36,6 +36,7 @@ static uint64_t append(
     record->id = held->mail->id;
     custody->ports.append(custody->ports.context, seq, record, body, base);
     held->last_seq = seq;
+    held_is_fresh(custody, held, seq);
     return seq;
 }
 
@@ -166,8 +167,10 @@ static void happen(struct custody *custody, struct pending *pending, usec_t now)
 static void finish(struct custody *custody, struct pending *pending, usec_t now)
 {
     struct held *held = pending->held;
-    if (held != NULL && held->base_seq == pending->seq)
+    if (held != NULL && held->base_seq == pending->seq) {
         held->disk_seq = pending->seq;
+        held_is_restated(held, pending->seq);
+    }
     happen(custody, pending, now);
     bus_msg_free(&pending->answer);
     bus_msg_free(&pending->settled);

@@ -267,8 +267,9 @@ static bool counts(const struct delivery *delivery, const struct bus_msg *msg, c
 
 void move_answered(struct custody *custody, const struct bus_msg *msg, usec_t now)
 {
-    struct held *held = custody_find(custody, &msg->id);
-    if (held == NULL || msg->item_count == 0 || strcmp(msg->from_spool, custody->spool) != 0)
+    struct held *held;
+    if (msg->item_count == 0 || strcmp(msg->from_spool, custody->spool) != 0 ||
+        !custody_fetch(custody, &msg->id, &held) || held == NULL)
         return;
     struct delivery **gone = xcalloc(msg->item_count, sizeof(struct delivery *));
     struct delivery **back = xcalloc(msg->item_count, sizeof(struct delivery *));

@@ -4,9 +4,8 @@
 #include "base/alloc.h"
 #include "cluster/custody_state.h"
 
-/* Every item says all there is to know of its delivery: the last word counts. */
-static int replay_item(struct custody *custody, struct held *held, const struct record_item *item,
-    uint64_t seq, struct error *error)
+int replay_item(struct custody *custody, struct held *held, const struct record_item *item, uint64_t seq,
+    struct error *error)
 {
     if (item->index >= held->mail->recipient_count)
         return error_set(error, "frame %llu names recipient %u of a message with %u", (unsigned long long)seq,
@@ -23,6 +22,7 @@ static int replay_item(struct custody *custody, struct held *held, const struct 
     delivery->peer = item->peer == NULL ? NULL : custody_peer(custody, item->peer)->name;
     delivery->made_seq = seq;
     delivery->committed = true;
+    delivery->settled = false;
     return 0;
 }
 
@@ -44,9 +44,8 @@ static bool names_open(const struct spool_record *record)
 }
 
 static struct held *replay_held(
-    struct custody *custody, uint64_t seq, const struct spool_record *record, bool base)
+    struct custody *custody, struct held *held, uint64_t seq, const struct spool_record *record, bool base)
 {
-    struct held *held = custody_find(custody, &record->id);
     if (held == NULL && record->kind == RECORD_HOLD)
         held = held_new(custody, record->mail);
     if (held == NULL || !base)
@@ -59,11 +58,37 @@ static struct held *replay_held(
     return held;
 }
 
+/* What its row knows need not be said again. A base frame that lived when it was read may have been restated
+ * since. */
+static bool is_in_row(struct custody *custody, const struct held *held, uint64_t seq, bool base)
+{
+#ifdef TODOKU_WITHOUT_ROW_AGE
+    return false;
+#endif
+    if (held->row_base == 0 || held->last_seq < seq)
+        return false;
+    if (base && held->base_seq != seq)
+        custody_release_later(custody, seq);
+    return true;
+}
+
 int custody_replay(
     struct custody *custody, uint64_t seq, const struct spool_record *record, bool base, struct error *error)
 {
     custody->last_seq = custody->committed_seq = seq;
-    struct held *held = replay_held(custody, seq, record, base);
+    struct held *held;
+    uint64_t row_base;
+    if (park_knows(custody, &record->id, seq, &row_base)) {
+        if (base && row_base != seq)
+            custody_release_later(custody, seq);
+        return 0;
+    }
+    if (!custody_fetch(custody, &record->id, &held))
+        return error_set(
+            error, "frame %llu is about a message whose row cannot be read", (unsigned long long)seq);
+    if (held != NULL && is_in_row(custody, held, seq, base))
+        return 0;
+    held = replay_held(custody, held, seq, record, base);
     /* Facts about a message whose base frame is gone: it was final and forgotten. */
     if (held == NULL) {
         if (base)
@@ -71,6 +96,9 @@ int custody_replay(
         return 0;
     }
     held->last_seq = seq;
+    held_is_fresh(custody, held, seq);
+    if (base)
+        held_is_restated(held, seq);
     for (uint32_t i = 0; i < record->item_count; i++)
         if (replay_item(custody, held, &record->items[i], seq, error) != 0)
             return -1;
@@ -89,7 +117,7 @@ static void recover(struct custody *custody, struct held *held, usec_t now)
     bool asks = false;
     for (uint32_t i = 0; i < held->count; i++) {
         struct delivery *delivery = held->deliveries[i];
-        delivery->settled = came_settled(delivery);
+        delivery->settled = delivery->settled || came_settled(delivery);
         asks = asks || !delivery->settled;
         if (delivery->state == CUSTODY_HELD)
             custody->ports.gained(custody->ports.context, delivery);
@@ -114,6 +142,10 @@ void custody_recovered(struct custody *custody, usec_t now)
     custody->stale = NULL;
     custody->stale_count = 0;
     struct map_entry *at = NULL;
+    custody->burying = true;
     for (struct held *held; (held = map_next(&custody->messages, &at)) != NULL;)
         recover(custody, held, now);
+    custody->burying = false;
+    custody->recovered = true;
+    tombs_sort(custody);
 }

@@ -20,24 +20,30 @@ void custody_restate(struct custody *custody, uint64_t seq, bool room, usec_t no
 {
     uint64_t newest = custody->committed_seq, bytes = 0;
     uint32_t count = 0, most = room ? RESTATE_MOST : 1;
+    struct held *waits[RESTATE_MOST];
+    uint32_t wait_count = 0;
     if (tomb_restate(custody, seq, now))
         return;
-    /* By age, so what is next stands in the way next. What is restated goes to the end of the list. */
-    list_each_safe (link, &custody->age) {
-        struct held *held = list_item(link, struct held, age);
-        if (held->base_seq < seq)
-            continue;
+    park_wake_from(custody, seq);
+    /* By age, so what is next stands in the way next. What is restated is the youngest then. */
+    for (const struct heap_node *node; count < most && bytes < RESTATE_BYTES; count++) {
+        if ((node = heap_first(&custody->age)) == NULL)
+            break;
+        struct held *held = heap_item(node, struct held, age);
         bool under_way = count == 0 && held->base_seq > seq;
         if (under_way || held->base_seq > newest || held->reading)
-            return;
-        if (held->bodiless || held->body != NULL)
+            break;
+        if (held->bodiless || held->body != NULL) {
             restate_with(custody, held, held->body, now);
-        else
+        } else {
             want_body(custody, held, NULL);
+            heap_remove(&custody->age, &held->age);
+            waits[wait_count++] = held;
+        }
         bytes += held->mail->body_len;
-        if (++count == most || bytes >= RESTATE_BYTES)
-            return;
     }
+    for (uint32_t i = 0; i < wait_count; i++)
+        heap_put(&custody->age, &waits[i]->age, (int64_t)waits[i]->base_seq);
 }
 
 void want_body(struct custody *custody, struct held *held, struct move *move)

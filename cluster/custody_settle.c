@@ -25,7 +25,9 @@ void settle_answer(struct custody *custody, const struct bus_msg *msg)
 {
     if (strcmp(msg->spool, custody->spool) != 0 || msg->item_count == 0)
         return;
-    const struct held *held = custody_find(custody, &msg->id);
+    struct held *held;
+    if (!custody_fetch(custody, &msg->id, &held))
+        return;
     struct bus_msg *answer = bus_msg_new(BUS_SETTLED, custody->member, msg->from);
     memcpy(answer->spool, msg->from_spool, sizeof answer->spool);
     memcpy(answer->from_spool, custody->spool, sizeof answer->from_spool);
@@ -42,8 +44,8 @@ void settle_answer(struct custody *custody, const struct bus_msg *msg)
 
 void settle_heard(struct custody *custody, const struct bus_msg *msg, usec_t now)
 {
-    struct held *held = custody_find(custody, &msg->id);
-    if (held == NULL || strcmp(msg->spool, custody->spool) != 0)
+    struct held *held;
+    if (strcmp(msg->spool, custody->spool) != 0 || !custody_fetch(custody, &msg->id, &held) || held == NULL)
         return;
     for (uint32_t i = 0; i < msg->item_count; i++) {
         struct delivery *delivery = held_delivery(held, msg->items[i].index);

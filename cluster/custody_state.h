@@ -3,6 +3,7 @@
 #define CLUSTER_CUSTODY_STATE_H
 
 #include "cluster/custody.h"
+#include "cluster/id_bag.h"
 
 /* Bytes of MOVEs under way to one spool at most (a single larger message goes alone). */
 #define MOVE_CREDIT (4u << 20)
@@ -68,6 +69,13 @@ struct refusal {
     usec_t at;
 };
 
+/* custody_tomb.c */
+struct tombs {
+    struct tomb *ring;
+    uint32_t *slots;
+    size_t size, front, count; /* of the ring; the count has gaps in it, but not at the front */
+};
+
 struct custody {
     char member[MEMBER_ID_SIZE], spool[MEMBER_ID_SIZE];
     uint64_t incarnation, last_seq, committed_seq;
@@ -79,9 +87,13 @@ struct custody {
     struct map refused;  /* id -> struct refusal */
     struct list refusals;
     usec_t refused_floor;
-    struct list age;     /* struct held by base_seq */
-    struct list tombs;   /* custody_tomb.c */
-    struct map tomb_ids; /* id -> struct tomb */
+    struct heap age;   /* struct held by base_seq */
+    struct heap fresh; /* struct held by fresh_seq, if that is not 0; may lag behind it */
+    struct id_bag parked;
+    struct custody_figures parked_figures;
+    bool recovered; /* the log has been read */
+    bool burying;   /* what it says has ended: tombs are sorted later */
+    struct tombs tombs;
     struct list pending; /* by seq */
     struct heap moves, forgets, askings;
     struct list body_waiters; /* struct body_wait */
@@ -100,6 +112,8 @@ struct body_wait {
 struct held *held_new(struct custody *custody, struct mail *mail);
 struct delivery *held_add_delivery(struct held *held, uint32_t index);
 struct delivery *held_delivery(struct held *held, uint32_t index);
+/* The memory only: it must be in no map, heap or list any more. */
+void held_free(struct held *held);
 void held_set_base(struct custody *custody, struct held *held, uint64_t seq);
 /* The only writer of a delivery's state; keeps held->open right. */
 void delivery_set_state(struct delivery *delivery, enum custody_state state);
@@ -136,7 +150,22 @@ void move_tick(struct custody *custody, usec_t now);
 void move_body(struct custody *custody, struct move *move, struct blob *body, usec_t now);
 void move_free(struct custody *custody, struct move *move);
 
+/* custody_park.c */
+/* The frame that was just logged is about it. */
+void held_is_fresh(struct custody *custody, struct held *held, uint64_t seq);
+/* Frame `seq`, which says all there is to say of it, is on the disk. */
+void held_is_restated(struct held *held, uint64_t seq);
+/* Parked ones whose base frame is among the next from `seq` on come back. */
+void park_wake_from(struct custody *custody, uint64_t seq);
+/* It is parked, and its row knows this frame; *base_r: its living base frame. */
+bool park_knows(struct custody *custody, const struct mail_id *id, uint64_t seq, uint64_t *base_r);
+/* What a row says of it, but for the bytes. */
+void row_name(const struct held *held, struct custody_row *row);
+
 /* custody_replay.c */
+/* Every item says all there is to know of its delivery: the last word counts. */
+int replay_item(struct custody *custody, struct held *held, const struct record_item *item, uint64_t seq,
+    struct error *error);
 void custody_release_later(struct custody *custody, uint64_t seq);
 
 /* custody_restate.c */
@@ -153,8 +182,12 @@ bool tomb_knows(const struct custody *custody, const struct mail_id *id);
 void tomb_replay(struct custody *custody, const struct spool_record *record, uint64_t seq);
 /* The one whose frame is `seq`, and some that follow it; false if there is none. */
 bool tomb_restate(struct custody *custody, uint64_t seq, usec_t now);
+/* Its frame; UINT64_MAX: there is none. */
+uint64_t tomb_oldest(const struct custody *custody);
 void tomb_tick(struct custody *custody, usec_t now);
 usec_t tomb_deadline(const struct custody *custody);
+/* The log has been read: in the order of their frames again. */
+void tombs_sort(struct custody *custody);
 void tombs_free(struct custody *custody);
 
 /* custody_settle.c */

@@ -96,7 +96,9 @@ void custody_take_inject(struct custody *custody, const struct bus_msg *msg, con
     if (msg->mail == NULL || msg->body == NULL || strcmp(msg->spool, custody->spool) != 0 ||
         (msg->to_incarnation != 0 && msg->to_incarnation != custody->incarnation))
         return;
-    struct held *held = custody_find(custody, &msg->id);
+    struct held *held;
+    if (!custody_fetch(custody, &msg->id, &held))
+        return;
     if (held != NULL) {
         answer_known(custody, held, msg);
 #ifdef TODOKU_WITHOUT_DEDUPE
@@ -228,7 +230,9 @@ void custody_take_move(struct custody *custody, const struct bus_msg *msg, bool 
 {
     if (!move_is_sound(custody, msg, now))
         return;
-    struct held *held = custody_find(custody, &msg->id);
+    struct held *held;
+    if (!custody_fetch(custody, &msg->id, &held))
+        return;
     struct take take = {.taken = xcalloc(msg->item_count, sizeof(struct delivery *))};
     for (uint32_t i = 0; i < msg->item_count; i++) {
         const struct bus_item *item = &msg->items[i];

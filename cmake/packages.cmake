@@ -13,6 +13,9 @@ pkg_check_modules(ICU REQUIRED IMPORTED_TARGET icu-i18n)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(ZMQ REQUIRED IMPORTED_TARGET libzmq)
 pkg_check_modules(PROTOBUF_C REQUIRED IMPORTED_TARGET libprotobuf-c)
+# Loaded when it is needed: node/park_library_rocks.h. Its name in the system ends with the first two numbers of its version.
+pkg_check_modules(ROCKS REQUIRED IMPORTED_TARGET rocksdb)
+string(REGEX MATCH "^[0-9]+\\.[0-9]+" ROCKS_SO ${ROCKS_VERSION})
 # grpc.pc names dozens of libraries that a shared libgrpc brings by itself.
 find_library(GRPC_LIBRARY grpc REQUIRED)
 find_library(GPR_LIBRARY gpr REQUIRED)

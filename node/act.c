@@ -9,6 +9,8 @@
 #include "node/act_inside.h"
 #include "node/gate.h"
 
+#define ACT_ROWS 16
+
 /* ---- does it fit? ---- */
 
 static bool fits_text(const char *wanted, const char *is)
@@ -92,9 +94,14 @@ static void look_at(struct node *node, struct act *act, struct held *held, usec_
 
 /* ---- one step after the other ---- */
 
-static bool has_more(const struct act *act)
+static bool has_resident(const struct act *act)
 {
     return act->next != NULL && act->next->number <= act->upto;
+}
+
+static bool has_more(const struct act *act)
+{
+    return act->rows_left || has_resident(act);
 }
 
 /* The disk is not outrun: what is under way to it takes memory. */
@@ -103,9 +110,36 @@ static bool may_go_on(const struct node *node, const struct act *act)
     return act->seq <= custody_on_disk(node->custody) + ACT_UNSYNCED;
 }
 
+/* What was in memory when the act began, and still is, has its turn later: it is not parked meanwhile. */
+static bool had_been_parked(const struct act *act, const struct held *held)
+{
+    return held->number > act->upto && held->count > 0 && held->deliveries[0]->made_seq <= act->row_upto;
+}
+
+static uint32_t look_at_rows(struct node *node, struct act *act, usec_t now)
+{
+    struct mail_id ids[ACT_ROWS];
+    uint32_t seen = 0;
+    size_t count = rest_rows(node, &act->row_seq, ids, ACT_ROWS);
+    act->rows_left = act->row_seq != 0;
+    for (size_t i = 0; i < count; i++) {
+        struct held *held;
+        if (!custody_fetch(node->custody, &ids[i], &held) || held == NULL || !had_been_parked(act, held))
+            continue;
+        seen += held->count;
+        look_at(node, act, held, now);
+    }
+    return seen + 1;
+}
+
 static void step(struct node *node, struct act *act, usec_t now)
 {
-    for (uint32_t seen = 0; seen < ACT_STEP && has_more(act) && may_go_on(node, act);) {
+    uint32_t seen = 0;
+    while (act->rows_left && seen < ACT_STEP && may_go_on(node, act))
+        seen += look_at_rows(node, act, now);
+    if (act->rows_left)
+        return;
+    while (seen < ACT_STEP && has_resident(act) && may_go_on(node, act)) {
         struct held *held = act->next;
         act->next = custody_after(node->custody, held);
         seen += held->count;
@@ -153,8 +187,8 @@ usec_t act_deadline(const struct node *node)
 /* One message is found at once, and then all is over. */
 static void do_one(struct node *node, struct act *act, usec_t now)
 {
-    struct held *held = custody_find(node->custody, &act->id);
-    if (held == NULL)
+    struct held *held;
+    if (!custody_fetch(node->custody, &act->id, &held) || held == NULL)
         return;
     if (act->kind != ACT_RETRY)
         batches_withdraw(node, held, now);
@@ -172,6 +206,8 @@ void act_begin(struct node *node, struct act *act, usec_t now)
     }
     act->next = custody_after(node->custody, NULL);
     act->upto = custody_newest(node->custody);
+    act->rows_left = custody_parked(node->custody) > 0;
+    act->row_upto = custody_on_disk(node->custody);
     act->answer_by = now + ACT_PATIENCE;
     if (act->kind != ACT_RETRY) {
         act->ordered = true;
@@ -186,6 +222,16 @@ void act_forgotten(struct node *node, const struct held *held)
         if (act->next == held)
             act->next = custody_after(node->custody, held);
     }
+}
+
+uint64_t act_upto(const struct node *node)
+{
+    uint64_t upto = 0;
+    list_each (link, &node->acts) {
+        const struct act *act = list_item(link, struct act, link);
+        upto = act->upto > upto ? act->upto : upto;
+    }
+    return upto;
 }
 
 void acts_free(struct node *node)

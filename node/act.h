@@ -11,7 +11,8 @@
  *   delete   ends as cancelled; nobody is told but the event log
  *
  * Left alone: what is in a transaction just now (it may be deferred, and is queued then), what is on its way to
- * another node, mail that came after the act; a provider is known of a domain only once DNS was asked for it.
+ * another node, mail that came after the act; a provider is known of a domain only once DNS was asked for it (what is
+ * parked may have to be woken first).
  *
  * Asked by the bus (ASK "delete?tenant=acme&campaign=news&reason=..."); answered when it is done, or after
  * ACT_PATIENCE with what is done so far and "running": true:
@@ -36,6 +37,8 @@ void act_tick(struct node *node, usec_t now);
 usec_t act_deadline(const struct node *node);
 /* The message is about to be freed. */
 void act_forgotten(struct node *node, const struct held *held);
+/* Messages up to this held->number may not be parked just now: an act may still have to look at them. */
+uint64_t act_upto(const struct node *node);
 void acts_free(struct node *node);
 
 #endif

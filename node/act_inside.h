@@ -21,6 +21,9 @@ struct act {
     bool ordered;           /* the gate is shut for it */
     struct held *next;      /* to be looked at; null = none */
     uint64_t upto;          /* held->number of the last one */
+    bool rows_left;         /* what was parked when it began, or has come back since, is looked at first */
+    uint64_t row_seq;       /* from this base frame on */
+    uint64_t row_upto;      /* what was made by later frames came after the act */
     uint64_t seq;           /* the newest frame it wrote */
     struct bus_msg *answer; /* until it is given */
     usec_t answer_by;

@@ -55,7 +55,11 @@ int answer_message(struct asked *asked)
         buffer_printf(asked->out, "give the message's id: 32 hexadecimal digits, as in the 250 or the 202");
         return 400;
     }
-    const struct held *held = custody_find(asked->node->custody, &id);
+    struct held *held;
+    if (!custody_fetch(asked->node->custody, &id, &held)) {
+        buffer_printf(asked->out, "the table of messages at rest cannot be read; a restart makes it anew");
+        return 503;
+    }
     if (held == NULL || !answer_selected(asked, "tenant", held->mail->tenant))
         return 404;
     for (uint32_t i = 0; i < held->count; i++)

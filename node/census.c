@@ -17,6 +17,7 @@ static struct held *oldest(const struct node *node)
 void census_begin(struct node *node)
 {
     node->round++;
+    rest_census(node);
 }
 
 bool census_runs(const struct node *node)
@@ -31,6 +32,13 @@ void census_join(struct node *node, struct held *held)
         return;
     held->census_round = node->round;
     list_push_back(&node->census, &held->census);
+}
+
+void census_join_anew(struct node *node, struct held *held)
+{
+    held->census_round = node->round - 1;
+    list_remove(&held->census);
+    list_push_front(&node->census, &held->census);
 }
 
 void census_step(struct node *node, usec_t now)

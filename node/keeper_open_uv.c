@@ -64,10 +64,32 @@ static int open_spool(struct keeper *k, struct error *error)
         .segment_size = k->settings->node.spool_segment,
         .reserve = k->settings->node.spool_reserve};
     struct spool_listener listener = {.context = k, .committed = on_disk, .failed = disk_failed};
-    struct spool_recovery recovery = {
-        .context = k, .record = recovered_record, .damaged = recovered_damage, .progress = recovery_progress};
+    struct spool_recovery recovery = {.context = k,
+        .from = keeper_table_open,
+        .record = recovered_record,
+        .damaged = recovered_damage,
+        .progress = recovery_progress};
     k->spool = spool_open(&settings, &listener, &recovery, error);
     return k->spool == NULL ? -1 : 0;
+}
+
+/* The core has half of the truth when the table fails on the way: a new one reads all of the log. */
+static int open_spool_and_table(struct keeper *k, struct error *error)
+{
+    if (open_spool(k, error) != 0)
+        return -1;
+    if (keeper_table_failed_early(k)) {
+        spool_close(&k->spool);
+        node_free(&k->node);
+        keeper_table_close(k);
+        k->table_distrusted = true;
+        keeper_make_node(k);
+        node_set_told(k->node, event_log_last_seq(k->events));
+        if (open_spool(k, error) != 0)
+            return -1;
+    }
+    keeper_table_opened(k);
+    return 0;
 }
 
 /* The core is made before the log is read, so it does not know its incarnation yet; the register needs the
@@ -95,8 +117,8 @@ int keeper_open_data(struct keeper *k, const struct keeper_claim *claim, struct 
 {
     k->tls = tls_context_client(error);
     if (k->tls == NULL || source_check(k->settings, error) != 0 || make_folder(k->log_dir, error) != 0 ||
-        open_events(k, error) != 0 || keeper_open_resolver(k, error) != 0 || open_spool(k, error) != 0 ||
-        take_spool(k, claim, error) != 0)
+        open_events(k, error) != 0 || keeper_open_resolver(k, error) != 0 ||
+        open_spool_and_table(k, error) != 0 || take_spool(k, claim, error) != 0)
         return -1;
     k->committed_told = spool_last_seq(k->spool);
     atomic_store(&k->committed, k->committed_told);

@@ -137,7 +137,9 @@ void keeper_make_node(struct keeper *k)
         .key_kind = port_key_kind,
         .zones = zone_icu()};
     link_ports(&ports);
-    k->signer = signer_open(&k->loop, on_signed, k);
+    keeper_table_ports(&ports);
+    if (k->signer == NULL)
+        k->signer = signer_open(&k->loop, on_signed, k);
     k->node = node_new(k->member, k->spool_name, 0, k->settings, &ports, seed);
 }
 

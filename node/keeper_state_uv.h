@@ -13,6 +13,7 @@
 #include "node/event_log.h"
 #include "node/keeper_uv.h"
 #include "node/node.h"
+#include "node/park_rocks.h"
 #include "node/resolve_cares.h"
 #include "node/signer_uv.h"
 #include "node/spool.h"
@@ -33,7 +34,7 @@ struct keeper {
     struct bus_local *bus;
     struct bus bus_face;
     char member[MEMBER_ID_SIZE], spool_name[MEMBER_ID_SIZE];
-    char spool_dir[PATH_MAX], log_dir[PATH_MAX];
+    char spool_dir[PATH_MAX], log_dir[PATH_MAX], table_dir[PATH_MAX];
     uint64_t incarnation;
     uv_loop_t loop;
     uv_async_t wake;
@@ -43,6 +44,11 @@ struct keeper {
 
     struct node *node;
     struct spool *spool;
+    struct park_rocks *rocks; /* messages at rest; null: there is no table */
+    uint64_t *living;         /* while the spool is opened: base frames that the table names */
+    size_t living_count;
+    uint64_t replay_from;
+    bool table_distrusted; /* it failed while the log was read */
     struct event_log *events;
     struct resolve *resolve;
     struct resolver_cares *resolver;
@@ -94,6 +100,18 @@ void keeper_forget_answers(struct keeper *keeper);
 
 /* keeper_open_uv.c: 0, or -1 with the reason */
 int keeper_open_data(struct keeper *keeper, const struct keeper_claim *claim, struct error *error);
+
+/* keeper_park_uv.c */
+/* As spool_recovery.from: opens the table. */
+uint64_t keeper_table_open(
+    void *keeper, const char *disk, uint64_t log_end, const uint64_t **living_r, size_t *living_count_r);
+/* It failed while the log was read: start over without it. */
+bool keeper_table_failed_early(const struct keeper *keeper);
+/* The log has been read. */
+void keeper_table_opened(struct keeper *keeper);
+/* After the node, which uses it. */
+void keeper_table_close(struct keeper *keeper);
+void keeper_table_ports(struct node_ports *ports);
 
 /* link_uv.c */
 void link_ports(struct node_ports *ports);

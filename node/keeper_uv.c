@@ -244,6 +244,7 @@ struct keeper *keeper_open(const struct settings *settings, struct keyring *keyr
     snprintf(k->spool_dir, sizeof k->spool_dir, "%.4000s/spool", settings->node.data_dir);
     snprintf(k->log_dir, sizeof k->log_dir, "%.4000s/log", settings->node.data_dir);
     snprintf(k->holds_file, sizeof k->holds_file, "%.4000s/holds", settings->node.data_dir);
+    snprintf(k->table_dir, sizeof k->table_dir, "%.4000s/table", settings->node.data_dir);
     list_init(&k->dirty);
     list_init(&k->answered);
     list_init(&k->explaining);
@@ -336,6 +337,7 @@ void keeper_close(struct keeper **keeper)
     end_log(k);
     end_loop(k);
     node_free(&k->node);
+    keeper_table_close(k);
     resolve_free(&k->resolve);
     keeper_forget_answers(k);
     explain_end(k);

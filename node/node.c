@@ -40,6 +40,7 @@ struct node *node_new(const char *id, const char *spool, uint64_t incarnation,
     list_init(&node->census);
     list_init(&node->acts);
     node->holds = holds_new();
+    rest_init(&node->rest);
     node->placement = placement_new();
     node->source_count = settings->node.source_count;
     node->sources = xcalloc(node->source_count, sizeof *node->sources);
@@ -104,6 +105,7 @@ void node_free(struct node **node)
     batches_settled(n, UINT64_MAX);
     signing_free_all(n);
     custody_free(&n->custody);
+    rest_free(&n->rest);
     mx_answer_drop(&n->hint);
     acts_free(n);
     gates_free(n);
@@ -153,6 +155,10 @@ int node_replay(
     struct spool_record decoded;
     if (record_decode(record, len, &decoded, error) != 0)
         return -1;
+    /* What is at rest comes back where its events may have to be told again. */
+    struct held *held;
+    if (decoded.kind == RECORD_HOLD && seq > node->told_seq)
+        (void)custody_fetch(node->custody, &decoded.id, &held);
     int status = custody_replay(node->custody, seq, &decoded, base, error);
     if (status == 0 && decoded.detail != NULL && seq > node->told_seq)
         node->ports.event(node->ports.context, seq, decoded.detail, strlen(decoded.detail));
@@ -169,6 +175,7 @@ void node_recovered(struct node *node, usec_t now)
 {
     node->started = node->now = now;
     custody_recovered(node->custody, now);
+    rest_begin(&node->rest);
     node_settle(node, now);
 }
 
@@ -244,11 +251,13 @@ bool node_idle(const struct node *node)
 
 void node_settle(struct node *node, usec_t now)
 {
+    rest_wake(node, now);
     due_tick(node, now);
     pump(node, now);
     if (!list_empty(&node->crowd))
         crowd_thin_out(node, now);
     moves_hand_over(node, now);
+    rest_step(node, now);
 }
 
 static void answer_asked(struct node *node, const struct bus_msg *msg, usec_t now)
@@ -310,9 +319,11 @@ usec_t node_deadline(const struct node *node)
         return node->now;
     const struct heap *heaps[] = {
         &node->due, &node->expiries, &node->session_timers, &node->site_timers, &node->lane_timers};
-    usec_t first = custody_deadline(node->custody), gate = gate_deadline(node), act = act_deadline(node);
+    usec_t first = custody_deadline(node->custody), gate = gate_deadline(node), act = act_deadline(node),
+           rest = rest_deadline(node);
     first = gate < first ? gate : first;
     first = act < first ? act : first;
+    first = rest < first ? rest : first;
     for (size_t i = 0; i < sizeof heaps / sizeof heaps[0]; i++) {
         const struct heap_node *timer = heap_first(heaps[i]);
         if (timer != NULL && timer->key < first)
@@ -335,6 +346,6 @@ struct node_figures node_figures(const struct node *node)
 {
     struct node_figures figures = node->figures;
     figures.sessions = node->session_count;
-    figures.waiting = node->due.count;
+    figures.waiting = node->due.count + custody_parked_held(node->custody);
     return figures;
 }

@@ -17,6 +17,7 @@
 #include "cluster/hold.h"
 #include "cluster/settings.h"
 #include "cluster/view.h"
+#include "node/park.h"
 #include "node/pressure.h"
 #include "node/resolve.h"
 #include "node/signing.h"
@@ -46,6 +47,11 @@ struct node_ports {
     void (*sign)(void *context, uint64_t ticket, const struct sign_job *job);
     /* What kind of key that is: "rsa-sha256", for people to read. May be null. */
     const char *(*key_kind)(void *context, const struct setting_dkim *key);
+    /* Only with a table for messages at rest. Bring to the disk, elsewhere: the events told so far, then what
+     * the table has committed; -> node_checkpointed. */
+    void (*checkpoint)(void *context);
+    void (*keep_from)(void *context, uint64_t seq);       /* as spool_keep_from */
+    void (*table_failed)(void *context, const char *why); /* once: nothing is parked any more */
 };
 
 struct node;
@@ -60,6 +66,21 @@ void node_free(struct node **node);
 void node_set_told(struct node *node, uint64_t seq);
 /* For an owner that learns it only when the log is open; before the first message from the bus. */
 void node_set_incarnation(struct node *node, uint64_t incarnation);
+/* Before the log is read: where messages at rest lie (node/park.h). -1: it can't be used; the owner empties it
+ * and asks again. Without it everything stays in memory. */
+struct node_table {
+    struct park_table table;
+    const char *disk;          /* the spool's */
+    uint64_t log_end;          /* the number of the log's last frame */
+    usec_t ahead;              /* what is due later than this from now is parked. 0 = a minute */
+    usec_t checkpoint_every;   /* 0 = 10 s */
+    uint64_t checkpoint_bytes; /* of log. 0 = 64 MiB */
+};
+int node_open_table(
+    struct node *node, const struct node_table *table, struct park_start *start_r, struct error *error);
+/* The table no longer works: what was replayed may not be all. The owner starts over without it. */
+bool node_table_works(const struct node *node);
+void node_checkpointed(struct node *node, bool ok, const char *why, usec_t now);
 int node_replay(
     struct node *node, uint64_t seq, const void *record, size_t len, bool base, struct error *error);
 /* Before it, if the log's last frame may not have been replayed: it is damaged, or was not understood. */

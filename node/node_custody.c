@@ -11,6 +11,7 @@ static void append(
     struct node *node = context;
     struct buffer bytes = {0};
     record_encode(record, &bytes);
+    node->rest.bytes += buffer_len(&bytes) + (body == NULL ? 0 : body->len);
     node->ports.append(node->ports.context, seq, &bytes, body, base);
     buffer_free(&bytes);
 }
@@ -92,6 +93,8 @@ static void gained(void *context, struct delivery *delivery)
         heap_put(&node->expiries, &held->expiry, held->mail->expires);
     heap_put(&node->due, &delivery->timer, delivery->due);
     delivery->mood = MOOD_WAITING;
+    if (delivery->due > node->now)
+        rest_consider(node, held);
 }
 
 static void left(void *context, struct delivery *delivery)
@@ -125,6 +128,7 @@ static void forgotten(void *context, struct held *held)
     act_forgotten(node, held);
     heap_remove(&node->expiries, &held->expiry);
     list_remove(&held->census);
+    list_remove(&held->resting);
     body_let_go(node, held);
 }
 
@@ -161,6 +165,36 @@ void node_body(struct node *node, uint64_t seq, struct blob *body, usec_t now)
     node_settle(node, now);
 }
 
+static int row_get(void *context, const struct mail_id *id, struct buffer *bytes)
+{
+    return park_row_get(((struct node *)context)->rest.park, id, bytes);
+}
+
+static void row_put(void *context, const struct custody_row *row, const struct custody_row *old)
+{
+    park_row_put(((struct node *)context)->rest.park, row, old);
+}
+
+static void row_remove(void *context, const struct custody_row *row)
+{
+    park_row_remove(((struct node *)context)->rest.park, row);
+}
+
+static size_t rows_from(void *context, uint64_t base_seq, struct mail_id *ids, size_t max)
+{
+    return park_rows_from(((struct node *)context)->rest.park, base_seq, ids, max);
+}
+
+static void row_bad(void *context, const char *why)
+{
+    park_row_bad(((struct node *)context)->rest.park, why);
+}
+
+static void unparked(void *context, struct held *held)
+{
+    rest_unparked(context, held);
+}
+
 void node_custody_ports(struct node *node, struct custody_ports *ports)
 {
     *ports = (struct custody_ports){
@@ -175,5 +209,11 @@ void node_custody_ports(struct node *node, struct custody_ports *ports)
         .forgotten = forgotten,
         .told = told,
         .want_body = want_body,
+        .row_get = row_get,
+        .row_put = row_put,
+        .row_remove = row_remove,
+        .rows_from = rows_from,
+        .row_bad = row_bad,
+        .unparked = unparked,
     };
 }

@@ -218,6 +218,24 @@ struct settling {
     size_t source;
 };
 
+/* rest.c */
+struct rest {
+    struct park *park; /* null: there is no table */
+    usec_t ahead, every;
+    uint64_t bytes_most;
+    struct list resting; /* struct held: may be parked */
+    usec_t look_at;      /* at them again */
+    uint64_t walk_seq;   /* all that is parked is looked at anew, by base frame */
+    usec_t walk_at;      /* USEC_NEVER: it is not */
+    bool walk_again;
+    bool begun; /* the log has been read; before, custody does not know where it ends */
+    bool flushing, told;
+    uint64_t next_from, flushing_from; /* replay from: right now, and what the table says */
+    uint64_t seen_seq;                 /* the newest frame on the disk at the last checkpoint */
+    uint64_t bytes;                    /* of log since then */
+    usec_t checkpoint_at;
+};
+
 struct node {
     char id[MEMBER_ID_SIZE], spool[MEMBER_ID_SIZE];
     uint64_t incarnation, told_seq;
@@ -257,6 +275,7 @@ struct node {
     struct list settling;      /* struct settling, by seq */
     struct list moving, stuck; /* struct delivery */
     struct list bodies;        /* struct held with a body kept for the first attempt */
+    struct rest rest;
     struct buffer scratch;
     char hint_domain[DNS_NAME_SIZE]; /* node_set_hint */
     struct mx_answer *hint;
@@ -305,6 +324,27 @@ bool census_runs(const struct node *node);
 void census_step(struct node *node, usec_t now);
 /* Something of it is to be scheduled, by the view as it is. */
 void census_join(struct node *node, struct held *held);
+
+/* It came back from the table: it is looked at first. */
+void census_join_anew(struct node *node, struct held *held);
+
+/* rest.c */
+void rest_init(struct rest *rest);
+void rest_free(struct rest *rest);
+/* The log has been read. */
+void rest_begin(struct rest *rest);
+/* Something of it waits: may it be parked? */
+void rest_consider(struct node *node, struct held *held);
+void rest_unparked(struct node *node, struct held *held);
+/* What is due soon comes back. */
+void rest_wake(struct node *node, usec_t now);
+/* Ids of rows from that base frame on, parked or not; *seq is moved behind them, 0 at the end. */
+size_t rest_rows(struct node *node, uint64_t *seq, struct mail_id *ids, size_t max);
+/* The view or the settings are others. */
+void rest_census(struct node *node);
+/* The end of a step. */
+void rest_step(struct node *node, usec_t now);
+usec_t rest_deadline(const struct node *node);
 
 /* domain.c */
 struct domain *domain_get(struct node *node, const char *name);

@@ -217,6 +217,7 @@ static void wait_until(struct node *node, struct delivery *delivery, usec_t when
     join(node, delivery);
     delivery->mood = MOOD_WAITING;
     heap_put(&node->due, &delivery->timer, when);
+    rest_consider(node, delivery->held);
 }
 
 static void place_here(struct node *node, struct delivery *delivery, usec_t now)

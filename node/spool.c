@@ -58,6 +58,8 @@ static int start(struct spool *spool, const struct spool_settings *settings,
             &spool->disk, recovery == NULL ? &silent : recovery, &spool->index, &writer.tail, error) < 0)
         return -1;
     spool->last_seq = writer.tail.seq;
+    if (recovery == NULL || recovery->from == NULL)
+        spool->index.keep_from = UINT64_MAX;
     spool->closed = writer.tail.number == 0;
     writer.reserve = settings->reserve == 0 ? RESERVE : settings->reserve;
     spool->writer = spool_writer_start(&writer, error);
@@ -124,6 +126,7 @@ static const struct spool_part *place(struct spool *spool, uint64_t seq, uint64_
         spool->closed = false;
     }
     uint64_t offset = part->end;
+    part->last = seq;
     spool_index_extend(&spool->index, offset + size);
     if (base)
         spool_index_put(&spool->index, seq, offset, size);
@@ -170,6 +173,17 @@ void spool_release(struct spool *spool, uint64_t seq)
     bool released = spool_index_release(&spool->index, seq);
     pthread_mutex_unlock(spool->lock);
     if (released)
+        retire(spool);
+}
+
+void spool_keep_from(struct spool *spool, uint64_t seq)
+{
+    pthread_mutex_lock(spool->lock);
+    bool later = seq > spool->index.keep_from;
+    if (later)
+        spool->index.keep_from = seq;
+    pthread_mutex_unlock(spool->lock);
+    if (later)
         retire(spool);
 }
 

@@ -10,6 +10,11 @@
  * record that stands in the way where too much of the log is dead; its owner restates it (appends it anew,
  * then releases the old one).
  *
+ * An owner that remembers elsewhere what older frames said (node/park.h) has the log read only from some frame
+ * on: it says so, and which base frames before it live. Of segments wholly before it only the frames' headers
+ * are read. Such an owner may start from there again, so nothing from there on is deleted until it has said,
+ * by spool_keep_from(), that it would start later now.
+ *
  * Appending anew and releasing at once is safe: a segment is deleted only after everything appended before
  * its last release is on the disk. Frames that are no base records keep nothing alive.
  *
@@ -56,6 +61,11 @@ struct spool_listener {
 /* Called while the log is read at the start, on the opener's thread; each may be null. The record is lent. */
 struct spool_recovery {
     void *context;
+    /* First: from which frame on is it to be read? Of base frames before it those in *living_r (rising; lent
+     * until the log is open) live, and no others. 0: all of it. `log_end` is the log's last frame. Null: all,
+     * and segments go as soon as nothing in them lives. */
+    uint64_t (*from)(void *context, const char *disk_id, uint64_t log_end, const uint64_t **living_r,
+        size_t *living_count_r);
     void (*record)(void *context, uint64_t seq, const void *record, size_t len, uint64_t body_len, bool base);
     void (*damaged)(void *context, const char *file, uint64_t offset, const char *why);
     /* About every 500 ms, and at the end. */
@@ -81,6 +91,9 @@ void spool_append(struct spool *spool, uint64_t seq, struct buffer *record, stru
 int spool_read(struct spool *spool, uint64_t seq, struct blob **body_r, struct error *error);
 /* Base record `seq` is needed no more. A number that does not live is left alone. */
 void spool_release(struct spool *spool, uint64_t seq);
+/* Frames from this one on would be read by the next start: they stay, whether they live or not. Never less than
+ * before. */
+void spool_keep_from(struct spool *spool, uint64_t seq);
 /* A base record that should be restated now, or 0. The same one is named until it is released. */
 uint64_t spool_untidy(struct spool *spool);
 /* Cheap (one atomic load); the writer looks at the file system at least once a second and after each

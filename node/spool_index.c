@@ -120,7 +120,7 @@ bool spool_index_release(struct spool_index *index, uint64_t seq)
 
 bool spool_index_retire(struct spool_index *index, uint64_t *number_r, bool *damaged_r)
 {
-    if (index->count < 2 || index->parts[0].live > 0)
+    if (index->count < 2 || index->parts[0].live > 0 || index->parts[0].last >= index->keep_from)
         return false;
     struct spool_part *part = &index->parts[0];
     *number_r = part->number;

@@ -26,7 +26,8 @@ struct spool_place {
 
 struct spool_part {
     uint64_t number;
-    uint64_t end; /* bytes in the file */
+    uint64_t end;  /* bytes in the file */
+    uint64_t last; /* its last frame; 0: it has none */
     bool damaged;
     size_t live, first; /* living frames; the first of them is not before this one */
     size_t count, size;
@@ -37,6 +38,7 @@ struct spool_index {
     struct spool_part *parts; /* oldest first */
     size_t count, size;
     uint64_t bytes, live_bytes, live;
+    uint64_t keep_from; /* segments with this frame or later ones stay */
 };
 
 void spool_index_free(struct spool_index *index);
@@ -51,7 +53,7 @@ void spool_index_put(struct spool_index *index, uint64_t seq, uint64_t offset, u
 bool spool_index_find(const struct spool_index *index, uint64_t seq, uint64_t *number_r, uint64_t *offset_r);
 /* False when it does not live. */
 bool spool_index_release(struct spool_index *index, uint64_t seq);
-/* Takes out the oldest segment when nothing in it lives and it is not the newest. */
+/* Takes out the oldest segment when nothing in it lives or is to be kept, and it is not the newest. */
 bool spool_index_retire(struct spool_index *index, uint64_t *number_r, bool *damaged_r);
 /* The base frame that should be restated now, or 0. */
 uint64_t spool_index_untidy(struct spool_index *index);

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "node/spool_frame.h"
@@ -22,7 +23,11 @@ struct recover {
     const struct spool_disk *disk;
     const struct spool_recovery *recovery;
     struct spool_index *index;
-    uint64_t seq; /* the last frame handed over */
+    uint64_t seq;           /* the last frame handed over */
+    uint64_t *afters;       /* the last frame before each segment; UINT64_MAX: its head is not intact */
+    uint64_t from;          /* frames before are not handed over */
+    const uint64_t *living; /* base frames before it that live, rising; the next one of them */
+    size_t living_count, living_at;
     uint64_t bytes_all, bytes_before;
     usec_t told; /* progress */
 
@@ -63,6 +68,14 @@ static int on_read(void *context, uint64_t offset, void *out, size_t len)
     return spool_read_fully(recover->fd, out, len, offset);
 }
 
+/* Both the log and the list are walked upwards. */
+static bool is_living(struct recover *recover, uint64_t seq)
+{
+    while (recover->living_at < recover->living_count && recover->living[recover->living_at] < seq)
+        recover->living_at++;
+    return recover->living_at < recover->living_count && recover->living[recover->living_at] == seq;
+}
+
 static void on_frame(void *context, const struct frame *frame, uint64_t offset, const void *record)
 {
     struct recover *recover = context;
@@ -74,10 +87,11 @@ static void on_frame(void *context, const struct frame *frame, uint64_t offset, 
         tell_damaged(recover, offset, why);
         return;
     }
-    recover->seq = frame->seq;
-    if (frame->base)
+    bool old = frame->seq < recover->from;
+    recover->seq = spool_index_newest(recover->index)->last = frame->seq;
+    if (frame->base && (!old || is_living(recover, frame->seq)))
         spool_index_put(recover->index, frame->seq, offset, frame_size(frame->record_len, frame->body_len));
-    if (recovery->record != NULL)
+    if (!old && recovery->record != NULL)
         recovery->record(
             recovery->context, frame->seq, record, frame->record_len, frame->body_len, frame->base);
 }
@@ -121,15 +135,16 @@ static enum segment_head_state read_head(
 }
 
 /* Is it ours, and can it be read? */
-static int check_head(struct recover *recover, uint64_t number, struct error *error)
+static int check_head(struct recover *recover, uint64_t number, uint64_t *after_r, struct error *error)
 {
-    struct segment_head head;
+    struct segment_head head = {0};
     uint64_t size = 0;
     if (open_segment(recover, number, &size, error) < 0)
         return -1;
     enum segment_head_state state = read_head(recover, size, &head);
     close(recover->fd);
     recover->bytes_all += size;
+    *after_r = state == SEGMENT_INTACT ? head.after : UINT64_MAX;
     if (state == SEGMENT_OTHER_VERSION)
         return error_set(error,
             "spool %s: %s is of version %" PRIu32 ", this program knows version %d; start the Todoku that "
@@ -173,7 +188,8 @@ static bool unborn(uint64_t size, enum segment_head_state state, bool newest)
     return newest && state == SEGMENT_DAMAGED && size <= SEGMENT_HEAD;
 }
 
-static int read_segment(struct recover *recover, uint64_t number, bool newest, struct error *error)
+static int read_segment(
+    struct recover *recover, uint64_t number, bool newest, bool heads, struct error *error)
 {
     struct segment_head head = {0};
     uint64_t size = 0;
@@ -194,7 +210,7 @@ static int read_segment(struct recover *recover, uint64_t number, bool newest, s
     }
     if (result == 0) {
         struct scan_settings settings = {
-            .key = frame_key(recover->disk->key, number), .bodies = newest, .newest = newest};
+            .key = frame_key(recover->disk->key, number), .bodies = newest, .heads = heads, .newest = newest};
         struct scan_source source = {.context = recover, .read = on_read, .size = size};
         struct scan_listener listener = {.context = recover, .frame = on_frame, .damage = on_damage};
         uint64_t end = spool_scan(&settings, &source, &listener);
@@ -207,17 +223,88 @@ static int read_segment(struct recover *recover, uint64_t number, bool newest, s
     return result;
 }
 
+static int read_quietly(void *context, uint64_t offset, void *out, size_t len)
+{
+    const struct recover *recover = context;
+    return spool_read_fully(recover->fd, out, len, offset);
+}
+
+static void note_last(void *context, const struct frame *frame, uint64_t offset, const void *record)
+{
+    uint64_t *last = context;
+    (void)offset;
+    (void)record;
+    if (frame->seq > *last)
+        *last = frame->seq;
+}
+
+static void pass_over(void *context, uint64_t offset, uint64_t len, const char *why)
+{
+    (void)context;
+    (void)offset;
+    (void)len;
+    (void)why;
+}
+
+/* The number of the last frame, at the end of the newest segment or, if that has none, before it. */
+static int find_end(
+    struct recover *recover, const struct segment_list *list, uint64_t *end_r, struct error *error)
+{
+    *end_r = 0;
+    for (size_t i = 0; i < list->count; i++)
+        if (recover->afters[i] != UINT64_MAX && recover->afters[i] > *end_r)
+            *end_r = recover->afters[i];
+    for (size_t i = list->count; i > 0 && i + 2 > list->count; i--) {
+        uint64_t size = 0;
+        if (open_segment(recover, list->numbers[i - 1], &size, error) < 0)
+            return -1;
+        int result = settle(recover, error);
+        struct scan_settings settings = {
+            .key = frame_key(recover->disk->key, list->numbers[i - 1]), .bodies = true, .newest = true};
+        struct scan_source source = {.context = recover, .read = read_quietly, .size = size};
+        struct scan_listener listener = {.context = end_r, .frame = note_last, .damage = pass_over};
+        if (result == 0)
+            spool_scan(&settings, &source, &listener);
+        close(recover->fd);
+        if (result < 0 || size > SEGMENT_HEAD)
+            return result;
+    }
+    return 0;
+}
+
+static int ask_from(struct recover *recover, const struct segment_list *list, struct error *error)
+{
+    const struct spool_recovery *recovery = recover->recovery;
+    uint64_t end;
+    if (recovery->from == NULL)
+        return 0;
+    if (find_end(recover, list, &end, error) < 0)
+        return -1;
+    recover->from = recovery->from(
+        recovery->context, recover->disk->id_text, end, &recover->living, &recover->living_count);
+    recover->index->keep_from = recover->from;
+    return 0;
+}
+
+static bool wholly_old(const struct recover *recover, const struct segment_list *list, size_t i)
+{
+    return i + 1 < list->count && recover->afters[i + 1] < recover->from;
+}
+
 static int read_all(struct recover *recover, const struct segment_list *list, struct error *error)
 {
     for (size_t i = 0; i < list->count; i++)
-        if (check_head(recover, list->numbers[i], error) < 0)
+        if (check_head(recover, list->numbers[i], &recover->afters[i], error) < 0)
             return -1;
+    if (ask_from(recover, list, error) < 0)
+        return -1;
     for (size_t i = 0; i < list->count; i++) {
         if (i > 0 && list->numbers[i] != list->numbers[i - 1] + 1) {
             spool_segment_name(list->numbers[i - 1] + 1, recover->name);
             tell_damaged(recover, 0, "the segment is missing, and perhaps others after it");
         }
-        if (read_segment(recover, list->numbers[i], i + 1 == list->count, error) < 0)
+        if (read_segment(
+                recover, list->numbers[i], i + 1 == list->count, wholly_old(recover, list, i), error) < 0)
             return -1;
     }
     tell_progress(recover, recover->bytes_all, true);
@@ -231,7 +318,9 @@ int spool_recover(const struct spool_disk *disk, const struct spool_recovery *re
     struct segment_list list;
     if (spool_segment_list(disk, &list, error) < 0)
         return -1;
+    recover.afters = xcalloc(list.count + 1, sizeof *recover.afters);
     int result = read_all(&recover, &list, error);
+    free(recover.afters);
     *tail_r = (struct spool_tail){.seq = recover.seq};
     const struct spool_part *newest = spool_index_newest(index);
     if (newest != NULL && !newest->damaged) {

@@ -9,6 +9,10 @@
  * that what is handed over stays. Its bodies are checked: a torn one can only stand there, since a segment is
  * synced before the next is made. Bodies in older segments are stepped over; spool_read checks them.
  *
+ * The owner may want only what stands from some frame on (recovery->from): it is told first with which frame the
+ * log ends, for which the newest segment is read twice. Of segments wholly before that frame only the headers
+ * are read.
+ *
  * Errors: a sentence. Threads: the opener's; nobody else may use the directory. */
 #ifndef NODE_SPOOL_RECOVER_H
 #define NODE_SPOOL_RECOVER_H

@@ -82,11 +82,16 @@ static enum sight see(struct scan *scan, uint64_t at, struct frame *frame_r, con
         return SIGHT_UNREADABLE;
     if (!frame_open(header, scan->settings->key, frame_r))
         return SIGHT_NOTHING;
+    bool whole = scan->source->size - at >= frame_size(frame_r->record_len, frame_r->body_len);
+    if (scan->settings->heads) {
+        *record_r = NULL;
+        return whole ? SIGHT_INTACT : SIGHT_NO_RECORD;
+    }
     const uint8_t *record = look(scan, at, FRAME_HEADER + (size_t)frame_r->record_len);
     if (record == NULL || !frame_record_intact(frame_r, scan->settings->key, record + FRAME_HEADER))
         return SIGHT_NO_RECORD;
     *record_r = record + FRAME_HEADER;
-    if (scan->source->size - at < frame_size(frame_r->record_len, frame_r->body_len))
+    if (!whole)
         return SIGHT_NO_BODY;
     if (scan->settings->bodies && !body_intact(scan, frame_r, at))
         return SIGHT_NO_BODY;

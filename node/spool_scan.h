@@ -8,6 +8,9 @@
  * they are stepped over unread. A frame whose record is intact and whose body is not is told as damage, and
  * handed over all the same: its owner still learns whom the mail was from.
  *
+ * Where only headers are asked for (`heads`), records are stepped over unread too: `record` is null, and what is
+ * damaged in them is not seen.
+ *
  * Memory: one window, at least 256 KiB, at most as large as the largest record. Time: linear in the bytes.
  * Errors: a source that cannot be read at some place is damage there. */
 #ifndef NODE_SPOOL_SCAN_H
@@ -33,6 +36,7 @@ struct scan_listener {
 struct scan_settings {
     uint64_t key; /* frame_key() */
     bool bodies;  /* check them */
+    bool heads;   /* look at nothing else */
     bool newest;  /* what cannot be read at the end is an unfinished write */
 };
 

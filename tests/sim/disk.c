@@ -104,7 +104,7 @@ static void drop_segments(struct member *member)
         if (rest >= disk->synced)
             return; /* the newest one, or not durable yet */
         for (size_t i = 0; i < rest; i++)
-            if (disk->frames[i].base && !disk->frames[i].released)
+            if ((disk->frames[i].base && !disk->frames[i].released) || disk->frames[i].seq >= disk->keep_from)
                 return;
         trace_member(member, "disk", "the segment before frame %llu is deleted",
             (unsigned long long)disk->frames[rest].seq);
@@ -116,20 +116,36 @@ static void drop_segments(struct member *member)
         disk->synced -= rest;
         disk->going = disk->going > 0 ? disk->going - rest : 0;
         disk->dropped += rest;
-        if (disk->synced < disk->count)
-            faults_segment_gone(member);
+        if (disk->synced < disk->count || table_at_risk(member))
+            faults_good_moment(member);
     }
+}
+
+static bool is_ghost(const struct disk *disk, uint64_t seq)
+{
+    for (size_t i = 0; i < disk->ghost_count; i++)
+        if (disk->ghosts[i] == seq)
+            return true;
+    return false;
 }
 
 void disk_release(struct member *member, uint64_t seq)
 {
     struct frame *frame = find(&member->disk, seq);
+    if (frame == NULL && (member->disk.reading || is_ghost(&member->disk, seq)))
+        return;
     if (frame == NULL || !frame->base) {
         sim_fail(member->sim, "disk: %s releases frame %llu, which is %s", member->name,
             (unsigned long long)seq, frame == NULL ? "not there" : "no base frame");
         return;
     }
     frame->released = true;
+    drop_segments(member);
+}
+
+void disk_keep_from(struct member *member, uint64_t seq)
+{
+    member->disk.keep_from = seq;
     drop_segments(member);
 }
 
@@ -186,5 +202,6 @@ void disk_free(struct disk *disk)
     for (size_t i = 0; i < disk->count; i++)
         frame_clear(&disk->frames[i]);
     free(disk->frames);
+    free(disk->ghosts);
     *disk = (struct disk){0};
 }

@@ -20,7 +20,7 @@ const char *fault_name(enum fault_kind kind)
     static const char *const names[FAULT_KINDS] = {"crash", "freeze", "stop", "coordinator crash",
         "partition", "one-way partition", "bad bus", "slow disk", "full disk", "weight", "drain", "join",
         "leave", "dns", "receiver down", "restate", "pause", "act", "silent", "remove", "store away",
-        "store's leader", "store cut", "bad way to store", "lease revoked", "store compacts"};
+        "store's leader", "store cut", "bad way to store", "lease revoked", "store compacts", "table fails"};
     return names[kind];
 }
 
@@ -267,7 +267,7 @@ static void crash_now(struct sim *sim, struct sim_event *event)
 }
 
 /* Was anything in the segment that only frames that are not synced yet say again? */
-void faults_segment_gone(struct member *member)
+void faults_good_moment(struct member *member)
 {
     struct sim *sim = member->sim;
     if (sim->phase == PHASE_LOAD && (sim->faults_on & 1u << FAULT_CRASH) != 0 && sim_chance(sim, 100))
@@ -306,6 +306,8 @@ static bool strike_node(struct sim *sim, enum fault_kind kind, struct member *me
         return true;
     case FAULT_LEAVE:
         return leave(sim, member);
+    case FAULT_TABLE:
+        return table_breaks(member);
     default:
         restate(member);
         return true;

@@ -198,10 +198,12 @@ static void print_result(const struct options *options, const struct result *res
     printf("%" PRIu64 " messages, %" PRIu64 " deliveries: %" PRIu64 " accepted, %" PRIu64 " bounced, %" PRIu64
            " expired, %" PRIu64 " doubled (all in doubt), %" PRIu64 " signed; %" PRIu64 " moves, %" PRIu64
            " restarts, %" PRIu64 " segments deleted, %" PRIu64 " views, %" PRIu64 " verdicts, %" PRIu64
-           " heads, %" PRIu64 " joined late and took %" PRIu64 " messages, %" PRIu64 " with an empty disk\n",
+           " heads, %" PRIu64 " joined late and took %" PRIu64 " messages, %" PRIu64
+           " with an empty disk; %" PRIu64 " checkpoints with %" PRIu64 " messages at rest, %" PRIu64
+           " rows found by starts, %" PRIu64 " tables lost\n",
         c->messages, c->deliveries, c->accepted, c->bounced, c->expired, c->doubled, c->sealed, c->moves,
         c->restarts, c->segments, c->views, c->verdicts, c->heads, c->joined_late, c->late_mail,
-        c->wrong_disks);
+        c->wrong_disks, c->checkpoints, c->parked, c->rows_found, c->tables_lost);
     printf("%" PRIu64 " seeds, %" PRIu64 " steps and %" PRIu64
            " between members and store in %.1f s with %d jobs: %.2f million steps a minute and job\n",
         c->seeds, c->steps, c->aside, seconds, options->jobs,

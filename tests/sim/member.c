@@ -97,6 +97,21 @@ static void port_sign(void *context, uint64_t ticket, const struct sign_job *job
     event->blob = ledger_seal(job->keys, job->key_count, job->mail, job->body);
 }
 
+static void port_checkpoint(void *context)
+{
+    table_checkpoint(context);
+}
+
+static void port_keep_from(void *context, uint64_t seq)
+{
+    disk_keep_from(context, seq);
+}
+
+static void port_table_failed(void *context, const char *why)
+{
+    table_failed(context, why);
+}
+
 static const struct node_ports ports = {
     .append = port_append,
     .release = port_release,
@@ -109,12 +124,17 @@ static const struct node_ports ports = {
     .close = port_close,
     .event = port_event,
     .sign = port_sign,
+    .checkpoint = port_checkpoint,
+    .keep_from = port_keep_from,
+    .table_failed = port_table_failed,
 };
 
-static void replay(struct member *member)
+static void replay(struct member *member, uint64_t from)
 {
     for (size_t i = 0; i < member->disk.count; i++) {
         const struct frame *frame = &member->disk.frames[i];
+        if (frame->seq < from)
+            continue;
         struct error error = {""};
         if (node_replay(member->node, frame->seq, frame->record, frame->len, frame->base, &error) != 0)
             sim_fail(member->sim, "replay: %s does not understand frame %llu of its own log: %s",
@@ -143,8 +163,12 @@ static void node_serves(struct member *member)
     member->node = node_new(member->name, member->spool, member->served, member->settings, &with_context,
         random_next(&sim->random));
     node_set_told(member->node, member->told_seq);
-    replay(member);
+    replay(member, table_open(member));
+    if (member->disk.count > 0)
+        node_log_ends(member->node, member->disk.frames[member->disk.count - 1].seq);
+    member->disk.reading = true;
     node_recovered(member->node, member_now(member));
+    member->disk.reading = false;
     member_tell_room(member);
     orders_node_serves(member);
 }
@@ -220,6 +244,7 @@ static void process_ends(struct member *member)
         wires_crash(member);
         node_free(&member->node);
         disk_crash(member);
+        table_crash(member);
     } else if (served) {
         coordinator_gone(member);
     }
@@ -336,6 +361,7 @@ void member_free(struct member *member)
     if (member->route != NULL)
         route_free(&member->route);
     disk_free(&member->disk);
+    table_free(member);
     free(member->sessions);
     member->sessions = NULL;
 }

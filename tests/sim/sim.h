@@ -71,6 +71,7 @@ enum fault_kind {
     FAULT_STORE_BAD, /* delays and losses on the way there */
     FAULT_STORE_REVOKE,
     FAULT_STORE_COMPACT,
+    FAULT_TABLE, /* of what is at rest fails */
     FAULT_KINDS,
 };
 
@@ -128,10 +129,14 @@ struct frame {
 struct disk {
     struct frame *frames; /* those of the log that are still there */
     size_t count, size;
-    size_t synced;    /* so many of them are durable */
-    size_t going;     /* so many of them when the sync under way started; 0 = none is */
-    size_t segment;   /* frames a segment */
-    uint64_t dropped; /* frames dropped with their segments so far */
+    size_t synced;      /* so many of them are durable */
+    size_t going;       /* so many of them when the sync under way started; 0 = none is */
+    size_t segment;     /* frames a segment */
+    uint64_t dropped;   /* frames dropped with their segments so far */
+    uint64_t keep_from; /* frames from this one on are kept in any case */
+    bool reading;       /* a process starts: it may release what is not there any more */
+    uint64_t *ghosts;   /* nor are these base frames, which its table still names */
+    size_t ghost_count;
     uint64_t synced_seq;
     usec_t slow_until;
 };
@@ -171,8 +176,10 @@ struct member {
     struct node *node;
     const struct settings *settings;
     struct disk disk;
-    uint64_t told_seq;      /* newest frame whose event is in the event log on the disk */
-    struct wire **sessions; /* by session number */
+    struct park_memory *table; /* of what is at rest; null = none yet */
+    bool table_bad;            /* it fails, until a process starts with an empty one */
+    uint64_t told_seq;         /* newest frame whose event is in the event log on the disk */
+    struct wire **sessions;    /* by session number */
     size_t session_count;
     struct lane_count lanes[SIM_SOURCES][SIM_PROVIDERS];
 
@@ -209,7 +216,8 @@ struct sim_options {
 /* What many runs add up to. */
 struct sim_counts {
     uint64_t seeds, steps, messages, deliveries, accepted, doubled, moves, segments, bounced, expired,
-        restarts, views, sealed, aside, verdicts, heads, joined_late, late_mail, wrong_disks;
+        restarts, views, sealed, aside, verdicts, heads, joined_late, late_mail, wrong_disks, parked,
+        checkpoints, rows_found, tables_lost;
     uint64_t faults[FAULT_KINDS];
     uint64_t coverage[FAULT_KINDS][DOING_KINDS];
 };
@@ -238,6 +246,8 @@ struct sim {
     bool steady;
     bool slow; /* minutes, not seconds, between bursts and faults: logs are tidied and finals forgotten
                   meanwhile */
+    usec_t park_ahead, checkpoint_every; /* of all nodes; park_ahead 0: they have no tables */
+    uint64_t checkpoint_bytes;
     int nodes, members_count;
     struct member members[SIM_MEMBERS];
     usec_t cut_until[SIM_MEMBERS][SIM_MEMBERS];
@@ -309,11 +319,24 @@ struct member *sim_spool_owner(struct sim *sim, const char *spool);
 void disk_append(struct member *member, struct frame *frame); /* takes over what it points to */
 void disk_release(struct member *member, uint64_t seq);
 void disk_read_body(struct member *member, uint64_t seq);
+void disk_keep_from(struct member *member, uint64_t seq);
 /* A crash: loses what was not synced, but for a random prefix of it. */
 void disk_crash(struct member *member);
 void disk_free(struct disk *disk);
 /* A base frame in an old segment that is still needed, or 0. */
 uint64_t disk_untidy(const struct member *member);
+
+/* table.c */
+/* A process starts: from which frame it has to read its log (0: all). */
+uint64_t table_open(struct member *member);
+void table_checkpoint(struct member *member);
+void table_failed(struct member *member, const char *why);
+/* False: there is none, or it fails already. */
+bool table_breaks(struct member *member);
+void table_crash(struct member *member);
+/* Would a crash now take something of it back? */
+bool table_at_risk(const struct member *member);
+void table_free(struct member *member);
 
 /* member.c: lives and deaths of members. */
 void member_start(struct member *member); /* a process: it has to join first */
@@ -351,8 +374,9 @@ void coordinator_gone(struct member *member); /* its process ended: what it had 
 /* faults.c */
 void faults_start(struct sim *sim);
 void faults_stop(struct sim *sim);
-/* A segment has been deleted while frames wait for their sync: a good moment to crash. */
-void faults_segment_gone(struct member *member);
+/* A segment has been deleted, or a checkpoint begun, while something waits for its sync: a good moment to
+ * crash. */
+void faults_good_moment(struct member *member);
 const char *fault_name(enum fault_kind kind);
 const char *doing_name(enum doing doing);
 

@@ -99,6 +99,12 @@ static void draw_plan(struct sim *sim)
     sim->steady = sim_chance(sim, 330);
     sim->slow = sim_chance(sim, 250);
     bool rough = sim_chance(sim, 500);
+    static const usec_t aheads[] = {0, 200 * USEC_MS, USEC_SEC, 5 * USEC_SEC, 5 * USEC_SEC, 20 * USEC_SEC};
+    sim->park_ahead = aheads[sim_draw(sim, 6)];
+    static const usec_t everies[] = {
+        USEC_SEC, USEC_SEC, 20 * USEC_SEC, 20 * USEC_SEC, 30 * USEC_MIN, USEC_HOUR};
+    sim->checkpoint_every = sim_between(sim, 100 * USEC_MS, everies[sim_draw(sim, 6)]);
+    sim->checkpoint_bytes = (uint64_t)1 << sim_between(sim, 16, 24);
     struct weather *w = &sim->weather;
     *w = (struct weather){
         .bus_loss = rough ? 30 : 5,

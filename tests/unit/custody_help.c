@@ -88,7 +88,44 @@ static void on_want_body(void *context, struct held *held)
     bench->wanted = held;
 }
 
+static void on_unparked(void *context, struct held *held)
+{
+    struct bench *bench = context;
+    must(held->open > 0);
+    bench->unparked++;
+}
+
+static int on_row_get(void *context, const struct mail_id *id, struct buffer *bytes)
+{
+    return park_row_get(((struct bench *)context)->park, id, bytes);
+}
+
+static void on_row_put(void *context, const struct custody_row *row, const struct custody_row *old)
+{
+    park_row_put(((struct bench *)context)->park, row, old);
+}
+
+static void on_row_remove(void *context, const struct custody_row *row)
+{
+    park_row_remove(((struct bench *)context)->park, row);
+}
+
+static size_t on_rows_from(void *context, uint64_t base_seq, struct mail_id *ids, size_t max)
+{
+    return park_rows_from(((struct bench *)context)->park, base_seq, ids, max);
+}
+
+static void on_row_bad(void *context, const char *why)
+{
+    park_row_bad(((struct bench *)context)->park, why);
+}
+
 void bench_open(struct bench *bench, const char *spool)
+{
+    bench_open_table(bench, spool, NULL);
+}
+
+void bench_open_table(struct bench *bench, const char *spool, struct park_memory *table)
 {
     *bench = (struct bench){.now = 1800000000 * USEC_SEC};
     snprintf(bench->spool, sizeof bench->spool, "%s", spool);
@@ -102,7 +139,17 @@ void bench_open(struct bench *bench, const char *spool)
         .movable = on_movable,
         .forgotten = on_forgotten,
         .told = on_told,
-        .want_body = on_want_body};
+        .want_body = on_want_body,
+        .row_put = on_row_put,
+        .row_remove = on_row_remove,
+        .rows_from = on_rows_from,
+        .row_bad = on_row_bad,
+        .unparked = on_unparked};
+    if (table != NULL) {
+        struct park_table face = park_memory_table(table);
+        bench->park = park_new(&face);
+        ports.row_get = on_row_get;
+    }
     bench->custody = custody_new(spool, spool, 7, &ports);
 }
 
@@ -115,6 +162,7 @@ void bench_drop_sent(struct bench *bench)
 void bench_close(struct bench *bench)
 {
     custody_free(&bench->custody);
+    park_free(&bench->park);
     bench_drop_sent(bench);
     for (size_t i = 0; i < bench->frame_count; i++)
         buffer_free(&bench->frames[i].bytes);
@@ -147,23 +195,64 @@ void bench_read(struct bench *bench)
     blob_drop(&body);
 }
 
+static bool is_living(const struct park_start *start, const struct bench_frame *frame)
+{
+    if (frame->seq >= start->from)
+        return true;
+    for (size_t i = 0; i < start->living_count; i++)
+        if (start->living[i] == frame->seq)
+            return true;
+    return false;
+}
+
 void bench_restart(struct bench *fresh, const struct bench *old, uint64_t upto)
 {
-    bench_open(fresh, old->spool);
+    bench_restart_table(fresh, old, upto, NULL);
+}
+
+void bench_restart_table(
+    struct bench *fresh, const struct bench *old, uint64_t upto, struct park_memory *table)
+{
+    struct park_start start = {0};
+    struct error error;
+    bench_open_table(fresh, old->spool, table);
     fresh->now = old->now;
+    if (table != NULL)
+        must(park_open(fresh->park, "disk", old->spool, upto, fresh->custody, &start, &error) == 0);
     for (size_t i = 0; i < old->frame_count && old->frames[i].seq <= upto; i++) {
         const struct bench_frame *frame = &old->frames[i];
         struct bench_frame *copy = &fresh->frames[fresh->frame_count++];
         struct spool_record record;
         struct error why;
         *copy = (struct bench_frame){.seq = frame->seq, .base = frame->base, .has_body = frame->has_body};
+        copy->released = !is_living(&start, frame);
         buffer_add(&copy->bytes, buffer_bytes(&frame->bytes), buffer_len(&frame->bytes));
+        fresh->last_seq = fresh->committed = frame->seq;
+        if (frame->seq < start.from)
+            continue;
         must(record_decode(buffer_bytes(&frame->bytes), buffer_len(&frame->bytes), &record, &why) == 0);
         must(custody_replay(fresh->custody, frame->seq, &record, frame->base, &why) == 0);
         record_clear(&record);
-        fresh->last_seq = fresh->committed = frame->seq;
     }
+    free(start.living);
+    custody_log_ends(fresh->custody, upto);
     custody_recovered(fresh->custody, fresh->now);
+}
+
+bool bench_is_resident(const struct bench *bench, unsigned number)
+{
+    struct mail_id id = bench_id(number);
+    return custody_find(bench->custody, &id) != NULL;
+}
+
+void bench_park(struct bench *bench, unsigned number)
+{
+    struct mail_id id = bench_id(number);
+    struct held *held = custody_find(bench->custody, &id);
+    must(held != NULL);
+    custody_write_row(bench->custody, held);
+    must(park_commit(bench->park));
+    custody_park(bench->custody, held);
 }
 
 struct bus_msg *bench_take(struct bench *bench, enum bus_type type)

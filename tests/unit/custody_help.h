@@ -3,6 +3,8 @@
 #define TESTS_CUSTODY_HELP_H
 
 #include "cluster/custody.h"
+#include "node/park.h"
+#include "tests/park_memory.h"
 
 enum { BENCH_FRAMES = 256, BENCH_SENT = 256 };
 
@@ -25,11 +27,21 @@ struct bench {
     int gained, left, returned, movable, forgotten, told;
     char refused_by[MEMBER_ID_SIZE];
     struct held *wanted; /* whose body was asked for */
+    struct park *park;   /* null: there is no table */
+    int unparked;
 };
 
 /* `a` serves the spool `a`, and so on. */
 void bench_open(struct bench *bench, const char *spool);
 void bench_close(struct bench *bench);
+/* With a table (a test's own), which belongs to this spool or is empty. */
+void bench_open_table(struct bench *bench, const char *spool, struct park_memory *table);
+/* A fresh process that reads the table, and the frames up to `upto` from where the table says. */
+void bench_restart_table(
+    struct bench *fresh, const struct bench *old, uint64_t upto, struct park_memory *table);
+/* Parks message `number`, which must be at rest. */
+void bench_park(struct bench *bench, unsigned number);
+bool bench_is_resident(const struct bench *bench, unsigned number);
 /* Everything appended is on the disk. */
 void bench_commit(struct bench *bench);
 /* The body that is wanted is read. */

@@ -140,6 +140,18 @@ static void on_progress(void *context, uint64_t done, uint64_t all)
     help->progress_all = all;
 }
 
+static uint64_t on_from(
+    void *context, const char *disk_id, uint64_t log_end, const uint64_t **living_r, size_t *living_count_r)
+{
+    struct help *help = context;
+    if (strlen(disk_id) != 32)
+        help->wrong++;
+    help->log_end = log_end;
+    *living_r = help->living;
+    *living_count_r = help->living_count;
+    return help->from;
+}
+
 int help_open(struct help *help, struct error *error)
 {
     memset(help->there, 0, HELP_MAX + 1);
@@ -149,7 +161,11 @@ int help_open(struct help *help, struct error *error)
     struct spool_settings settings = {
         .dir = help->dir, .segment_size = help->segment_size, .reserve = help->reserve};
     struct spool_listener listener = {help, on_committed, on_failed};
-    struct spool_recovery recovery = {help, on_record, on_damaged, on_progress};
+    struct spool_recovery recovery = {.context = help,
+        .from = help->asks ? on_from : NULL,
+        .record = on_record,
+        .damaged = on_damaged,
+        .progress = on_progress};
     help->spool = spool_open(&settings, &listener, &recovery, error);
     return help->spool == NULL ? -1 : 0;
 }

@@ -22,6 +22,10 @@ struct help {
     uint64_t segment_size, reserve, max_body;
     int pipe; /* committed numbers go here too, if > 0 */
     struct buffer record;
+    bool asks; /* from where it is to be read: from `from`; before it only `living` lives */
+    uint64_t from, log_end;
+    const uint64_t *living;
+    size_t living_count;
 
     pthread_mutex_t lock;
     pthread_cond_t moved;

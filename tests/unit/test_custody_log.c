@@ -169,6 +169,46 @@ static void test_restates_ended_out_of_order(void **state)
     bench_close(&a);
 }
 
+/* Very many come and go in turns. What is restated may be known for longer than it must, for it stands behind
+ * younger ones then. */
+static void many_ends_come_and_go(bool restates)
+{
+    enum { MANY = 3000, ROUND = 300 };
+    struct bench a;
+    bench_open(&a, "a");
+    a.keeps_no_frames = true;
+    for (unsigned i = 0; i < MANY; i++) {
+        inject_durably(&a, i, 1);
+        custody_done(a.custody, bench_delivery(&a, i, 0), RESULT_DELIVERED, 250, "{}", a.now);
+        bench_commit(&a);
+        if (i % ROUND != ROUND - 1)
+            continue;
+        a.now += CUSTODY_KEEP / 4;
+        custody_tick(a.custody, a.now);
+        if (restates)
+            custody_restate(a.custody, tomb_oldest(a.custody), true, a.now);
+        bench_commit(&a);
+        unsigned rounds = (i + 1) / ROUND, gone = rounds > 3 ? (rounds - 3) * ROUND : 0;
+        for (unsigned j = 0; j <= i; j++) {
+            struct mail_id id = bench_id(j);
+            bool known = custody_knows(a.custody, &id);
+            if (j >= gone ? !known : known && !restates)
+                fail_msg("after %u: %u is %s", i, j, known ? "still there" : "gone");
+        }
+    }
+    custody_tick(a.custody, a.now + CUSTODY_KEEP + 1);
+    assert_true(tomb_oldest(a.custody) == UINT64_MAX);
+    assert_true(custody_deadline(a.custody) == USEC_NEVER);
+    bench_close(&a);
+}
+
+static void test_many_ends_come_and_go(void **state)
+{
+    (void)state;
+    many_ends_come_and_go(false);
+    many_ends_come_and_go(true);
+}
+
 /* ---- replay ---- */
 
 enum { STEPS = 40 };
@@ -320,6 +360,7 @@ int main(void)
         cmocka_unit_test(test_restates_from_the_disk),
         cmocka_unit_test(test_restates_ended_messages),
         cmocka_unit_test(test_restates_ended_out_of_order),
+        cmocka_unit_test(test_many_ends_come_and_go),
         cmocka_unit_test(test_replay_of_every_prefix),
         cmocka_unit_test(test_log_ends_later),
     };

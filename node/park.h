@@ -1,0 +1,67 @@
+/* park - the rows of messages at rest, in an ordered table (node/park_table.h)
+ *
+ * Keys: one byte of kind, then numbers with the highest byte first.
+ *     I                   what this table belongs to: version, disk, spool; the first thing ever written
+ *     R                   from: the rows and the log from this frame on say all there is to know
+ *     m id(16)            the row: bytes that only custody understands
+ *     b base_seq(8)       id(16), last_seq(8), held(4), final(4): which base frames live, and what to count
+ *     t due(8) id(16)     the agenda: when something of it becomes due
+ * m, b and t of a message come and go together, in one commit.
+ *
+ * The agenda is read behind a mark that only moves on: what was woken stays in the table (its row does), and
+ * is passed over for ever; after a restart, when the mark is back at the beginning, it is woken again, since
+ * then nothing is in memory. The mark also keeps a look at the agenda from walking over what was removed.
+ *
+ * How to use: changes gather; park_commit() at the end of each step makes them true. Reading commits first.
+ *
+ * What can go wrong: the table. The first failure of a change ends all changes (park_works() is false from
+ * then on, park_trouble() says why); what is parked is still read, as far as that can be done. Nothing is
+ * lost: the log has it all. Pure: no clock, no thread. */
+#ifndef NODE_PARK_H
+#define NODE_PARK_H
+
+#include "cluster/custody.h"
+#include "node/park_table.h"
+
+struct park;
+
+/* The table is copied; what it stands for must outlive the park. */
+struct park *park_new(const struct park_table *table);
+void park_free(struct park **park);
+
+/* What a start needs to know. */
+struct park_start {
+    uint64_t from;    /* the log is to be read from this frame on; 0: all of it */
+    uint64_t *living; /* base frames of rows, rising; the receiver's to free */
+    size_t living_count;
+};
+/* Looks what is in the table, and tells custody of each row. The log ends with frame `log_end`. -1: it cannot
+ * be used (another version, disk or spool; damage; it knows frames that the log does not have): custody was told
+ * nothing; empty it, and begin with a new park. */
+int park_open(struct park *park, const char *disk, const char *spool, uint64_t log_end,
+    struct custody *custody, struct park_start *start_r, struct error *error);
+
+/* Custody's ports (their context is the park) but for the last two. */
+int park_row_get(void *context, const struct mail_id *id, struct buffer *bytes);
+void park_row_put(void *context, const struct custody_row *row, const struct custody_row *old);
+void park_row_remove(void *context, const struct custody_row *row);
+size_t park_rows_from(void *context, uint64_t base_seq, struct mail_id *ids, size_t max);
+void park_row_bad(void *context, const char *why);
+
+/* The same, and where to go on: *seq is moved behind the last one; 0 when there are no more. */
+size_t park_walk(struct park *park, uint64_t *seq, struct mail_id *ids, size_t max);
+/* The next of the agenda that are due at `upto`. */
+size_t park_agenda(struct park *park, usec_t upto, struct mail_id *ids, size_t max);
+/* Something was parked that is due then (what stays in memory needs no waking). */
+void park_expect(struct park *park, usec_t due);
+/* Nothing of the agenda is due before; USEC_NEVER: nothing is. */
+usec_t park_next(const struct park *park);
+/* Writes R. */
+void park_from(struct park *park, uint64_t from);
+/* Makes the changes true. False: not any more. */
+bool park_commit(struct park *park);
+bool park_works(const struct park *park);
+/* Why it does not. */
+const char *park_trouble(const struct park *park);
+
+#endif

@@ -1,0 +1,308 @@
+/* rest - which messages lie in the table instead of memory, and when they come back
+ *
+ * Parked is a message of which nothing is due for longer than `ahead`: every recipient that is still open waits,
+ * for a retry or for its time to be sent. It comes back half of that before the first of them is due (or it
+ * expires), whenever somebody asks for it by its id, and when the view or the settings change: then all that is
+ * parked is brought back, a little at a time, looked at by the census as everybody is, and parked again if it
+ * still may rest. So what has to move to another node does so soon, however late it is due.
+ *
+ * Its row is in the table before it leaves memory: the rows of some are written and committed together, then
+ * these are let go of.
+ *
+ * A checkpoint, every ten seconds or 64 MiB of log, writes down from which frame on the log is needed beside
+ * the rows, lets the owner bring the table to the disk, and when that is done, lets it delete older segments.
+ * What is written is what was right one checkpoint before: by then the events of all frames before it are on
+ * the disk too, and need not be told again from the log. */
+#include "base/alloc.h"
+#include "base/panic.h"
+#include "node/act.h"
+#include "node/node_state.h"
+
+#define WAKE_STEP 128 /* messages that come back in one step */
+#define PARK_STEP 128 /* looked at in one step */
+#define WALK_STEP 32  /* brought back for the census in one of its steps */
+#define WALK_PAUSE (10 * USEC_MS)
+#define BUSY_PAUSE (250 * USEC_MS)
+#define ROWS_MOST 1024 /* written at a checkpoint of messages that stay */
+#define AHEAD USEC_MIN
+#define CHECKPOINT_EVERY (10 * USEC_SEC)
+#define CHECKPOINT_BYTES ((uint64_t)64 << 20)
+
+int node_open_table(
+    struct node *node, const struct node_table *table, struct park_start *start_r, struct error *error)
+{
+    struct rest *rest = &node->rest;
+    must(rest->park == NULL);
+    struct park *park = park_new(&table->table);
+    if (park_open(park, table->disk, node->spool, table->log_end, node->custody, start_r, error) != 0) {
+        park_free(&park);
+        return -1;
+    }
+    rest->park = park;
+    rest->ahead = table->ahead == 0 ? AHEAD : table->ahead;
+    rest->every = table->checkpoint_every == 0 ? CHECKPOINT_EVERY : table->checkpoint_every;
+    rest->bytes_most = table->checkpoint_bytes == 0 ? CHECKPOINT_BYTES : table->checkpoint_bytes;
+    rest->next_from = start_r->from;
+    return 0;
+}
+
+void rest_init(struct rest *rest)
+{
+    list_init(&rest->resting);
+    rest->walk_at = USEC_NEVER;
+}
+
+void rest_begin(struct rest *rest)
+{
+    rest->begun = true;
+}
+
+void rest_free(struct rest *rest)
+{
+    park_free(&rest->park);
+}
+
+static bool works(const struct node *node)
+{
+    return node->rest.park != NULL && park_works(node->rest.park);
+}
+
+bool node_table_works(const struct node *node)
+{
+    return works(node);
+}
+
+void rest_consider(struct node *node, struct held *held)
+{
+    if (works(node) && !list_linked(&held->resting))
+        list_push_back(&node->rest.resting, &held->resting);
+}
+
+/* ---- parking ---- */
+
+enum rest_verdict { REST_NO, REST_LATER, REST_NOW };
+
+static enum rest_verdict verdict_of_held(const struct node *node, const struct held *held, usec_t now)
+{
+    usec_t soon = now + node->rest.ahead;
+    if (held->open == 0 || held->mail->expires <= soon)
+        return REST_NO;
+    for (uint32_t i = 0; i < held->count; i++) {
+        const struct delivery *delivery = held->deliveries[i];
+        if (delivery->state == CUSTODY_HELD && delivery->committed &&
+            (delivery->mood != MOOD_WAITING || delivery->due <= soon || delivery->timer.key <= soon))
+            return REST_NO;
+    }
+    if (held->census_round != node->round || held->number <= act_upto(node) ||
+        !custody_at_rest(node->custody, held))
+        return REST_LATER;
+    return REST_NOW;
+}
+
+static void park_one(struct node *node, struct held *held)
+{
+    for (uint32_t i = 0; i < held->count; i++)
+        if (held->deliveries[i]->state == CUSTODY_HELD) {
+            delivery_leave_mood(node, held->deliveries[i]);
+            delivery_leave_queue(node, held->deliveries[i]);
+        }
+    park_expect(node->rest.park, held->row_due);
+    custody_park(node->custody, held);
+}
+
+/* Whose row is to be written: it goes into `parking`, the others to the end of the line, or out of it. */
+static size_t choose(struct node *node, struct held *parking[PARK_STEP], bool *all_busy_r, usec_t now)
+{
+    struct rest *rest = &node->rest;
+    size_t count = 0, busy = 0;
+    const struct list *last = rest->resting.prev;
+    for (size_t seen = 0; seen < PARK_STEP && !list_empty(&rest->resting); seen++) {
+        struct list *link = rest->resting.next;
+        struct held *held = list_item(link, struct held, resting);
+        enum rest_verdict verdict = verdict_of_held(node, held, now);
+        bool was_last = link == last;
+        list_remove(link);
+        if (verdict == REST_LATER) {
+            list_push_back(&rest->resting, link);
+            busy++;
+        } else if (verdict == REST_NOW) {
+            parking[count++] = held;
+        }
+        if (was_last)
+            break;
+    }
+    *all_busy_r = busy > 0 && count == 0;
+    return count;
+}
+
+static void park_some(struct node *node, usec_t now)
+{
+    struct rest *rest = &node->rest;
+    struct held *parking[PARK_STEP];
+    bool all_busy;
+    if (list_empty(&rest->resting) || now < rest->look_at)
+        return;
+    size_t count = choose(node, parking, &all_busy, now);
+    rest->look_at = all_busy ? now + BUSY_PAUSE : now;
+    for (size_t i = 0; i < count; i++)
+        custody_write_row(node->custody, parking[i]);
+    if (count == 0 || !park_commit(rest->park))
+        return;
+    for (size_t i = 0; i < count; i++)
+        park_one(node, parking[i]);
+}
+
+/* ---- coming back ---- */
+
+void rest_unparked(struct node *node, struct held *held)
+{
+    for (uint32_t i = 0; i < held->count; i++) {
+        struct delivery *delivery = held->deliveries[i];
+        if (delivery->state != CUSTODY_HELD)
+            continue;
+        heap_put(&node->due, &delivery->timer, delivery->due);
+        delivery->mood = MOOD_WAITING;
+    }
+    if (held->open == 0)
+        return;
+    heap_put(&node->expiries, &held->expiry, held->mail->expires);
+    census_join_anew(node, held);
+    rest_consider(node, held);
+}
+
+static void fetch_all(struct node *node, const struct mail_id *ids, size_t count)
+{
+    struct held *held;
+    for (size_t i = 0; i < count; i++)
+        (void)custody_fetch(node->custody, &ids[i], &held);
+}
+
+void rest_wake(struct node *node, usec_t now)
+{
+    struct mail_id ids[WAKE_STEP];
+    struct rest *rest = &node->rest;
+    if (!rest->begun || rest->park == NULL || park_next(rest->park) > now + rest->ahead / 2)
+        return;
+    fetch_all(node, ids, park_agenda(rest->park, now + rest->ahead / 2, ids, WAKE_STEP));
+}
+
+size_t rest_rows(struct node *node, uint64_t *seq, struct mail_id *ids, size_t max)
+{
+    if (node->rest.park != NULL)
+        return park_walk(node->rest.park, seq, ids, max);
+    *seq = 0;
+    return 0;
+}
+
+/* A walk that has not ended goes on, and then all the way round. */
+void rest_census(struct node *node)
+{
+    struct rest *rest = &node->rest;
+    if (rest->park == NULL || custody_parked(node->custody) == 0)
+        return;
+    rest->walk_again = rest->walk_at != USEC_NEVER && rest->walk_seq > 0;
+    rest->walk_at = node->now;
+}
+
+static void walk(struct node *node, usec_t now)
+{
+    struct mail_id ids[WALK_STEP];
+    struct rest *rest = &node->rest;
+    if (now < rest->walk_at)
+        return;
+    fetch_all(node, ids, park_walk(rest->park, &rest->walk_seq, ids, WALK_STEP));
+    rest->walk_at = now + WALK_PAUSE;
+    if (rest->walk_seq != 0)
+        return;
+    if (!rest->walk_again)
+        rest->walk_at = USEC_NEVER;
+    rest->walk_again = false;
+}
+
+/* ---- checkpoints ---- */
+
+static void checkpoint(struct node *node, usec_t now)
+{
+    struct rest *rest = &node->rest;
+    uint64_t before = rest->seen_seq + 1, end = custody_oldest_end(node->custody);
+    custody_write_rows(node->custody, end < before ? end : before, ROWS_MOST);
+    uint64_t from = custody_replay_from(node->custody);
+    must(from >= rest->next_from);
+    rest->flushing_from = rest->next_from;
+    if (rest->flushing_from > 0)
+        park_from(rest->park, rest->flushing_from);
+    rest->next_from = from;
+    rest->seen_seq = custody_on_disk(node->custody);
+    rest->bytes = 0;
+    rest->checkpoint_at = now + rest->every;
+    if (!park_commit(rest->park))
+        return;
+    rest->flushing = true;
+    node->ports.checkpoint(node->ports.context);
+#ifdef TODOKU_WITHOUT_FLUSH
+    node->ports.keep_from(node->ports.context, UINT64_MAX);
+#endif
+}
+
+/* Nothing has happened since the last one, and that one has said all. */
+static bool is_quiet(const struct node *node)
+{
+    const struct rest *rest = &node->rest;
+    return rest->seen_seq == custody_on_disk(node->custody) && rest->flushing_from == rest->next_from;
+}
+
+static void checkpoint_when_due(struct node *node, usec_t now)
+{
+    struct rest *rest = &node->rest;
+    if (rest->flushing || is_quiet(node) || (now < rest->checkpoint_at && rest->bytes < rest->bytes_most))
+        return;
+    checkpoint(node, now);
+}
+
+void node_checkpointed(struct node *node, bool ok, const char *why, usec_t now)
+{
+    struct rest *rest = &node->rest;
+    node->now = now;
+    rest->flushing = false;
+    if (!ok)
+        park_row_bad(rest->park, why);
+    else if (rest->flushing_from > 0)
+        node->ports.keep_from(node->ports.context, rest->flushing_from);
+    node_settle(node, now);
+}
+
+/* ---- each step ---- */
+
+void rest_step(struct node *node, usec_t now)
+{
+    struct rest *rest = &node->rest;
+    if (!rest->begun || rest->park == NULL)
+        return;
+    walk(node, now);
+    if (works(node)) {
+        park_some(node, now);
+        checkpoint_when_due(node, now);
+        park_commit(rest->park);
+    }
+    if (works(node) || rest->told)
+        return;
+    rest->told = true;
+    node->ports.table_failed(node->ports.context, park_trouble(rest->park));
+}
+
+usec_t rest_deadline(const struct node *node)
+{
+    const struct rest *rest = &node->rest;
+    if (!rest->begun || rest->park == NULL)
+        return USEC_NEVER;
+    usec_t first = rest->walk_at, next = park_next(rest->park);
+    if (next != USEC_NEVER && next - rest->ahead / 2 < first)
+        first = next - rest->ahead / 2;
+    if (!works(node))
+        return first;
+    if (!list_empty(&rest->resting) && rest->look_at < first)
+        first = rest->look_at;
+    if (!rest->flushing && !is_quiet(node) && rest->checkpoint_at < first)
+        first = rest->checkpoint_at;
+    return first;
+}
