@@ -6,6 +6,7 @@
 
 #include "base/json_out.h"
 #include "base/signing_key_make_ossl.h"
+#include "base/units.h"
 #include "cli/dkim_keys.h"
 #include "cli/options.h"
 #include "node/keyring.h"
@@ -122,11 +123,13 @@ static int generate(const struct cli_args *args, const char *file)
 {
     const char *type = cli_value(args, "type"), *bits = cli_value(args, "bits");
     struct error error;
+    uint64_t count = 2048;
     bool ed25519 = type != NULL && strcmp(type, "ed25519") == 0;
     if (type != NULL && !ed25519 && strcmp(type, "rsa") != 0)
         return cli_wrong(args->command, "`%s` is no type of key; rsa or ed25519", type);
-    long count = bits == NULL ? 2048 : strtol(bits, NULL, 10);
-    if (count < 1024 || count > 8192 || (ed25519 && bits != NULL))
+    if (cli_value(args, "config") != NULL || cli_value(args, "json") != NULL)
+        return cli_wrong(args->command, "--generate takes neither --config nor --json");
+    if (bits != NULL && (ed25519 || units_number(bits, 1024, 8192, &count, &error) != 0))
         return cli_wrong(args->command, "--bits is for RSA: 1024 to 8192");
     if (signing_key_make(file, ed25519 ? SIGNING_ED25519 : SIGNING_RSA, (unsigned)count, &error) != 0) {
         fprintf(stderr, "todoku dkim: %s\n", error.text);

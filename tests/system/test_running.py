@@ -121,9 +121,12 @@ def test_commands(lab):
     check(event["campaign"] == "spring" and event["message"] in sent.stdout, f"send printed {sent.stdout!r}, the event is {event}")
     unknown = t.cli("message", "0000000000nosuchid")
     check(unknown.returncode == 1 and unknown.stderr.strip(), f"message of an unknown id: {unknown.returncode} {unknown.stderr!r}")
-    for wrong in (["nosuchcommand"], ["queues", "--nosuchoption"], ["send"]):
+    last = max(a for a, _, _ in TWO_POOLS)
+    check([o["address"] for o in t.cli_json("sources", "--sort", "-address", "--limit", "1")] == [last], "sources --json is not sorted, or not limited")
+    for wrong in (["nosuchcommand"], ["queues", "--nosuchoption"], ["send"], ["sources", "--json", "--sort", "nosuch"],
+                  ["dkim", "--generate", t.dir / "no.pem", "--bits", "2048x"], ["dkim", "--generate", t.dir / "no.pem", "--json"]):
         done = t.cli(*wrong)
-        check(done.returncode == 2 and done.stderr.strip(), f"{' '.join(wrong)}: status {done.returncode}, not 2; {done.stderr!r}")
+        check(done.returncode == 2 and done.stderr.strip(), f"{' '.join(map(str, wrong))}: status {done.returncode}, not 2; {done.stderr!r}")
     t.stop()
     away = t.cli("status")
     check(away.returncode == 1 and str(t.http[1]) in away.stderr, f"status without a server: {away.returncode} {away.stderr!r}")
