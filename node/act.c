@@ -188,7 +188,7 @@ usec_t act_deadline(const struct node *node)
 static void do_one(struct node *node, struct act *act, usec_t now)
 {
     struct held *held;
-    if (!custody_fetch(node->custody, &act->id, &held) || held == NULL)
+    if (!custody_fetch(node->custody, &act->id, &held) || held == NULL || !message_fits(act, held->mail))
         return;
     if (act->kind != ACT_RETRY)
         batches_withdraw(node, held, now);
