@@ -1,6 +1,7 @@
 /* dkim_keys - see dkim_keys.h */
 #include "cli/dkim_keys.h"
 
+#include <grp.h>
 #include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -44,11 +45,12 @@ static void say_unreadable_later(const struct checking *checking, const char *fi
     if (user == NULL || stat(file, &st) != 0 || (st.st_uid == user->pw_uid && (st.st_mode & 0400) != 0) ||
         (st.st_gid == user->pw_gid && (st.st_mode & 0040) != 0))
         return;
+    const struct group *group = getgrgid(user->pw_gid); /* often, but not always, of the user's name */
     fprintf(checking->out,
         "%s: note: %s can't be read by %s, so a reload keeps the key that was read at the start; to change "
-        "keys "
-        "without a restart: chgrp %s %s && chmod 640 %s\n",
-        checking->settings->file, file, user->pw_name, user->pw_name, file, file);
+        "keys without a restart: chgrp %s %s && chmod 640 %s\n",
+        checking->settings->file, file, user->pw_name, group == NULL ? user->pw_name : group->gr_name, file,
+        file);
 }
 
 static void check_one(void *context, const char *tenant, const struct setting_dkim *setting)
