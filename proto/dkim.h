@@ -73,7 +73,7 @@ struct dkim_wish {
  * Date, Message-ID, and MIME's) are named so even where the message has none. `message` begins with its
  * header; more than that need not be there. DKIM-Signature fields that are there already are not signed.
  * *field is emptied first. 0, or -1: no From, a line that is no field, more than DKIM_MAX_SIGNED fields. */
-#define DKIM_MAX_SIGNED 1000
+#define DKIM_MAX_SIGNED 1008 /* what intake lets in, and what is added to it: Date, Message-ID, MIME's */
 int dkim_prepare(const struct dkim_wish *wish, const struct dkim_digest *face, const char *message,
     size_t len, struct buffer *field, uint8_t to_sign[DKIM_HASH_SIZE], struct error *error);
 /* Adds b= and the line's end: "DKIM-Signature: ...\r\n", folded at 78 columns (only a domain or a selector may

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "proto/dkim_inside.h"
+#include "proto/message.h"
 #include "proto/message_field.h"
 
 /* --- which --- */
@@ -49,6 +50,7 @@ static const struct name {
 #define NAME_COUNT ((int)(sizeof names / sizeof names[0]))
 #define FROM 0
 
+_Static_assert(DKIM_MAX_SIGNED >= MESSAGE_MAX_FIELDS + 5, "what was let in can be signed");
 _Static_assert(sizeof names / sizeof names[0] <= DKIM_NAMES, "a selection has room for every name");
 
 static int name_of(const struct message_field *field)
