@@ -132,26 +132,42 @@ static void max_age_holds_for_what_is_at_hand(void **state)
     desk_close(&desk);
 }
 
-/* One that gave its message back for a more urgent one, which can't be given yet, is not forgotten. */
-static void a_connection_that_gave_its_message_back_ends(void **state)
+/* An urgent message is signed, a bulk one waits for the pace, and a third is under way. More urgent mail can't be given
+ * yet, so nobody gives anything back for it; and when all is paused, every connection ends in its time. */
+static void a_connection_that_held_a_message_ends(void **state)
 {
     (void)state;
     desk_open(&desk, "");
-    limits("default")->connections = 2;
+    limits("default")->connections = 3;
     limits("default")->rate = (struct rate){6, USEC_MIN};
     desk.settings->node.sources[1].pool_count = 0;
+    desk.settings->delivery.idle = USEC_MIN;
     reload();
     desk.host = "one.test";
-    desk.class = &bulk;
-    many("acme", "a.test", 0, 30);
-    desk_run(&desk, 35 * USEC_SEC);
     desk.message = keyed;
+    desk.class = &bulk;
+    many("keyed", "a.test", 0, 20);
+    desk_run(&desk, 35 * USEC_SEC);
+    assert_int_equal(desk.started, 3);
     desk.keep_unsigned = true;
+    desk.answer_after = 40 * USEC_SEC;
     desk.class = &transactional;
-    many("keyed", "a.test", 30, 5);
+    many("keyed", "a.test", 20, 1);
+    desk.class = NULL;
+    many("keyed", "a.test", 21, 1);
+    unsigned jobs = desk.jobs;
+    desk_run(&desk, 10 * USEC_SEC);
+    assert_int_equal(desk.jobs, jobs + 3);
+    struct list *urgent = list_pop(&desk.signing);
+    desk_sign(&desk);
+    list_push_back(&desk.signing, urgent);
+    desk_settle(&desk);
+    assert_int_equal(desk.started, 4);
+    desk.class = &transactional;
+    many("keyed", "a.test", 22, 3);
     desk_run(&desk, 12 * USEC_SEC);
     desk_hold(&desk, MATCH(.pool = "main"), 0);
-    desk_run(&desk, USEC_MIN);
+    desk_run(&desk, 3 * USEC_MIN);
     assert_int_equal(node_figures(desk.node).sessions, 0);
     desk_close(&desk);
 }
@@ -199,7 +215,7 @@ int main(void)
         cmocka_unit_test(a_source_held_for_one_tenant_serves_the_others),
         cmocka_unit_test(a_held_source_is_not_asked_again_and_again),
         cmocka_unit_test(max_age_holds_for_what_is_at_hand),
-        cmocka_unit_test(a_connection_that_gave_its_message_back_ends),
+        cmocka_unit_test(a_connection_that_held_a_message_ends),
         cmocka_unit_test(nobody_is_idle_at_the_end),
         cmocka_unit_test(dns_does_not_end_what_is_paused),
     };
