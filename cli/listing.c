@@ -134,7 +134,7 @@ static int show_json(const struct cli_args *args, const struct listing *listing,
                    &error) != 0) {
         fprintf(stderr, "todoku %s: %s\n", listing->name, error.text);
         code = 1;
-    } else if (!known) {
+    } else if (sort != NULL && !known) {
         code = no_such_column(args, sort);
     } else {
         fwrite(buffer_bytes(&chosen), 1, buffer_len(&chosen), stdout);
