@@ -122,6 +122,25 @@ static void fewer_messages_a_connection(void **state)
     desk_close(&desk);
 }
 
+/* Who has sent nothing for long is forgotten, but not before its pace lets the next message start. */
+static void a_pace_outlives_connections(void **state)
+{
+    (void)state;
+    desk_open(&desk, "");
+    limits()->rate = (struct rate){1, USEC_HOUR};
+    one_source();
+    desk_run(&desk, 2 * USEC_HOUR);
+    inject("zen", 0, 1);
+    desk_run(&desk, 10 * USEC_MIN);
+    assert_int_equal(desk.delivered, 1);
+    inject("zen", 1, 1);
+    desk_run(&desk, 49 * USEC_MIN);
+    assert_int_equal(desk.started, 1);
+    desk_run(&desk, 2 * USEC_MIN);
+    assert_int_equal(desk.delivered, 2);
+    desk_close(&desk);
+}
+
 /* Its mail waits until there is a source again, and no attempt is counted. */
 static void a_pool_loses_its_source(void **state)
 {
@@ -177,6 +196,7 @@ int main(void)
         cmocka_unit_test(fewer_connections_stay_open),
         cmocka_unit_test(fewer_idle_ones_too),
         cmocka_unit_test(fewer_messages_a_connection),
+        cmocka_unit_test(a_pace_outlives_connections),
         cmocka_unit_test(a_pool_loses_its_source),
         cmocka_unit_test(a_pool_loses_its_source_while_it_is_signed),
     };
