@@ -310,7 +310,7 @@ static int read_row(const struct buffer *row, struct spool_record *record, struc
 
 static struct held *unpark(struct custody *custody, const struct buffer *row, struct error *error)
 {
-    struct spool_record record;
+    struct spool_record record = {0};
     struct custody_row counted = {0};
     if (read_row(row, &record, error) != 0)
         return NULL;

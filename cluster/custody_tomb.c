@@ -257,7 +257,7 @@ bool tomb_restate(struct custody *custody, uint64_t seq, usec_t now)
     if (tombs->count == 0)
         return false;
     if (tombs->size - tombs->count < RESTATE_MOST) /* what is renewed below must not move the others */
-        resize(tombs, 2 * tombs->size < 2 * RESTATE_MOST ? 2 * RESTATE_MOST : 2 * tombs->size);
+        resize(tombs, 2 * (tombs->size < RESTATE_MOST ? (size_t)RESTATE_MOST : tombs->size));
     for (size_t i = 0, count = tombs->count; i < count && done < RESTATE_MOST; i++) {
         struct tomb *tomb = tomb_at(tombs, i);
         if (tomb->base_seq < seq) /* or a gap */

@@ -229,7 +229,7 @@ static void refused(struct route *route, struct submission *submission, const st
  * nobody else. The square leaves the lower half nearly free. */
 static usec_t delay_under(unsigned pressure)
 {
-    return SLOWEST * pressure * pressure / (100 * 100);
+    return SLOWEST * pressure * pressure / 100 / 100;
 }
 
 static void taken(struct route *route, struct submission *submission, enum front_verdict verdict,

@@ -25,7 +25,7 @@
 #include "proto/smtp_client.h"
 
 #define NODE_MAX_SESSIONS 8192
-#define NODE_MANY_SESSIONS (NODE_MAX_SESSIONS / 4 * 3) /* from here on idle ones end early */
+#define NODE_MANY_SESSIONS ((size_t)NODE_MAX_SESSIONS / 4 * 3) /* from here on idle ones end early */
 #define PROVIDER_SWEEP USEC_MIN
 #define BATCH_MAX 100
 #define SESSION_MAX_ADDRESSES 8

@@ -36,7 +36,7 @@ int main(int argc, char **argv)
     char *bytes = malloc(length);
     if (fd < 0 || !bytes) {
         fprintf(stderr, "disk: cannot write %s: %s\n", path, strerror(errno));
-        return 2;
+        exit(2);
     }
     unlink(path);
     for (size_t i = 0; i < length; i++)
@@ -47,18 +47,18 @@ int main(int argc, char **argv)
         /* A file of more than 1 GiB begins anew, as logs are cut into segments. */
         if (syncs * length > (1UL << 30) && lseek(fd, 0, SEEK_CUR) > (1L << 30) &&
             (ftruncate(fd, 0) || lseek(fd, 0, SEEK_SET)))
-            return 2;
+            exit(2);
         for (size_t done = 0; done < length;) {
             ssize_t n = write(fd, bytes + done, length - done);
             if (n < 0 && errno != EINTR) {
                 fprintf(stderr, "disk: cannot write %s: %s\n", path, strerror(errno));
-                return 2;
+                exit(2);
             }
             done += n > 0 ? (size_t)n : 0;
         }
         if (fdatasync(fd)) {
             fprintf(stderr, "disk: cannot sync %s: %s\n", path, strerror(errno));
-            return 2;
+            exit(2);
         }
     }
     printf("%.1f bodies/s, %.1f syncs/s\n", (double)(syncs * group) / (end - start),

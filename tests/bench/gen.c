@@ -45,12 +45,11 @@ struct connection {
     int fd;
     enum stage stage;
     long number; /* of the message under way; -1: none */
-    int domain;
     double began;
-    int recipient; /* the one that the next reply to RCPT is about */
+    int domain, recipient; /* recipient: the one that the next reply to RCPT is about */
     int pipelining, refused;
-    char in[REPLY_SIZE];
     size_t in_len;
+    char in[REPLY_SIZE];
     char *head;          /* head_size bytes: the message's own header, or its envelope */
     struct iovec out[2]; /* what is still to be written: header, body */
 };
@@ -334,7 +333,7 @@ static void connect_one(struct connection *c)
 {
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     c->number = -1;
-    c->head = malloc(gen.head_size);
+    c->head = calloc(1, gen.head_size + 1);
     if (!c->head)
         fatal("no memory for envelopes of %d recipients", gen.recipients);
     if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&gen.to, sizeof gen.to))
