@@ -63,5 +63,6 @@ int main(int argc, char **argv)
     }
     printf("%.1f bodies/s, %.1f syncs/s\n", (double)(syncs * group) / (end - start),
         (double)syncs / (end - start));
+    free(bytes);
     return 0;
 }
