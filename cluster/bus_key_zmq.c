@@ -10,6 +10,7 @@
 
 #include <zmq.h>
 
+#include "base/file.h"
 #include "base/panic.h"
 #include "cluster/bus_zmq.h"
 
@@ -86,17 +87,6 @@ int bus_key_load(const char *file, struct bus_key *key_r, struct error *error)
     return result;
 }
 
-static int write_all(int fd, const char *text, size_t len)
-{
-    for (size_t done = 0; done < len;) {
-        ssize_t n = write(fd, text + done, len - done);
-        if (n < 0 && errno != EINTR)
-            return -1;
-        done += n > 0 ? (size_t)n : 0;
-    }
-    return fsync(fd);
-}
-
 int bus_key_save(const char *file, const struct bus_key *key, struct error *error)
 {
     char text[512];
@@ -109,7 +99,7 @@ int bus_key_save(const char *file, const struct bus_key *key, struct error *erro
         return error_set(error, "%s exists; a key is never overwritten: choose another name", file);
     if (fd < 0)
         return error_set(error, "cannot make %s: %s", file, strerror(errno));
-    int result = write_all(fd, text, (size_t)len), why = errno;
+    int result = file_write(fd, text, (size_t)len) == 0 ? fsync(fd) : -1, why = errno;
     explicit_bzero(text, sizeof text);
     if (close(fd) < 0 && result == 0) {
         result = -1;

@@ -16,6 +16,7 @@
 
 #include "base/alloc.h"
 #include "base/base64.h"
+#include "base/file.h"
 #include "cluster/kv_file_inside_json.h"
 
 /* ---- entries and rows of them ---- */
@@ -248,38 +249,12 @@ static char *write_table(const struct table *table)
     return text;
 }
 
-static int sync_folder(const char *file)
-{
-    char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s", file);
-    int fd = open(dirname(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    int status = fsync(fd);
-    close(fd);
-    return status;
-}
-
-static int write_text(const char *file, const char *text)
-{
-    int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return -1;
-    size_t len = strlen(text);
-    int status = write(fd, text, len) == (ssize_t)len && fsync(fd) == 0 ? 0 : -1;
-    return close(fd) == 0 ? status : -1;
-}
-
 int table_save(const struct table *table, const char *file, struct error *error)
 {
-    char beside[PATH_MAX + 8];
-    snprintf(beside, sizeof beside, "%s.new", file);
     char *text = write_table(table);
-    int status = text == NULL ? -1 : write_text(beside, text);
+    if (text == NULL)
+        return error_set(error, "%s can't be written: its content is no JSON", file);
+    int status = file_replace(file, text, strlen(text), 0600, error);
     free(text);
-    if (status == 0)
-        status = rename(beside, file);
-    if (status == 0)
-        status = sync_folder(file);
-    return status == 0 ? 0 : error_set(error, "%s can't be written: %s", file, strerror(errno));
+    return status;
 }

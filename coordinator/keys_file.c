@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/buffer.h"
+#include "base/file.h"
 #include "base/map.h"
 #include "cluster/settings_read.h"
 #include "coordinator/keys_inside.h"
@@ -214,20 +215,6 @@ static void change_end(struct change *change)
     key_table_free(&change->table);
 }
 
-static int bytes_write(int fd, const char *bytes, size_t len)
-{
-    while (len > 0) {
-        ssize_t put = write(fd, bytes, len);
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put <= 0)
-            return -1;
-        bytes += put;
-        len -= (size_t)put;
-    }
-    return 0;
-}
-
 /* The new file beside the old one, on the disk. A left-over of a change that was killed is replaced: the lock
  * says that nobody is writing it. */
 static int temporary_write(struct change *change, const struct buffer *text)
@@ -238,7 +225,7 @@ static int temporary_write(struct change *change, const struct buffer *text)
     if (fd < 0)
         return -1;
     bool moved = change->existed && (change->stat.st_uid != geteuid() || change->stat.st_gid != getegid());
-    int result = bytes_write(fd, buffer_bytes(text), buffer_len(text));
+    int result = file_write(fd, buffer_bytes(text), buffer_len(text));
     if (result == 0 && moved)
         result = fchown(fd, change->stat.st_uid, change->stat.st_gid);
     if (result == 0)

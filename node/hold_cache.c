@@ -2,50 +2,15 @@
 #include "node/hold_cache.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
+
+#include "base/file.h"
 
 #define HEAD "todoku holds 1 "
 #define MAX_FILE ((size_t)200 << 20) /* HOLD_MAX of the longest records, with room */
-
-static int write_all(int fd, const char *bytes, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, bytes, len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return -1;
-        bytes += n;
-        len -= (size_t)n;
-    }
-    return 0;
-}
-
-static int replace(const char *file, const char *bytes, size_t len, struct error *error)
-{
-    char fresh[PATH_MAX];
-    if ((size_t)snprintf(fresh, sizeof fresh, "%s.new", file) >= sizeof fresh)
-        return error_set(error, "%s: the name is too long", file);
-    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
-    if (fd < 0)
-        return error_set(error, "%s can't be written: %s", fresh, strerror(errno));
-    int rc = write_all(fd, bytes, len), why = errno;
-    if (close(fd) != 0 && rc == 0) {
-        rc = -1;
-        why = errno;
-    }
-    if (rc == 0 && rename(fresh, file) != 0) {
-        rc = -1;
-        why = errno;
-    }
-    return rc == 0 ? 0 : error_set(error, "%s can't be written: %s", fresh, strerror(why));
-}
 
 int hold_cache_write(const char *file, const struct holds *holds, usec_t told, struct error *error)
 {
@@ -57,7 +22,7 @@ int hold_cache_write(const char *file, const struct holds *holds, usec_t told, s
         buffer_printf(&text, "%s %s\n", holds_at(holds, i)->id, buffer_text(&record));
     }
     buffer_free(&record);
-    int rc = replace(file, buffer_bytes(&text), buffer_len(&text), error);
+    int rc = file_replace(file, buffer_bytes(&text), buffer_len(&text), 0640, error);
     buffer_free(&text);
     return rc;
 }
