@@ -4,11 +4,16 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
@@ -243,4 +248,27 @@ void help_flip(const struct help *help, const char *name, uint64_t offset, uint8
     if (pwrite(fd, &byte, 1, (off_t)offset) != 1)
         abort();
     close(fd);
+}
+
+void help_must_open(struct help *help)
+{
+    struct error error = {{0}};
+    if (help_open(help, &error) < 0)
+        fail_msg("%s", error.text);
+}
+
+int help_setup(void **state)
+{
+    struct help *help = xcalloc(1, sizeof *help);
+    help_begin(help);
+    *state = help;
+    return 0;
+}
+
+int help_teardown(void **state)
+{
+    struct help *help = *state;
+    help_end(help);
+    free(help);
+    return 0;
 }

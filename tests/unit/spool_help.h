@@ -49,7 +49,12 @@ void help_record(uint64_t seq, struct buffer *out);
 /* A new temporary directory; help_end takes it away with all in it. */
 void help_begin(struct help *help);
 void help_end(struct help *help);
+/* The same for cmocka: the test's state is a struct help. */
+int help_setup(void **state);
+int help_teardown(void **state);
 int help_open(struct help *help, struct error *error);
+/* The same; the test fails if it can't. */
+void help_must_open(struct help *help);
 void help_close(struct help *help);
 void help_append(struct help *help, uint64_t seq);
 void help_append_upto(struct help *help, uint64_t from, uint64_t upto);

@@ -13,31 +13,6 @@
 #include "base/random.h"
 #include "spool_help.h"
 
-static void must_open(struct help *help)
-{
-    struct error error = {{0}};
-    if (help_open(help, &error) < 0)
-        fail_msg("%s", error.text);
-}
-
-static int setup(void **state)
-{
-    struct help *help = calloc(1, sizeof *help);
-    if (help == NULL)
-        return -1;
-    help_begin(help);
-    *state = help;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct help *help = *state;
-    help_end(help);
-    free(help);
-    return 0;
-}
-
 /* Frames first..last are all there, no others, nothing is damaged. */
 static void assert_all(struct help *help, uint64_t first, uint64_t last)
 {
@@ -55,7 +30,7 @@ static void what_was_taken_is_there_again(void **state)
 {
     struct help *help = *state;
     char id[33];
-    must_open(help);
+    help_must_open(help);
     assert_int_equal(spool_last_seq(help->spool), 0);
     snprintf(id, sizeof id, "%s", spool_disk_id(help->spool));
     assert_int_equal(strlen(id), 32);
@@ -67,7 +42,7 @@ static void what_was_taken_is_there_again(void **state)
     assert_int_equal(figures.live, 200);
     assert_int_equal(figures.segments, help_files(help, ".seg"));
     help_close(help);
-    must_open(help);
+    help_must_open(help);
     assert_string_equal(spool_disk_id(help->spool), id);
     assert_int_equal(spool_last_seq(help->spool), 300);
     assert_true(help->progress_all > 200000 && help->progress_done == help->progress_all);
@@ -76,14 +51,14 @@ static void what_was_taken_is_there_again(void **state)
     assert_all(help, 1, 300);
     help_append_upto(help, 301, 400);
     help_close(help); /* writes what was appended */
-    must_open(help);
+    help_must_open(help);
     assert_all(help, 1, 400);
 }
 
 static void a_body_is_read_while_more_is_written(void **state)
 {
     struct help *help = *state;
-    must_open(help);
+    help_must_open(help);
     for (uint64_t seq = 1; seq <= 600; seq++) {
         help_append(help, seq);
         if (seq % 50 == 49) {
@@ -98,7 +73,7 @@ static void an_unread_number_is_an_error(void **state)
     struct help *help = *state;
     struct blob *body;
     struct error error;
-    must_open(help);
+    help_must_open(help);
     help_append_upto(help, 1, 3);
     assert_true(help_wait(help, 3));
     assert_int_equal(spool_read(help->spool, 3, &body, &error), -1); /* no base record */
@@ -112,7 +87,7 @@ static void a_second_opener_is_refused(void **state)
 {
     struct help *help = *state, other = *help;
     struct error error = {{0}};
-    must_open(help);
+    help_must_open(help);
     assert_int_equal(help_open(&other, &error), -1);
     assert_non_null(strstr(error.text, help->dir));
     assert_non_null(strstr(error.text, "another process"));
@@ -130,7 +105,7 @@ static bool files_become(const struct help *help, const char *suffix, int count)
 static void segments_nobody_needs_are_deleted(void **state)
 {
     struct help *help = *state;
-    must_open(help);
+    help_must_open(help);
     help_append_upto(help, 1, 300);
     assert_true(help_wait(help, 300));
     int all = help_files(help, ".seg");
@@ -145,7 +120,7 @@ static void segments_nobody_needs_are_deleted(void **state)
     assert_int_equal(spool_figures(help->spool).segments, 1);
     help_append_upto(help, 301, 310);
     help_close(help);
-    must_open(help);
+    help_must_open(help);
     assert_int_equal(help->damages, 0);
     assert_int_equal(help->last, 310);
 }
@@ -153,29 +128,29 @@ static void segments_nobody_needs_are_deleted(void **state)
 static void a_damaged_segment_is_put_aside(void **state)
 {
     struct help *help = *state;
-    must_open(help);
+    help_must_open(help);
     help_append_upto(help, 1, 200);
     help_close(help);
     help_flip(help, "0000000000000001.seg", 64, 1);
-    must_open(help);
+    help_must_open(help);
     assert_int_equal(help->damages, 1);
     for (uint64_t seq = 1; seq <= 200; seq++)
         spool_release(help->spool, seq);
     assert_true(files_become(help, ".seg", 1));
     assert_int_equal(help_files(help, ".seg.damaged"), 1);
     help_close(help);
-    must_open(help);
+    help_must_open(help);
     assert_int_equal(help->damages, 0);
 }
 
 static void numbers_never_start_anew(void **state)
 {
     struct help *help = *state;
-    must_open(help);
+    help_must_open(help);
     help_append_upto(help, 1, 10);
     help_close(help);
     help_flip(help, "0000000000000001.seg", 64, 1);
-    must_open(help);
+    help_must_open(help);
     for (uint64_t seq = 1; seq <= 10; seq++)
         spool_release(help->spool, seq);
     help_append(help, 11);
@@ -185,7 +160,7 @@ static void numbers_never_start_anew(void **state)
     char path[512];
     help_path(help, "0000000000000002.seg", path);
     assert_int_equal(truncate(path, 64), 0); /* as if 11 had not reached the disk */
-    must_open(help);
+    help_must_open(help);
     assert_int_equal(help->count, 0);
     assert_int_equal(spool_last_seq(help->spool), 10);
 }
@@ -195,7 +170,7 @@ static void numbers_never_start_anew(void **state)
 static void restating_drains_the_old_segments(void **state)
 {
     struct help *help = *state;
-    must_open(help);
+    help_must_open(help);
     help_append_upto(help, 1, 1000);
     assert_int_equal(spool_untidy(help->spool), 0);
     for (uint64_t seq = 1; seq <= 1000; seq++)
@@ -217,7 +192,7 @@ static void restating_drains_the_old_segments(void **state)
     assert_true(help_wait(help, next - 1)); /* from here on files only go */
     assert_true(files_become(help, ".seg", (int)spool_figures(help->spool).segments));
     help_close(help);
-    must_open(help);
+    help_must_open(help);
     assert_int_equal(help->wrong + help->damages, 0);
 }
 
@@ -250,7 +225,7 @@ static void others_read_while_the_owner_works(void **state)
     struct help *help = *state;
     struct reading reading = {help, 3000, 0};
     pthread_t thread;
-    must_open(help);
+    help_must_open(help);
     help_append_upto(help, 1, 300);
     assert_true(help_wait(help, 300));
     assert_int_equal(pthread_create(&thread, NULL, read_all, &reading), 0);
@@ -265,7 +240,7 @@ static void others_read_while_the_owner_works(void **state)
     assert_int_equal(spool_figures(help->spool).live, 400);
 }
 
-#define spool_test(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+#define spool_test(function) cmocka_unit_test_setup_teardown(function, help_setup, help_teardown)
 
 int main(void)
 {

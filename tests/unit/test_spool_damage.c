@@ -16,31 +16,6 @@
 #include "node/spool_scan.h"
 #include "spool_help.h"
 
-static void must_open(struct help *help)
-{
-    struct error error = {{0}};
-    if (help_open(help, &error) < 0)
-        fail_msg("%s", error.text);
-}
-
-static int setup(void **state)
-{
-    struct help *help = calloc(1, sizeof *help);
-    if (help == NULL)
-        return -1;
-    help_begin(help);
-    *state = help;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct help *help = *state;
-    help_end(help);
-    free(help);
-    return 0;
-}
-
 /* Frames first..last are all there, no others, nothing is damaged. */
 static void assert_all(struct help *help, uint64_t first, uint64_t last)
 {
@@ -58,7 +33,7 @@ static void an_unknown_version_is_refused(void **state)
 {
     struct help *help = *state;
     struct error error = {{0}};
-    must_open(help);
+    help_must_open(help);
     help_append_upto(help, 1, 200);
     help_close(help);
     help_flip(help, "0000000000000002.seg", 8, 3);
@@ -74,7 +49,7 @@ static void segments_without_their_disk_are_refused(void **state)
     struct help *help = *state;
     struct error error = {{0}};
     char path[512];
-    must_open(help);
+    help_must_open(help);
     help_append_upto(help, 1, 2);
     help_close(help);
     help_path(help, "disk", path);
@@ -138,7 +113,7 @@ static void flip_and_open(struct help *help, const struct layout *layout, size_t
     const struct frame *frame = &layout->frames[i];
     uint64_t offset = layout->offsets[i], body = FRAME_HEADER + frame->record_len;
     help_flip(help, "0000000000000001.seg", offset + within, 0x10);
-    must_open(help);
+    help_must_open(help);
     assert_int_equal(help->wrong, 0);
     if (within < body) {
         assert_int_equal(help->damages, 1);
@@ -167,7 +142,7 @@ static void a_flipped_bit_costs_one_frame_and_is_told(void **state)
     struct help *help = *state;
     struct layout layout;
     struct random random = {11};
-    must_open(help);
+    help_must_open(help);
     help_append_upto(help, 1, 200);
     help_close(help);
     layout_of(help, 1, &layout);
@@ -179,7 +154,7 @@ static void a_flipped_bit_costs_one_frame_and_is_told(void **state)
                                         : body + layout.frames[i].body_len;
         flip_and_open(help, &layout, i, random_below(&random, len));
     }
-    must_open(help);
+    help_must_open(help);
     assert_all(help, 1, 200);
 }
 
@@ -188,13 +163,13 @@ static void a_damaged_body_in_the_newest_segment_is_told(void **state)
     struct help *help = *state;
     struct layout layout;
     help->segment_size = 0;
-    must_open(help);
+    help_must_open(help);
     help_append_upto(help, 1, 100);
     help_close(help);
     layout_of(help, 1, &layout);
     help_flip(
         help, "0000000000000001.seg", layout.offsets[49] + FRAME_HEADER + layout.frames[49].record_len, 1);
-    must_open(help);
+    help_must_open(help);
     assert_int_equal(help->damages, 1);
     assert_int_equal(help->damaged_offset, layout.offsets[49]);
     assert_int_equal(help->count, 100); /* its record still says whom it was from */
@@ -218,7 +193,7 @@ static void a_forged_frame_in_a_body_is_not_taken(void **state)
         memcpy(forged + at + FRAME_HEADER, record, sizeof record);
     }
     struct blob *body = blob_copy(forged, sizeof forged);
-    must_open(help);
+    help_must_open(help);
     help_append_upto(help, 1, 20);
     buffer_add(&help->record, "12345678", 8);
     spool_append(help->spool, 22, &help->record, body, true);
@@ -227,7 +202,7 @@ static void a_forged_frame_in_a_body_is_not_taken(void **state)
     help_close(help);
     layout_of(help, 1, &layout);
     help_flip(help, "0000000000000001.seg", layout.offsets[20] + 8, 1);
-    must_open(help);
+    help_must_open(help);
     assert_int_equal(help->wrong, 0);
     assert_int_equal(help->damages, 1);
     assert_int_equal(help->damaged_offset, layout.offsets[20]);
@@ -238,11 +213,11 @@ static void a_forged_frame_in_a_body_is_not_taken(void **state)
 static void a_lost_head_costs_no_frame(void **state)
 {
     struct help *help = *state;
-    must_open(help);
+    help_must_open(help);
     help_append_upto(help, 1, 200);
     help_close(help);
     help_flip(help, "0000000000000002.seg", 0, 0xff);
-    must_open(help);
+    help_must_open(help);
     assert_int_equal(help->damages, 1);
     assert_string_equal(help->damaged_file, "0000000000000002.seg");
     assert_int_equal(help->damaged_offset, 0);
@@ -253,12 +228,12 @@ static void a_missing_segment_is_told(void **state)
 {
     struct help *help = *state;
     char path[512];
-    must_open(help);
+    help_must_open(help);
     help_append_upto(help, 1, 200);
     help_close(help);
     help_path(help, "0000000000000002.seg", path);
     assert_int_equal(unlink(path), 0);
-    must_open(help);
+    help_must_open(help);
     assert_int_equal(help->damages, 1);
     assert_string_equal(help->damaged_file, "0000000000000002.seg");
     assert_int_equal(help->last, 200);
@@ -273,7 +248,7 @@ static void what_a_crash_left_half_written_is_cut_off(void **state)
     uint64_t seq = 0, lost = 0;
     help_path(help, "0000000000000001.seg", path);
     for (int round = 0; round < 40; round++) {
-        must_open(help);
+        help_must_open(help);
         assert_int_equal(help->damages + help->wrong, 0);
         assert_int_equal(help->count, help->last);
         assert_true(help->last <= seq && help->last + lost >= seq);
@@ -299,7 +274,7 @@ static void a_file_that_was_hardly_made_is_no_damage(void **state)
 {
     struct help *help = *state;
     char path[512];
-    must_open(help);
+    help_must_open(help);
     help_append_upto(help, 1, 10);
     help_close(help);
     for (int len = 0; len <= 64; len += 32) {
@@ -308,14 +283,14 @@ static void a_file_that_was_hardly_made_is_no_damage(void **state)
         assert_non_null(file);
         fclose(file);
         assert_int_equal(truncate(path, len), 0);
-        must_open(help);
+        help_must_open(help);
         assert_all(help, 1, 10);
         assert_int_equal(help_files(help, ".seg"), 1);
         help_close(help);
     }
 }
 
-#define spool_test(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+#define spool_test(function) cmocka_unit_test_setup_teardown(function, help_setup, help_teardown)
 
 int main(void)
 {

@@ -13,35 +13,18 @@
 
 #include "spool_help.h"
 
-static void must_open(struct help *help)
-{
-    struct error error = {{0}};
-    if (help_open(help, &error) < 0)
-        fail_msg("%s", error.text);
-}
-
 static int setup(void **state)
 {
-    struct help *help = calloc(1, sizeof *help);
-    if (help == NULL)
+    if (help_setup(state) != 0)
         return -1;
-    help_begin(help);
-    help->asks = true;
-    *state = help;
-    return 0;
-}
-
-static int teardown(void **state)
-{
     struct help *help = *state;
-    help_end(help);
-    free(help);
+    help->asks = true;
     return 0;
 }
 
 static void write_upto(struct help *help, uint64_t last)
 {
-    must_open(help);
+    help_must_open(help);
     help_append_upto(help, 1, last);
     assert_true(help_wait(help, last));
     help_close(help);
@@ -65,7 +48,7 @@ static void only_what_is_asked_for_is_handed_over(void **state)
     help->from = 200;
     help->living = living;
     help->living_count = 3;
-    must_open(help);
+    help_must_open(help);
     assert_int_equal(help->log_end, 300);
     assert_int_equal(help->first, 200);
     assert_int_equal(help->last, 300);
@@ -93,7 +76,7 @@ static void old_segments_without_life_go_at_once(void **state)
     int before = help_files(help, ".seg");
     assert_true(before > 3);
     help->from = 301;
-    must_open(help);
+    help_must_open(help);
     help_append(help, 301);
     assert_true(help_wait(help, 301));
     help_close(help);
@@ -103,7 +86,7 @@ static void old_segments_without_life_go_at_once(void **state)
 static void nothing_goes_that_the_next_start_would_read(void **state)
 {
     struct help *help = *state;
-    must_open(help);
+    help_must_open(help);
     help_append_upto(help, 1, 300);
     assert_true(help_wait(help, 300));
     int before = help_files(help, ".seg");
@@ -120,7 +103,7 @@ static void nothing_goes_that_the_next_start_would_read(void **state)
     int after = help_files(help, ".seg");
     assert_true(after > 1 && after < before);
     help->from = 150;
-    must_open(help);
+    help_must_open(help);
     assert_int_equal(help->first, 150);
     assert_int_equal(help->count, 153);
     spool_keep_from(help->spool, 303);
@@ -137,7 +120,7 @@ static void all_of_it_may_be_asked_for(void **state)
     struct help *help = *state;
     write_upto(help, 100);
     help->from = 0;
-    must_open(help);
+    help_must_open(help);
     assert_int_equal(help->count, 100);
     assert_int_equal(spool_figures(help->spool).live, bases(1, 100));
 }
@@ -152,7 +135,7 @@ static void the_end_is_told_as_it_will_be_read(void **state)
     snprintf(name, sizeof name, "%016x.seg", (unsigned)segments);
     help_path(help, name, path);
     help->asks = true;
-    must_open(help);
+    help_must_open(help);
     assert_int_equal(help->log_end, 40);
     help_close(help);
     FILE *file = fopen(path, "r+");
@@ -161,7 +144,7 @@ static void the_end_is_told_as_it_will_be_read(void **state)
     long size = ftell(file);
     assert_int_equal(fclose(file), 0);
     assert_int_equal(truncate(path, size - 8), 0);
-    must_open(help);
+    help_must_open(help);
     assert_int_equal(help->log_end, 39);
     assert_int_equal(help->last, 39);
     assert_int_equal(help->damages, 0);
@@ -178,7 +161,7 @@ static void damage_in_an_old_segment_is_told_and_spares_the_others(void **state)
             living[help->living_count++] = seq;
     help->from = 290;
     help_flip(help, "0000000000000001.seg", 64, 0xff); /* the first frame's header */
-    must_open(help);
+    help_must_open(help);
     assert_true(help->damages > 0);
     assert_string_equal(help->damaged_file, "0000000000000001.seg");
     assert_int_equal(help->first, 290);
@@ -199,7 +182,7 @@ static void a_damaged_body_of_old_is_found_when_it_is_read(void **state)
     help->living_count = 1;
     help->from = 290;
     help_flip(help, "0000000000000001.seg", 64 + 56 + 200, 0xff);
-    must_open(help);
+    help_must_open(help);
     assert_int_equal(help->damages, 0);
     assert_int_equal(help->first, 290);
 }
@@ -207,14 +190,14 @@ static void a_damaged_body_of_old_is_found_when_it_is_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(only_what_is_asked_for_is_handed_over, setup, teardown),
-        cmocka_unit_test_setup_teardown(old_segments_without_life_go_at_once, setup, teardown),
-        cmocka_unit_test_setup_teardown(nothing_goes_that_the_next_start_would_read, setup, teardown),
-        cmocka_unit_test_setup_teardown(all_of_it_may_be_asked_for, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_end_is_told_as_it_will_be_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(only_what_is_asked_for_is_handed_over, setup, help_teardown),
+        cmocka_unit_test_setup_teardown(old_segments_without_life_go_at_once, setup, help_teardown),
+        cmocka_unit_test_setup_teardown(nothing_goes_that_the_next_start_would_read, setup, help_teardown),
+        cmocka_unit_test_setup_teardown(all_of_it_may_be_asked_for, setup, help_teardown),
+        cmocka_unit_test_setup_teardown(the_end_is_told_as_it_will_be_read, setup, help_teardown),
         cmocka_unit_test_setup_teardown(
-            damage_in_an_old_segment_is_told_and_spares_the_others, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_damaged_body_of_old_is_found_when_it_is_read, setup, teardown),
+            damage_in_an_old_segment_is_told_and_spares_the_others, setup, help_teardown),
+        cmocka_unit_test_setup_teardown(a_damaged_body_of_old_is_found_when_it_is_read, setup, help_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
