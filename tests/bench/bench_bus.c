@@ -12,11 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "cluster/bus_zmq.h"
+#include "tests/bench/bench_help.h"
 
 struct side {
     const char *member;
@@ -37,14 +37,6 @@ struct bench {
     usec_t until;
     atomic_bool stop;
 };
-
-static usec_t cpu_now(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * USEC_SEC + usage.ru_utime.tv_usec +
-           usage.ru_stime.tv_usec;
-}
 
 static void wake(void *context)
 {
@@ -105,7 +97,7 @@ static void *play_coordinator(void *arg)
 static double run(struct bench *bench, const char *what, usec_t seconds, double local)
 {
     pthread_t node, coordinator;
-    usec_t start = clock_now(), cpu = cpu_now();
+    usec_t start = clock_now(), cpu = bench_cpu();
     bench->done = 0;
     bench->until = start + seconds * USEC_SEC;
     atomic_store(&bench->stop, false);
@@ -115,7 +107,7 @@ static double run(struct bench *bench, const char *what, usec_t seconds, double 
     pthread_join(node, NULL);
     double rate = (double)bench->done * 1e6 / (double)(clock_now() - start);
     printf("%-10s %8.0f messages/s %6.2f x local %7.1f us CPU/message\n", what, rate,
-        local > 0 ? rate / local : 1.0, (double)(cpu_now() - cpu) / (double)bench->done);
+        local > 0 ? rate / local : 1.0, (double)(bench_cpu() - cpu) / (double)bench->done);
     return rate;
 }
 

@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,6 +25,7 @@
 #include "base/random.h"
 #include "node/park_rocks.h"
 #include "node/spool.h"
+#include "tests/bench/bench_help.h"
 
 #define BATCH 100
 #define CHECKPOINT 200000
@@ -47,14 +47,6 @@ static void check(int outcome, const struct error *why)
         return;
     fprintf(stderr, "%s\n", why->text);
     exit(1);
-}
-
-static usec_t cpu_now(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * USEC_SEC + usage.ru_utime.tv_usec +
-           usage.ru_stime.tv_usec;
 }
 
 static double rss_mib(const char *what)
@@ -86,13 +78,13 @@ static uint64_t bytes_in(const char *path)
 static void begin(struct bench *bench)
 {
     bench->began = clock_now();
-    bench->cpu_began = cpu_now();
+    bench->cpu_began = bench_cpu();
 }
 
 static void report(struct bench *bench, const char *what, const char *dir)
 {
     usec_t wall = clock_now() - bench->began;
-    double count = (double)bench->messages, cpu = (double)(cpu_now() - bench->cpu_began) / count;
+    double count = (double)bench->messages, cpu = (double)(bench_cpu() - bench->cpu_began) / count;
     if (bench->log_cpu <= 0)
         bench->log_cpu = cpu;
     printf("%-8s %9.0f messages/s %7.2f us CPU/message %6.2f x log %7.1f MiB RSS (peak %.1f) %7.1f "
@@ -282,17 +274,6 @@ static void bench_waking(struct bench *bench)
     buffer_free(&row);
 }
 
-static void remove_files(const char *path)
-{
-    DIR *dir = opendir(path);
-    for (struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;)
-        if (entry->d_name[0] != '.')
-            unlinkat(dirfd(dir), entry->d_name, 0);
-    if (dir != NULL)
-        closedir(dir);
-    rmdir(path);
-}
-
 int main(int argc, char **argv)
 {
     struct bench bench = {.messages = argc > 2 ? strtoull(argv[2], NULL, 10) : 1000000,
@@ -307,7 +288,7 @@ int main(int argc, char **argv)
     snprintf(bench.table_dir, sizeof bench.table_dir, "%s/park", bench.dir);
     snprintf(bench.spool_dir, sizeof bench.spool_dir, "%s/spool", bench.dir);
     bench_log(&bench);
-    remove_files(bench.spool_dir);
+    bench_remove(bench.spool_dir);
     struct park_rocks_settings settings = {.dir = bench.table_dir};
     struct park_rocks *rocks = park_rocks_open(&settings, &why);
     check(rocks == NULL ? -1 : 0, &why);
@@ -317,6 +298,6 @@ int main(int argc, char **argv)
     bench_waking(&bench);
     park_rocks_close(&rocks);
     check(park_rocks_destroy(bench.table_dir, &why), &why);
-    remove_files(bench.dir);
+    bench_remove(bench.dir);
     return 0;
 }

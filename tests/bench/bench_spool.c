@@ -5,17 +5,16 @@
  * fdatasync, then through the spool with 1, 8 and 64 outstanding. Prints appends a second, the ratio to
  * plain, CPU time an append of the whole process, and frames a sync. Trust the ratios; what a sync costs is
  * the disk's affair. */
-#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "node/spool.h"
+#include "tests/bench/bench_help.h"
 
 #define RECORD 300
 
@@ -27,14 +26,6 @@ struct bench {
     uint64_t committed;
     bool failed;
 };
-
-static usec_t cpu_now(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * USEC_SEC + usage.ru_utime.tv_usec +
-           usage.ru_stime.tv_usec;
-}
 
 static double report(const char *what, uint64_t count, usec_t wall, usec_t cpu, double plain, uint64_t syncs)
 {
@@ -49,7 +40,7 @@ static double bench_plain(const struct bench *bench, const char *body, size_t le
     char path[600];
     snprintf(path, sizeof path, "%s/plain", bench->dir);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    usec_t start = clock_now(), cpu = cpu_now();
+    usec_t start = clock_now(), cpu = bench_cpu();
     uint64_t count = 0;
     while (clock_now() - start < seconds * USEC_SEC) {
         if (fd < 0 || write(fd, body, len) != (ssize_t)len || fdatasync(fd) < 0) {
@@ -58,7 +49,7 @@ static double bench_plain(const struct bench *bench, const char *body, size_t le
         }
         count++;
     }
-    double rate = report("plain", count, clock_now() - start, cpu_now() - cpu, 0, count);
+    double rate = report("plain", count, clock_now() - start, bench_cpu() - cpu, 0, count);
     close(fd);
     unlink(path);
     return rate;
@@ -101,7 +92,7 @@ static void bench_flight(
     memset(record, 'r', sizeof record);
     uint64_t first = spool_last_seq(bench->spool) + 1, seq = first;
     struct spool_figures before = spool_figures(bench->spool);
-    usec_t start = clock_now(), cpu = cpu_now();
+    usec_t start = clock_now(), cpu = bench_cpu();
     for (; clock_now() - start < seconds * USEC_SEC; seq++) {
         buffer_add(&buffer, record, sizeof record);
         spool_append(bench->spool, seq, &buffer, body, true);
@@ -112,22 +103,11 @@ static void bench_flight(
     }
     wait_for(bench, seq - 1);
     snprintf(what, sizeof what, "spool, %d", (int)flight);
-    report(what, seq - first, clock_now() - start, cpu_now() - cpu, plain,
+    report(what, seq - first, clock_now() - start, bench_cpu() - cpu, plain,
         spool_figures(bench->spool).syncs - before.syncs);
     for (uint64_t i = first; i < seq; i++)
         spool_release(bench->spool, i);
     buffer_free(&buffer);
-}
-
-static void remove_files(const char *path)
-{
-    DIR *dir = opendir(path);
-    for (struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;)
-        if (entry->d_name[0] != '.')
-            unlinkat(dirfd(dir), entry->d_name, 0);
-    if (dir != NULL)
-        closedir(dir);
-    rmdir(path);
 }
 
 int main(int argc, char **argv)
@@ -157,6 +137,6 @@ int main(int argc, char **argv)
         bench_flight(&bench, body, flight, seconds, plain);
     spool_close(&bench.spool);
     blob_drop(&body);
-    remove_files(bench.dir);
+    bench_remove(bench.dir);
     return 0;
 }
