@@ -9,6 +9,7 @@
 #include "base/units.h"
 #include "cli/dkim_keys.h"
 #include "cli/options.h"
+#include "cli/start.h"
 #include "node/keyring.h"
 
 #define DEFAULT_CONFIG "/etc/todoku/todoku.yaml"
@@ -102,13 +103,8 @@ static void list_one(void *context, const char *tenant, const struct setting_dki
 
 static int list(const char *file, bool json)
 {
-    struct fault *faults;
-    size_t count;
-    struct settings *settings = settings_load(file, &faults, &count);
-    for (size_t i = 0; i < count; i++)
-        fprintf(stderr, "%s\n", faults[i].text);
-    free(faults);
-    if (settings == NULL)
+    struct settings *settings;
+    if (start_read_settings(file, NULL, &settings) != 0)
         return 2;
     struct listing listing = {.json = json};
     dkim_keys_each(settings, list_one, &listing);

@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "cli/commands.h"
+#include "cli/start.h"
 #include "cluster/settings.h"
 #include "cluster/settings_read.h"
 #include "coordinator/keys.h"
@@ -96,15 +97,10 @@ static int request_read(int argc, char **argv, struct request *request)
 static int config_read_keys(struct request *request)
 {
     const char *config = request->config != NULL ? request->config : DEFAULT_CONFIG;
-    struct fault *faults;
-    size_t count;
+    struct settings *settings;
     if (request->config == NULL && request->keys_file != NULL)
         return 0;
-    struct settings *settings = settings_load(config, &faults, &count);
-    for (size_t i = 0; i < count; i++)
-        fprintf(stderr, "%s\n", faults[i].text);
-    free(faults);
-    if (settings == NULL) {
+    if (start_read_settings(config, NULL, &settings) != 0) {
         if (request->config == NULL)
             fprintf(stderr,
                 "todoku key: name the file with --keys-file FILE, or the configuration with -c FILE\n");

@@ -11,6 +11,7 @@
 #include "cli/members.h"
 #include "cli/options.h"
 #include "cli/rows_json.h"
+#include "cli/start.h"
 #include "cli/table.h"
 #include "cluster/kv_etcd_grpc.h"
 #include "cluster/settings.h"
@@ -121,13 +122,8 @@ static int read_job(const struct cli_args *args, struct job *job)
 
 static struct settings *read_settings(const char *file)
 {
-    struct fault *faults;
-    size_t count;
-    struct settings *settings = settings_load(file, &faults, &count);
-    for (size_t i = 0; i < count; i++)
-        fprintf(stderr, "%s\n", faults[i].text);
-    free(faults);
-    if (settings != NULL && !settings->cluster.has_etcd) {
+    struct settings *settings = NULL;
+    if (start_read_settings(file, NULL, &settings) == 0 && !settings->cluster.has_etcd) {
         fprintf(stderr,
             "todoku members: members are kept in etcd; %s has no cluster.etcd. Name the file of a member "
             "with "
