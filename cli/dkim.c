@@ -1,7 +1,6 @@
 /* dkim - `todoku dkim`: the keys that sign, the records to publish for them, and new keys
  *
  * Works on files alone and asks no server. Exit: 0 done, 1 a key can't be read or made, 2 wrong usage or config. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/json_out.h"
