@@ -105,7 +105,8 @@ static void on_connect(
     void *context, uint32_t session, const char *source, const struct mx_address *address, uint16_t port)
 {
     struct desk *desk = context;
-    (void)address, (void)port;
+    (void)port;
+    assert_int_equal(address->family, AF_INET);
     desk->connects_from[strcmp(source, "10.0.0.1") == 0 ? 0 : 1]++;
     assert_true(session <= DESK_SESSIONS);
     desk->highest = session > desk->highest ? session : desk->highest;
@@ -229,6 +230,13 @@ static void take_lines(struct desk *desk, uint32_t session)
 static bool serve(struct desk *desk, uint32_t session)
 {
     struct desk_line *at = &desk->lines[session - 1];
+    if (at->connect && desk->keep_connecting)
+        return false;
+    if (at->connect && desk->refuse) {
+        at->connect = false;
+        node_closed(desk->node, session, "refused", desk->now);
+        return true;
+    }
     if (at->connect) {
         at->connect = false;
         at->open = true;
@@ -271,8 +279,9 @@ static void resolved(struct desk *desk, const char *domain)
     answer->host_count = desk->no_domain ? 0 : 1;
     snprintf(answer->hosts[0].name, sizeof answer->hosts[0].name, "%s%.200s", desk->host == NULL ? "mx." : "",
         desk->host == NULL ? domain : desk->host);
-    answer->hosts[0].address_count = 1;
-    answer->hosts[0].addresses[0].family = AF_INET;
+    answer->hosts[0].address_count = desk->addresses == 0 ? 1 : desk->addresses;
+    for (size_t i = 0; i < answer->hosts[0].address_count; i++)
+        answer->hosts[0].addresses[i].family = AF_INET;
     node_resolved(desk->node, domain, answer, desk->now);
     mx_answer_drop(&answer);
 }

@@ -35,6 +35,9 @@ struct desk {
     bool cannot_sign;                /* or that comes to nothing */
     bool seven_bit;                  /* receivers don't offer 8BITMIME */
     bool no_domain;                  /* DNS says that there is none */
+    uint8_t addresses;               /* of each host; 0: one */
+    bool refuse;                     /* connections */
+    bool keep_connecting;            /* they come to nothing yet */
     const char *message;             /* null: a plain small one */
     const enum mail_priority *class; /* of what is injected; null: normal */
     struct desk_line lines[DESK_SESSIONS];

@@ -93,6 +93,25 @@ static void a_slow_disk_holds_an_act_up_but_starts_nothing(void **state)
     desk_close(&desk);
 }
 
+/* However long it takes: what is put into the queue meanwhile is not meant. */
+static void what_comes_later_is_left(void **state)
+{
+    (void)state;
+    open_paused();
+    many("acme", "news", 0, 6000, 10);
+    desk_settle(&desk);
+    desk.keep_frames = true;
+    desk_ask(&desk, "delete?campaign=news");
+    desk_run(&desk, USEC_SEC);
+    many("acme", "news", 6000, 100, 10);
+    desk.keep_frames = false;
+    desk_run(&desk, USEC_MIN);
+    expect_answer(200, "\"matched\":6000,\"done\":6000");
+    assert_int_equal(desk.cancelled, 6000);
+    assert_int_equal(desk_queued(&desk), 100);
+    desk_close(&desk);
+}
+
 static void what_is_bounced_is_reported(void **state)
 {
     (void)state;
@@ -314,6 +333,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_deep_campaign_is_deleted),
         cmocka_unit_test(a_slow_disk_holds_an_act_up_but_starts_nothing),
+        cmocka_unit_test(what_comes_later_is_left),
         cmocka_unit_test(what_is_bounced_is_reported),
         cmocka_unit_test(an_event_says_why),
         cmocka_unit_test(one_message_or_one_delivery),

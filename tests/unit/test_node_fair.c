@@ -118,6 +118,27 @@ static void test_another_site_makes_way(void **state)
     close_desk(desk);
 }
 
+/* One that has carried what it may is about to leave its place: that is enough for one wish. */
+static void test_one_place_is_enough(void **state)
+{
+    (void)state;
+    struct desk *desk =
+        open_desk((struct world){.limits = "connections: 2, messages_per_connection: 3", .rtt = USEC_SEC});
+    desk->settings->delivery.idle = USEC_HOUR;
+    inject_many(desk, 5, (struct letter){'b', MAIL_BULK, "big", "c", 0, 1, 0});
+    run_to(desk, 5, USEC_MIN);
+    assert_int_equal(desk->connects, 2);
+    run(desk, USEC_SEC + 500 * USEC_MS);
+    inject_many(desk, 1, (struct letter){'t', MAIL_TRANSACTIONAL, "shop", "", 1, 1, 0});
+    run(desk, 20 * USEC_SEC);
+    assert_int_equal(desk->counts['t'].taken, 1);
+    inject_many(desk, 1, (struct letter){'b', MAIL_BULK, "big", "c", 0, 1, 0});
+    run(desk, 20 * USEC_SEC);
+    assert_int_equal(desk->counts['b'].taken, 6);
+    assert_int_equal(desk->connects, 3);
+    close_desk(desk);
+}
+
 static void test_tenants_share(void **state)
 {
     (void)state;
@@ -249,6 +270,7 @@ int main(void)
         cmocka_unit_test(test_before_what_was_read_ahead),
         cmocka_unit_test(test_the_next_start_of_a_slow_lane),
         cmocka_unit_test(test_another_site_makes_way),
+        cmocka_unit_test(test_one_place_is_enough),
         cmocka_unit_test(test_tenants_share),
         cmocka_unit_test(test_classes_share),
         cmocka_unit_test(test_connections_follow_the_turns),

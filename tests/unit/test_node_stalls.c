@@ -208,6 +208,106 @@ static void dns_does_not_end_what_is_paused(void **state)
     desk_close(&desk);
 }
 
+/* Who waited for a connection has nothing to send any more: nobody's ends for that. */
+static void nobody_makes_way_for_what_is_deleted(void **state)
+{
+    (void)state;
+    desk_open(&desk, "");
+    limits("big")->connections = 1;
+    desk.settings->delivery.idle = 10 * USEC_MIN;
+    reload();
+    desk.defer = 1;
+    desk.defer_data = true;
+    desk_inject(&desk, "zen", "c", "b.big.test", 2);
+    desk_settle(&desk);
+    assert_int_equal(desk.deferred, 1); /* its queue stays */
+    desk.defer_data = false;
+    desk.answer_after = 10 * USEC_SEC;
+    desk_inject(&desk, "zen", "c", "a.big.test", 1);
+    desk_settle(&desk);
+    assert_int_equal(desk.started, 1);
+    desk_inject(&desk, "zen", "c", "b.big.test", 3);
+    desk_settle(&desk);
+    desk_ask(&desk, "delete?id=03000000000000000000000000000000");
+    desk_run(&desk, USEC_MIN);
+    assert_int_equal(desk.cancelled, 1);
+    assert_int_equal(desk.delivered, 1);
+    assert_int_equal(desk_connections(&desk), 1);
+    desk_close(&desk);
+}
+
+/* No mail that comes meanwhile opens another connection to it. */
+static void a_site_that_failed_is_left_alone(void **state)
+{
+    (void)state;
+    desk_open(&desk, "");
+    desk.refuse = true;
+    many("acme", "a.test", 0, 1);
+    desk_settle(&desk);
+    assert_int_equal(desk.deferred, 1);
+    many("acme", "a.test", 1, 20);
+    many("keyed", "a.test", 21, 20);
+    desk_run(&desk, USEC_MIN);
+    assert_int_equal(desk.connects_from[0] + desk.connects_from[1], 1);
+    assert_int_equal(desk.deferred, 1);
+    desk.refuse = false;
+    desk_run(&desk, USEC_HOUR);
+    assert_int_equal(desk.delivered, 41);
+    desk_close(&desk);
+}
+
+/* DNS is asked for another domain while the first address is tried; there is no second one any more. */
+static void an_address_that_has_gone_is_not_tried(void **state)
+{
+    (void)state;
+    desk_open(&desk, "");
+    desk.host = "one.test";
+    desk.addresses = 2;
+    desk.keep_connecting = true;
+    desk_inject(&desk, "zen", "c", "a.test", 1);
+    desk_settle(&desk);
+    desk.addresses = 1;
+    desk_inject(&desk, "zen", "c", "b.test", 2);
+    desk_settle(&desk);
+    assert_int_equal(desk.connects_from[1], 1);
+    desk.lines[0] = (struct desk_line){0};
+    node_closed(desk.node, 1, "refused", desk.now);
+    desk.keep_connecting = false;
+    desk_settle(&desk);
+    assert_int_equal(desk.connects_from[1], 2);
+    assert_int_equal(desk.delivered, 2);
+    desk_close(&desk);
+}
+
+/* The host takes one recipient at a time, and is slow to say so: the other one has grown too old. */
+static void what_comes_back_too_late_expires(void **state)
+{
+    (void)state;
+    static const char replies[] = "250 ok\r\n250 ok\r\n452 4.5.3 one at a time\r\n354 go\r\n";
+    struct iovec segments[8];
+    desk_open(&desk, "");
+    desk.message = keyed;
+    desk.keep_unsigned = true;
+    desk_inject_until(&desk, "keyed", "c", "a.test", 1, 0, desk.now + USEC_MIN, 2);
+    desk_settle(&desk);
+    desk_sign(&desk);
+    for (size_t count; (count = node_output(desk.node, 1, segments, 8)) > 0;) {
+        size_t bytes = 0;
+        for (size_t i = 0; i < count; i++)
+            bytes += segments[i].iov_len;
+        node_sent(desk.node, 1, bytes, desk.now);
+    }
+    desk.lines[0].output = false;
+    desk.lines[0].in_data = desk.lines[0].first_line = true;
+    desk_run(&desk, USEC_MIN + USEC_SEC);
+    node_received(desk.node, 1, replies, strlen(replies), desk.now);
+    desk_run(&desk, USEC_SEC);
+    assert_int_equal(desk.expired, 1);
+    assert_int_equal(desk.delivered, 2); /* the first one, and the report on the other */
+    assert_int_equal(desk.started, 1);
+    desk_close(&desk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,6 +318,10 @@ int main(void)
         cmocka_unit_test(a_connection_that_held_a_message_ends),
         cmocka_unit_test(nobody_is_idle_at_the_end),
         cmocka_unit_test(dns_does_not_end_what_is_paused),
+        cmocka_unit_test(nobody_makes_way_for_what_is_deleted),
+        cmocka_unit_test(a_site_that_failed_is_left_alone),
+        cmocka_unit_test(an_address_that_has_gone_is_not_tried),
+        cmocka_unit_test(what_comes_back_too_late_expires),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
