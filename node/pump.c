@@ -225,7 +225,7 @@ static bool give_another(struct node *node, struct dispatch *dispatch, const str
 {
     struct party *party = owed->queue->party;
     enum mail_priority class = owed->queue->class;
-    struct turn turn;
+    struct turn turn = {0};
     struct way *way = choose_way(node, dispatch, &turn, now);
     if (way == NULL) {
         bool none = party->rank == WISH_FIRST && list_linked(&party->wish) && dispatch->leaving == 0 &&
