@@ -35,7 +35,9 @@ static struct held *hold_all(struct custody *custody, struct mail *mail)
     for (uint32_t i = 0; i < mail->recipient_count; i++) {
         struct delivery *delivery = held_add_delivery(held, i);
         delivery->settled = true;
+#ifndef TODOKU_WITHOUT_SEND_AT
         delivery->due = mail->send_at;
+#endif
         delivery_set_state(delivery, CUSTODY_HELD);
     }
     return held;

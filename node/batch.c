@@ -132,7 +132,8 @@ void batch_begin(struct node *node, struct session *session, usec_t now)
     session_look(node, session); /* which may have others that wait for what this one does */
     if (!lane_full(lane) && lane_when(lane, now) <= now) {
         struct queue *queue = session->batch[0]->place;
-        bool may = gate_starts(node, queue, session->source, (uint32_t)session->batch_count, now);
+        bool may = now < session->batch[0]->held->mail->expires && /* the clock may have run on unseen */
+                   gate_starts(node, queue, session->source, (uint32_t)session->batch_count, now);
 #ifdef TODOKU_WITHOUT_LAST_WORD
         may = true;
 #endif

@@ -123,8 +123,13 @@ void outcome_ordered(
 /* Those that can't end yet are looked at again: an attempt may come to nothing, a move may be refused. */
 static void expire_all(struct node *node, struct held *held, usec_t now)
 {
+#ifdef TODOKU_WITHOUT_AGE
+    return;
+#endif
+#ifndef TODOKU_WITHOUT_AGE_AHEAD
     if (held->pins > 0)
         batches_withdraw(node, held, now);
+#endif
     for (uint32_t i = 0; i < held->count; i++) {
         struct delivery *delivery = held->deliveries[i];
         if (delivery->state != CUSTODY_HELD || !delivery->committed || delivery->mood == MOOD_SENDING)

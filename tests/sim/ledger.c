@@ -9,6 +9,7 @@
 #include "base/panic.h"
 #include "cluster/custody.h"
 #include "node/node.h"
+#include "tests/sim/fairness.h"
 
 /* The longest retry interval of the settings is ten minutes, and a site may be left alone as long before it.
  */
@@ -223,6 +224,7 @@ void ledger_durable(struct ledger *ledger, struct member *member, struct frame *
             .peer = item->peer,
             .intent = item->state == CUSTODY_LEAVING ? item->hop + 1 : 0};
         frame->message->seen = true;
+        fairness_taken(sim, frame->message);
         if (frame->kind == RECORD_RETRY || item->state == CUSTODY_DONE)
             ledger_outcome_durable(ledger, member, truth);
         oracle_step(sim, truth, member, &before, standing);

@@ -54,7 +54,7 @@ struct message {
     struct mail_id id;
     struct mail *mail;
     struct blob *body; /* null: a report */
-    bool own, keyed, answered, refused, seen;
+    bool own, keyed, answered, refused, seen, watched;
     struct truth *truths;
 };
 

@@ -7,6 +7,7 @@
 #include "base/buffer.h"
 #include "base/hash.h"
 #include "tests/sim/agree.h"
+#include "tests/sim/fairness.h"
 #include "tests/sim/ledger.h"
 #include "tests/sim/orders.h"
 
@@ -29,7 +30,8 @@ void ledger_message_starts(struct ledger *ledger, struct wire *wire)
     const struct setting_provider *limits = sim_limits(member->settings, wire->provider);
     struct lane_count *lane = &member->lanes[wire->source][wire->provider];
     const char *site = sim->layout->sites[wire->host->site].name;
-    if (limits->messages_per_connection > 0 && ++wire->messages > limits->messages_per_connection)
+    wire->messages++;
+    if (limits->messages_per_connection > 0 && wire->messages > limits->messages_per_connection)
         sim_fail(sim, "P6: %s sends message %u on one connection to %s, the limit is %u", member->name,
             wire->messages, site, limits->messages_per_connection);
     usec_t apart = limits->rate.count == 0 ? 0 : limits->rate.per / limits->rate.count;
@@ -100,6 +102,7 @@ struct attempt *ledger_attempt(struct ledger *ledger, struct wire *wire, unsigne
     if (wire->node_open)
         check_attempt(sim, truth, wire);
     orders_attempt(sim, wire, truth);
+    fairness_attempt(sim, wire, truth);
     struct attempt *attempt = xcalloc(1, sizeof *attempt);
     attempt->truth = truth;
     attempt->wire = wire;

@@ -308,6 +308,25 @@ static void what_comes_back_too_late_expires(void **state)
     desk_close(&desk);
 }
 
+/* The process stood still while it was being signed: the signature comes before any tick. */
+static void what_was_signed_too_late_expires(void **state)
+{
+    (void)state;
+    desk_open(&desk, "");
+    desk.message = keyed;
+    desk.keep_unsigned = true;
+    desk_inject_until(&desk, "keyed", "c", "a.test", 1, 0, desk.now + USEC_MIN, 1);
+    desk_settle(&desk);
+    assert_int_equal(desk.jobs, 1);
+    desk.now += USEC_MIN;
+    desk_sign(&desk);
+    desk_run(&desk, USEC_SEC);
+    assert_int_equal(desk.expired, 1);
+    assert_int_equal(desk.delivered, 1); /* the report */
+    assert_int_equal(desk.started, 1);
+    desk_close(&desk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -322,6 +341,7 @@ int main(void)
         cmocka_unit_test(a_site_that_failed_is_left_alone),
         cmocka_unit_test(an_address_that_has_gone_is_not_tried),
         cmocka_unit_test(what_comes_back_too_late_expires),
+        cmocka_unit_test(what_was_signed_too_late_expires),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
