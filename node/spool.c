@@ -1,7 +1,8 @@
 /* spool - see spool.h
  *
  * The keeper: it knows where each frame goes (spool_index), gives it to the thread that writes
- * (spool_writer), and asks for the deletion of segments nobody needs. The formats are in spool_frame.h. */
+ * (spool_writer), lets no text be written twice (spool_texts), and asks for the deletion of segments nobody
+ * needs. The formats are in spool_frame.h. */
 #include "node/spool.h"
 
 #include <inttypes.h>
@@ -15,6 +16,7 @@
 #include "node/spool_index.h"
 #include "node/spool_recover.h"
 #include "node/spool_segment.h"
+#include "node/spool_texts.h"
 #include "node/spool_writer.h"
 
 #define SEGMENT_SIZE ((uint64_t)256 << 20)
@@ -26,9 +28,12 @@ struct spool {
     uint64_t segment_size;
     uint64_t last_seq;
     struct spool_writer *writer;
-    /* Over the index, which the owner changes and readers ask. */
+    uint64_t text_key;
+    struct spool_texts texts;
+    /* Over the index, which the owner changes and readers ask, and the figures. */
     pthread_mutex_t *lock;
     struct spool_index index;
+    uint64_t shared, saved;
     bool closed; /* the newest segment takes no more: the next frame begins another */
 };
 
@@ -58,6 +63,7 @@ static int start(struct spool *spool, const struct spool_settings *settings,
             &spool->disk, recovery == NULL ? &silent : recovery, &spool->index, &writer.tail, error) < 0)
         return -1;
     spool->last_seq = writer.tail.seq;
+    spool->text_key = frame_keys(spool->disk.key, 0).text;
     if (recovery == NULL || recovery->from == NULL)
         spool->index.keep_from = UINT64_MAX;
     spool->closed = writer.tail.number == 0;
@@ -72,6 +78,7 @@ static void spool_free(struct spool **spool)
     *spool = NULL;
     spool_writer_free(&s->writer);
     spool_index_free(&s->index);
+    spool_texts_free(&s->texts);
     spool_disk_close(&s->disk);
     pthread_mutex_destroy(s->lock);
     free(s->lock);
@@ -91,6 +98,7 @@ struct spool *spool_open(const struct spool_settings *settings, const struct spo
     spool->segment_size = segment_size;
     spool->lock = xmalloc(sizeof *spool->lock);
     pthread_mutex_init(spool->lock, NULL);
+    spool_texts_init(&spool->texts);
     if (spool_disk_open(&spool->disk, settings->dir, error) < 0 ||
         start(spool, settings, listener, recovery, error) < 0) {
         spool_free(&spool);
@@ -116,20 +124,51 @@ uint64_t spool_last_seq(const struct spool *spool)
     return spool->last_seq;
 }
 
-/* Where a frame of `size` goes: behind the last one, or into a new segment. */
-static const struct spool_part *place(struct spool *spool, uint64_t seq, uint64_t size, bool base)
+/* The newest segment, if a frame of this size goes into it; null: it goes into a new one. */
+static struct spool_part *with_room(struct spool *spool, uint64_t size)
 {
     struct spool_part *part = spool_index_newest(&spool->index);
     bool full = part != NULL && part->end > SEGMENT_HEAD && part->end + size > spool->segment_size;
-    if (part == NULL || full || spool->closed) {
+    return full || spool->closed ? NULL : part;
+}
+
+/* Splits the body into head and text, and refers to the text where it stands in the same segment already. What is
+ * known of the text is returned: its place is to be noted if the frame does not refer to it. */
+static struct spool_text *look_for_text(struct spool *spool, struct frame *frame, struct blob *body)
+{
+    frame->head_len = spool_text_split(body->bytes, body->len);
+    uint64_t len = frame->body_len - frame->head_len;
+    frame->text_check = frame_part_check(spool->text_key, body->bytes + frame->head_len, len);
+    struct spool_text *text = spool_texts_see(&spool->texts, frame->text_check, body, len);
+    if (text == NULL || text->segment == 0)
+        return text;
+    frame->shared = true;
+    frame->text_at = text->offset;
+    const struct spool_part *part = with_room(spool, frame_size(frame));
+    frame->shared = part != NULL && part->number == text->segment;
+    frame->text_synced = frame->shared && text->seq <= spool_writer_committed(spool->writer);
+    return text;
+}
+
+/* Where a frame goes: behind the last one, or into a new segment. */
+static const struct spool_part *place(struct spool *spool, const struct frame *frame, uint64_t *offset_r)
+{
+    uint64_t size = frame_size(frame);
+    struct spool_part *part = with_room(spool, size);
+    if (part == NULL) {
+        part = spool_index_newest(&spool->index);
         part = spool_index_begin(&spool->index, part == NULL ? 1 : part->number + 1);
         spool->closed = false;
     }
-    uint64_t offset = part->end;
-    part->last = seq;
-    spool_index_extend(&spool->index, offset + size);
-    if (base)
-        spool_index_put(&spool->index, seq, offset, size);
+    *offset_r = part->end;
+    part->last = frame->seq;
+    spool_index_extend(&spool->index, *offset_r + size);
+    if (frame->base)
+        spool_index_put(&spool->index, frame->seq, *offset_r, size);
+    if (frame->shared) {
+        spool->shared++;
+        spool->saved += frame->body_len - frame->head_len;
+    }
     return part;
 }
 
@@ -138,13 +177,26 @@ void spool_append(struct spool *spool, uint64_t seq, struct buffer *record, stru
     size_t len = buffer_len(record), body_len = body == NULL ? 0 : body->len;
     must(seq > spool->last_seq);
     must(len <= FRAME_RECORD_MAX && body_len <= FRAME_BODY_MAX);
+    struct frame frame = {.version = SEGMENT_VERSION,
+        .base = base,
+        .seq = seq,
+        .record_len = (uint32_t)len,
+        .body_len = body_len,
+        .text_check = spool->text_key};
+    struct spool_text *text = body_len == 0 ? NULL : look_for_text(spool, &frame, body);
+    uint64_t offset;
     pthread_mutex_lock(spool->lock);
     uint64_t segments = spool->index.count;
-    uint64_t segment = place(spool, seq, frame_size(len, body_len), base)->number;
+    uint64_t segment = place(spool, &frame, &offset)->number;
     bool rotated = spool->index.count != segments;
     pthread_mutex_unlock(spool->lock);
     spool->last_seq = seq;
-    spool_writer_append(spool->writer, seq, segment, record, body, base);
+    if (text != NULL && !frame.shared) {
+        text->seq = seq;
+        text->segment = segment;
+        text->offset = offset + frame_body_at(&frame) + frame.head_len;
+    }
+    spool_writer_append(spool->writer, segment, &frame, record, body);
     buffer_clear(record);
     if (rotated)
         retire(spool);
@@ -207,6 +259,8 @@ struct spool_figures spool_figures(const struct spool *spool)
     figures.bytes = spool->index.bytes;
     figures.segments = spool->index.count;
     figures.live = spool->index.live;
+    figures.shared = spool->shared;
+    figures.saved = spool->saved;
     pthread_mutex_unlock(spool->lock);
     spool_writer_figures(spool->writer, &figures);
     return figures;

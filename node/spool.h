@@ -18,17 +18,21 @@
  * Appending anew and releasing at once is safe: a segment is deleted only after everything appended before
  * its last release is on the disk. Frames that are no base records keep nothing alive.
  *
+ * Bodies: what follows a mail's header, its text, is written once a segment, however many frames have it; if it
+ * has TEXTS_SHORTEST bytes and was seen lately (node/spool_texts.h). A frame then costs its header, its record and
+ * the mail's header. A segment needs no other one: restating a frame writes the text again, or finds it.
+ *
  * Disk: below `reserve` free bytes spool_room() says SPOOL_LOW and the owner takes no new mail; appends still
  * work, so what was accepted can finish. A failed write or sync is never retried as if nothing had happened:
  * SPOOL_FAILED, for good, nothing after it is ever called committed, and the listener is told why.
  * Damage: a torn tail (crash while writing) is cut in silence; a damaged frame before intact ones is told by
  * the recovery's `damaged` call with file and offset and skipped. If only its body is damaged, its record is
- * handed over all the same (whom was it from?) and reading the body fails. A segment with damage is not
- * deleted but renamed to `.damaged`. Bodies are checked at the start in the newest segment only, elsewhere
- * when they are read.
+ * handed over all the same (whom was it from?) and reading the body fails; as it does for all that share a
+ * damaged text, which are not told one by one. A segment with damage is not deleted but renamed to `.damaged`.
+ * Bodies are checked at the start in the newest segment only, elsewhere when they are read.
  * Versions: every segment starts with a magic and a version; an unknown version stops the start with a
- * sentence. Lock: the directory is locked while open; a second opener gets an error that names it. A disk has
- * an id (file `disk`), made at first use: an empty disk is another disk.
+ * sentence, an older one is read and not added to. Lock: the directory is locked while open; a second opener
+ * gets an error that names it. A disk has an id (file `disk`), made at first use: an empty disk is another disk.
  *
  * Threads: append, release, untidy, room from the owner's thread; spool_read from any. The listener is called
  * on the writer's. */
@@ -103,10 +107,12 @@ enum spool_room spool_room(const struct spool *spool);
 struct spool_figures {
     uint64_t bytes, segments; /* of the log as it is now */
     uint64_t live;            /* base frames not released */
-    uint64_t pending;         /* bytes appended and not yet on the disk: what the owner bounds */
-    uint64_t free;            /* bytes free on the file system, when it was looked at last */
-    uint64_t frames, syncs;   /* written since the start */
-    uint64_t sync_usec;       /* total */
+    uint64_t shared,
+        saved;        /* since the start: frames whose text stood there already; bytes not written for it */
+    uint64_t pending; /* bytes appended and not yet on the disk: what the owner bounds */
+    uint64_t free;    /* bytes free on the file system, when it was looked at last */
+    uint64_t frames, syncs; /* written since the start */
+    uint64_t sync_usec;     /* total */
 };
 struct spool_figures spool_figures(const struct spool *spool);
 

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "node/spool_frame.h"
 
 #define KEPT ((size_t)4 << 20)
 
@@ -34,30 +33,32 @@ void spool_batch_free(struct spool_batch *batch)
     *batch = (struct spool_batch){0};
 }
 
-void spool_batch_add(struct spool_batch *batch, uint64_t seq, uint64_t segment, const struct buffer *record,
-    struct blob *body, bool base)
+void spool_batch_add(struct spool_batch *batch, uint64_t segment, const struct frame *frame,
+    const struct buffer *record, struct blob *body)
 {
     if (batch->count == batch->size) {
         batch->size = batch->size == 0 ? 256 : 2 * batch->size;
         batch->pieces = xrealloc(batch->pieces, batch->size * sizeof *batch->pieces);
     }
-    size_t len = buffer_len(record), body_len = body == NULL ? 0 : body->len;
+    size_t len = buffer_len(record), header = frame_header_size(frame);
+    bool whole = !frame->shared && frame->body_len > 0;
     struct spool_piece *piece = &batch->pieces[batch->count++];
     *piece = (struct spool_piece){
-        .seq = seq,
+        .frame = *frame,
         .segment = segment,
-        .size = frame_size(len, body_len),
         .head = buffer_len(&batch->heads),
-        .record_len = len,
-        .base = base,
-        .body = body_len == 0 ? NULL : blob_hold(body),
+        .body = whole ? blob_hold(body) : NULL,
     };
-    size_t zeros = piece->body == NULL ? (size_t)piece->size - FRAME_HEADER - len : 0;
-    char *out = buffer_room(&batch->heads, FRAME_HEADER + len + zeros);
-    memcpy(out + FRAME_HEADER, buffer_bytes(record), len);
-    memset(out + FRAME_HEADER + len, 0, zeros);
-    buffer_added(&batch->heads, FRAME_HEADER + len + zeros);
-    batch->bytes += piece->size;
+    size_t used = header + len, size = whole ? used : (size_t)frame_size(frame);
+    char *out = buffer_room(&batch->heads, size);
+    memcpy(out + header, buffer_bytes(record), len);
+    if (frame->shared)
+        memcpy(out + used, body->bytes, frame->head_len);
+    if (frame->shared)
+        used += frame->head_len;
+    memset(out + used, 0, size - used);
+    buffer_added(&batch->heads, size);
+    batch->bytes += frame_size(frame);
 }
 
 void spool_batch_remove(struct spool_batch *batch, struct spool_removal removal)
@@ -71,14 +72,10 @@ void spool_batch_remove(struct spool_batch *batch, struct spool_removal removal)
 
 void spool_batch_seal(struct spool_batch *batch, size_t i, uint64_t disk_key)
 {
-    const struct spool_piece *piece = &batch->pieces[i];
+    struct spool_piece *piece = &batch->pieces[i];
     char *head = buffer_bytes(&batch->heads) + piece->head;
-    struct frame frame = {
-        .seq = piece->seq,
-        .base = piece->base,
-        .record_len = (uint32_t)piece->record_len,
-        .body_len = piece->body == NULL ? 0 : piece->body->len,
-    };
-    const void *body = piece->body == NULL ? NULL : piece->body->bytes;
-    frame_seal(&frame, frame_key(disk_key, piece->segment), head + FRAME_HEADER, body, (uint8_t *)head);
+    const char *record = head + frame_header_size(&piece->frame);
+    const char *body = piece->body == NULL ? record + piece->frame.record_len : piece->body->bytes;
+    struct frame_keys keys = frame_keys(disk_key, piece->segment);
+    frame_seal(&piece->frame, &keys, record, body, (uint8_t *)head);
 }

@@ -1,7 +1,7 @@
 /* spool_batch - frames that wait for the disk
  *
  * Headers and records of all frames stand in one buffer, one behind the other, so that appending takes no
- * block of its own; bodies are held, not copied. Filled by the owner, sealed and written by the writer.
+ * block of its own; bodies are held, not copied; of those whose text stands elsewhere the head stands there too. Filled by the owner, sealed and written by the writer.
  *
  * Memory: kept for the next use, unless a burst made it large. Not thread-safe. */
 #ifndef NODE_SPOOL_BATCH_H
@@ -13,14 +13,13 @@
 
 #include "base/blob.h"
 #include "base/buffer.h"
+#include "node/spool_frame.h"
 
 struct spool_piece {
-    uint64_t seq, segment;
-    uint64_t size; /* in the file */
-    size_t head;   /* where the header starts in `heads`; the record follows, then, without a body, zeros */
-    size_t record_len;
-    bool base;
-    struct blob *body; /* may be null */
+    struct frame frame;
+    uint64_t segment;
+    size_t head; /* where the header starts in `heads`; the record follows, then, without a body, the rest */
+    struct blob *body; /* null: there is none, or its text stands elsewhere */
 };
 
 /* A segment that may go once everything up to `after` is on the disk. */
@@ -41,9 +40,9 @@ struct spool_batch {
 void spool_batch_free(struct spool_batch *batch);
 /* Empties it; the bodies are given back. */
 void spool_batch_clear(struct spool_batch *batch);
-/* Copies the record; holds the body. */
-void spool_batch_add(struct spool_batch *batch, uint64_t seq, uint64_t segment, const struct buffer *record,
-    struct blob *body, bool base);
+/* Copies the record; holds the body, or copies its head if no more of it is to be written. */
+void spool_batch_add(struct spool_batch *batch, uint64_t segment, const struct frame *frame,
+    const struct buffer *record, struct blob *body);
 void spool_batch_remove(struct spool_batch *batch, struct spool_removal removal);
 /* Writes piece `i`'s header, with the checksums of its record and body. */
 void spool_batch_seal(struct spool_batch *batch, size_t i, uint64_t disk_key);

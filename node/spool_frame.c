@@ -6,8 +6,11 @@
 #include "base/hash.h"
 #include "base/panic.h"
 
-#define MAGIC 0x6d724654u /* "TFrm" */
+#define MAGIC_1 0x6d724654u /* "TFrm" */
+#define MAGIC 0x32724654u   /* "TFr2" */
 #define FLAG_BASE 1u
+#define FLAG_SHARED 2u
+#define FLAG_TEXT_SYNCED 4u
 
 static const uint8_t segment_magic[8] = {'t', 'o', 'd', 'o', 'k', 'u', 0, 1};
 
@@ -51,7 +54,7 @@ enum segment_head_state segment_head_read(const uint8_t *bytes, size_t len, stru
         get32(bytes + 8) != ~get32(bytes + 12))
         return SEGMENT_DAMAGED;
     head_r->version = get32(bytes + 8);
-    if (head_r->version != SEGMENT_VERSION)
+    if (head_r->version == 0 || head_r->version > SEGMENT_VERSION)
         return SEGMENT_OTHER_VERSION;
     if (len < SEGMENT_HEAD || get64(bytes + 56) != hash64(0, bytes, 56))
         return SEGMENT_DAMAGED;
@@ -61,73 +64,143 @@ enum segment_head_state segment_head_read(const uint8_t *bytes, size_t len, stru
     return SEGMENT_INTACT;
 }
 
-uint64_t frame_key(uint64_t disk_key, uint64_t segment)
+struct frame_keys frame_keys(uint64_t disk_key, uint64_t segment)
 {
     uint8_t number[8];
     put64(number, segment);
-    return hash64(disk_key, number, sizeof number);
+    return (struct frame_keys){
+        .frame = hash64(disk_key, number, sizeof number),
+        .text = hash64(disk_key, "text", 4),
+    };
 }
 
-uint64_t frame_size(uint64_t record_len, uint64_t body_len)
+size_t frame_header_size(const struct frame *frame)
 {
-    uint64_t size = FRAME_HEADER + record_len + body_len;
+    return frame->shared ? FRAME_HEADER_MAX : FRAME_HEADER;
+}
+
+uint64_t frame_body_at(const struct frame *frame)
+{
+    return frame_header_size(frame) + frame->record_len;
+}
+
+uint64_t frame_body_here(const struct frame *frame)
+{
+    return frame->shared ? frame->head_len : frame->body_len;
+}
+
+bool frame_text_before(const struct frame *frame, uint64_t offset)
+{
+    return frame->text_at >= SEGMENT_HEAD && frame->text_at <= offset &&
+           frame->body_len - frame->head_len <= offset - frame->text_at;
+}
+
+uint64_t frame_size(const struct frame *frame)
+{
+    uint64_t size = frame_body_at(frame) + frame_body_here(frame);
     return (size + FRAME_ALIGN - 1) / FRAME_ALIGN * FRAME_ALIGN;
 }
 
-void frame_seal(
-    struct frame *frame, uint64_t key, const void *record, const void *body, uint8_t out[FRAME_HEADER])
+/* Of both parts; of the text only its checksum is needed, which was made when the text was looked for. */
+static uint64_t body_check(
+    const struct frame *frame, const struct frame_keys *keys, uint64_t head_check, uint64_t text_check)
 {
-    must(frame->record_len <= FRAME_RECORD_MAX && frame->body_len <= FRAME_BODY_MAX);
-    frame->record_check = hash64(key, record, frame->record_len);
-    frame->body_check = frame_body_check(key, body, frame->body_len);
-    put32(out, MAGIC);
-    put32(out + 4, frame->base ? FLAG_BASE : 0);
+    if (frame->version == 1)
+        return head_check;
+    uint8_t both[16];
+    put64(both, head_check);
+    put64(both + 8, text_check);
+    return hash64(keys->frame, both, sizeof both);
+}
+
+static bool lengths_allowed(const struct frame *frame)
+{
+    return frame->record_len <= FRAME_RECORD_MAX && frame->body_len <= FRAME_BODY_MAX &&
+           frame->head_len <= frame->body_len && (frame->version == 1 || frame->head_len <= UINT32_MAX);
+}
+
+void frame_seal(struct frame *frame, const struct frame_keys *keys, const void *record, const void *body,
+    uint8_t out[FRAME_HEADER_MAX])
+{
+    must(lengths_allowed(frame));
+    bool old = frame->version == 1;
+    size_t end = frame_header_size(frame) - 8;
+    frame->record_check = hash64(keys->frame, record, frame->record_len);
+    uint64_t head_check = frame_part_check(keys->frame, body, frame->head_len);
+    frame->body_check = body_check(frame, keys, head_check, frame->text_check);
+    put32(out, old ? MAGIC_1 : MAGIC);
+    put32(out + 4, (frame->base ? FLAG_BASE : 0) | (frame->shared ? FLAG_SHARED : 0) |
+                       (frame->text_synced ? FLAG_TEXT_SYNCED : 0));
     put64(out + 8, frame->seq);
     put32(out + 16, frame->record_len);
-    put32(out + 20, 0);
+    put32(out + 20, old ? 0 : (uint32_t)frame->head_len);
     put64(out + 24, frame->body_len);
     put64(out + 32, frame->record_check);
     put64(out + 40, frame->body_check);
-    put64(out + 48, hash64(key, out, 48));
+    if (frame->shared) {
+        put64(out + 48, frame->text_at);
+        put64(out + 56, frame->text_check);
+    }
+    put64(out + end, hash64(keys->frame, out, end));
 }
 
-bool frame_open(const uint8_t bytes[FRAME_HEADER], uint64_t key, struct frame *frame_r)
+size_t frame_header_wanted(const uint8_t *bytes)
 {
-    if (!frame_magic(bytes) || get64(bytes + 48) != hash64(key, bytes, 48))
+    bool shared = get32(bytes) == MAGIC && (get32(bytes + 4) & FLAG_SHARED) != 0;
+    return shared ? FRAME_HEADER_MAX : FRAME_HEADER;
+}
+
+bool frame_open(const uint8_t *bytes, size_t len, const struct frame_keys *keys, struct frame *frame_r)
+{
+    if (len < FRAME_HEADER || len < frame_header_wanted(bytes))
+        return false;
+    uint32_t magic = get32(bytes), flags = get32(bytes + 4);
+    size_t end = frame_header_wanted(bytes) - 8;
+    if ((magic != MAGIC && magic != MAGIC_1) || get64(bytes + end) != hash64(keys->frame, bytes, end))
         return false;
     *frame_r = (struct frame){
+        .version = magic == MAGIC_1 ? 1 : 2,
         .seq = get64(bytes + 8),
-        .base = (get32(bytes + 4) & FLAG_BASE) != 0,
+        .base = (flags & FLAG_BASE) != 0,
+        .shared = magic == MAGIC && (flags & FLAG_SHARED) != 0,
+        .text_synced = (flags & FLAG_TEXT_SYNCED) != 0,
         .record_len = get32(bytes + 16),
+        .head_len = magic == MAGIC_1 ? get64(bytes + 24) : get32(bytes + 20),
         .body_len = get64(bytes + 24),
         .record_check = get64(bytes + 32),
         .body_check = get64(bytes + 40),
     };
-    return frame_r->record_len <= FRAME_RECORD_MAX && frame_r->body_len <= FRAME_BODY_MAX &&
-           get32(bytes + 4) <= FLAG_BASE && get32(bytes + 20) == 0;
+    if (frame_r->shared) {
+        frame_r->text_at = get64(bytes + 48);
+        frame_r->text_check = get64(bytes + 56);
+    }
+    uint32_t known = frame_r->shared ? FLAG_BASE | FLAG_SHARED | FLAG_TEXT_SYNCED : FLAG_BASE;
+    bool zero = magic == MAGIC || get32(bytes + 20) == 0;
+    return (flags & ~known) == 0 && zero && lengths_allowed(frame_r);
 }
 
-bool frame_record_intact(const struct frame *frame, uint64_t key, const void *record)
+bool frame_record_intact(const struct frame *frame, const struct frame_keys *keys, const void *record)
 {
-    return hash64(key, record, frame->record_len) == frame->record_check;
+    return hash64(keys->frame, record, frame->record_len) == frame->record_check;
 }
 
-uint64_t frame_body_piece(uint64_t check, const void *piece, size_t len)
+bool frame_body_intact(
+    const struct frame *frame, const struct frame_keys *keys, uint64_t head_check, uint64_t text_check)
+{
+    return body_check(frame, keys, head_check, text_check) == frame->body_check;
+}
+
+uint64_t frame_piece_check(uint64_t check, const void *piece, size_t len)
 {
     return hash64(check, piece, len);
 }
 
-uint64_t frame_body_check(uint64_t key, const void *body, size_t len)
+uint64_t frame_part_check(uint64_t key, const void *bytes, size_t len)
 {
     uint64_t check = key;
     for (size_t done = 0; done < len; done += FRAME_PIECE) {
         size_t piece = len - done < FRAME_PIECE ? len - done : FRAME_PIECE;
-        check = frame_body_piece(check, (const uint8_t *)body + done, piece);
+        check = frame_piece_check(check, (const uint8_t *)bytes + done, piece);
     }
     return check;
-}
-
-bool frame_magic(const uint8_t *bytes)
-{
-    return get32(bytes) == MAGIC;
 }

@@ -144,14 +144,14 @@ int spool_output_put(
     if (output->vector_count + 3 > OUTPUT_VECTORS && flush(output, error) < 0)
         return -1;
     size_t body_len = piece->body == NULL ? 0 : piece->body->len;
-    size_t used = FRAME_HEADER + piece->record_len;
-    size_t pad = (size_t)piece->size - used - body_len;
+    size_t used = (size_t)frame_body_at(&piece->frame), size = (size_t)frame_size(&piece->frame);
+    size_t pad = size - used - body_len;
     const char *head = buffer_bytes(&batch->heads) + piece->head;
-    add_vector(output, head, body_len == 0 ? used + pad : used);
+    add_vector(output, head, body_len == 0 ? size : used);
     if (body_len > 0)
         add_vector(output, piece->body->bytes, body_len);
     if (body_len > 0 && pad > 0)
         add_vector(output, zeros, pad);
-    output->seq = piece->seq;
+    output->seq = piece->frame.seq;
     return 0;
 }

@@ -29,7 +29,8 @@ struct recover {
     const uint64_t *living; /* base frames before it that live, rising; the next one of them */
     size_t living_count, living_at;
     uint64_t bytes_all, bytes_before;
-    usec_t told; /* progress */
+    bool old_end; /* the newest segment's version is an older one */
+    usec_t told;  /* progress */
 
     /* The segment that is being read. */
     int fd;
@@ -90,7 +91,7 @@ static void on_frame(void *context, const struct frame *frame, uint64_t offset, 
     bool old = frame->seq < recover->from;
     recover->seq = spool_index_newest(recover->index)->last = frame->seq;
     if (frame->base && (!old || is_living(recover, frame->seq)))
-        spool_index_put(recover->index, frame->seq, offset, frame_size(frame->record_len, frame->body_len));
+        spool_index_put(recover->index, frame->seq, offset, frame_size(frame));
     if (!old && recovery->record != NULL)
         recovery->record(
             recovery->context, frame->seq, record, frame->record_len, frame->body_len, frame->base);
@@ -147,7 +148,8 @@ static int check_head(struct recover *recover, uint64_t number, uint64_t *after_
     *after_r = state == SEGMENT_INTACT ? head.after : UINT64_MAX;
     if (state == SEGMENT_OTHER_VERSION)
         return error_set(error,
-            "spool %s: %s is of version %" PRIu32 ", this program knows version %d; start the Todoku that "
+            "spool %s: %s is of version %" PRIu32
+            ", this program knows versions up to %d; start the Todoku that "
             "wrote it, or let that one drain it first",
             recover->disk->path, recover->name, head.version, SEGMENT_VERSION);
     if (state == SEGMENT_INTACT && memcmp(head.disk, recover->disk->id, sizeof head.disk) != 0)
@@ -202,6 +204,7 @@ static int read_segment(
         return spool_segment_remove(recover->disk, number, false, error);
     }
     struct spool_part *part = spool_index_begin(recover->index, number);
+    recover->old_end = state == SEGMENT_INTACT && head.version != SEGMENT_VERSION;
     if (state == SEGMENT_DAMAGED) {
         part->damaged = true;
         tell_damaged(recover, 0, "the segment's head is not intact");
@@ -209,8 +212,10 @@ static int read_segment(
         recover->seq = head.after;
     }
     if (result == 0) {
-        struct scan_settings settings = {
-            .key = frame_key(recover->disk->key, number), .bodies = newest, .heads = heads, .newest = newest};
+        struct scan_settings settings = {.keys = frame_keys(recover->disk->key, number),
+            .bodies = newest,
+            .heads = heads,
+            .newest = newest};
         struct scan_source source = {.context = recover, .read = on_read, .size = size};
         struct scan_listener listener = {.context = recover, .frame = on_frame, .damage = on_damage};
         uint64_t end = spool_scan(&settings, &source, &listener);
@@ -260,7 +265,7 @@ static int find_end(
             return -1;
         int result = settle(recover, error);
         struct scan_settings settings = {
-            .key = frame_key(recover->disk->key, list->numbers[i - 1]), .bodies = true, .newest = true};
+            .keys = frame_keys(recover->disk->key, list->numbers[i - 1]), .bodies = true, .newest = true};
         struct scan_source source = {.context = recover, .read = read_quietly, .size = size};
         struct scan_listener listener = {.context = end_r, .frame = note_last, .damage = pass_over};
         if (result == 0)
@@ -323,7 +328,7 @@ int spool_recover(const struct spool_disk *disk, const struct spool_recovery *re
     free(recover.afters);
     *tail_r = (struct spool_tail){.seq = recover.seq};
     const struct spool_part *newest = spool_index_newest(index);
-    if (newest != NULL && !newest->damaged) {
+    if (newest != NULL && !newest->damaged && !recover.old_end) {
         tail_r->number = newest->number;
         tail_r->offset = newest->end;
     }

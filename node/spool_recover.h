@@ -23,7 +23,8 @@
 #include "node/spool_writer.h"
 
 /* Fills the index (empty before) and says where the log ends. tail_r->number is 0 when the writer should make
- * a new segment: there is none, or the newest has damage, after which nothing is written. */
+ * a new segment: there is none, or nothing is to be written into the newest, for it has damage or is of an older
+ * version. */
 int spool_recover(const struct spool_disk *disk, const struct spool_recovery *recovery,
     struct spool_index *index, struct spool_tail *tail_r, struct error *error);
 

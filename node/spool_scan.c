@@ -9,6 +9,9 @@
 /* After an unreadable place the next try is at the next block of a disk. */
 #define BLOCK 4096
 
+/* What is remembered of texts. */
+#define SEEN 256
+
 /* What stands at a place, from bad to good. */
 enum sight {
     SIGHT_UNREADABLE,
@@ -18,14 +21,21 @@ enum sight {
     SIGHT_INTACT,
 };
 
+/* A text that was looked at. */
+struct seen_text {
+    uint64_t at, len, check; /* len 0: none yet */
+    bool intact;
+};
+
 struct scan {
     const struct scan_settings *settings;
     const struct scan_source *source;
     const struct scan_listener *listener;
     uint8_t *window;
     size_t window_size;
-    uint64_t from, to; /* what of the source is in the window */
-    uint8_t *piece;    /* of a body */
+    uint64_t from, to;      /* what of the source is in the window */
+    uint8_t *piece;         /* of a body */
+    struct seen_text *seen; /* by what its place leaves of SEEN; only if bodies are checked */
 };
 
 /* The bytes at [at, at + len), valid until the next call; null when they are not there or unreadable. */
@@ -55,42 +65,85 @@ static const uint8_t *look(struct scan *scan, uint64_t at, size_t len)
     return scan->window;
 }
 
+/* The checksum of a part of a body at [at, at + len); false when it cannot be read. */
+static bool check_part(struct scan *scan, uint64_t at, uint64_t len, uint64_t key, uint64_t *check_r)
+{
+    uint64_t check = key;
+    for (uint64_t done = 0; done < len; done += FRAME_PIECE) {
+        size_t piece = len - done < FRAME_PIECE ? (size_t)(len - done) : FRAME_PIECE;
+        const void *bytes = scan->piece;
+        if (at + done >= scan->from && at + done + piece <= scan->to)
+            bytes = scan->window + (at + done - scan->from);
+        else if (scan->source->read(scan->source->context, at + done, scan->piece, piece) < 0)
+            return false;
+        check = frame_piece_check(check, bytes, piece);
+    }
+    *check_r = check;
+    return true;
+}
+
+/* Is the text that the frame at `at` refers to where it must be? It was written together with the frame, so a crash
+ * may have left only the latter. */
+static bool text_intact(struct scan *scan, const struct frame *frame, uint64_t at)
+{
+    uint64_t len = frame->body_len - frame->head_len, check;
+    if (!frame_text_before(frame, at))
+        return false;
+    struct seen_text *seen = &scan->seen[frame->text_at % SEEN];
+    if (seen->len != len || seen->at != frame->text_at || seen->check != frame->text_check) {
+        *seen = (struct seen_text){frame->text_at, len, frame->text_check, false};
+        seen->intact = check_part(scan, frame->text_at, len, scan->settings->keys.text, &check) &&
+                       check == frame->text_check;
+    }
+    return seen->intact;
+}
+
 static bool body_intact(struct scan *scan, const struct frame *frame, uint64_t at)
 {
-    uint64_t check = scan->settings->key;
-    uint64_t start = at + FRAME_HEADER + frame->record_len;
-    for (uint64_t done = 0; done < frame->body_len; done += FRAME_PIECE) {
-        uint64_t left = frame->body_len - done;
-        size_t len = left < FRAME_PIECE ? (size_t)left : FRAME_PIECE;
-        const void *bytes = scan->piece;
-        if (start + done >= scan->from && start + done + len <= scan->to)
-            bytes = scan->window + (start + done - scan->from);
-        else if (scan->source->read(scan->source->context, start + done, scan->piece, len) < 0)
-            return false;
-        check = frame_body_piece(check, bytes, len);
-    }
-    return check == frame->body_check;
+    const struct frame_keys *keys = &scan->settings->keys;
+    uint64_t body = at + frame_body_at(frame), head_check, text_check = frame->text_check;
+    if (!check_part(scan, body, frame->head_len, keys->frame, &head_check))
+        return false;
+    if (frame->shared)
+        return frame_body_intact(frame, keys, head_check, text_check) &&
+               (frame->text_synced || text_intact(scan, frame, at));
+    return check_part(
+               scan, body + frame->head_len, frame->body_len - frame->head_len, keys->text, &text_check) &&
+           frame_body_intact(frame, keys, head_check, text_check);
+}
+
+/* The header at `at`, as many bytes of it as there must be; null when they cannot be read. */
+static const uint8_t *look_at_header(struct scan *scan, uint64_t at, size_t *len_r)
+{
+    const uint8_t *header = look(scan, at, *len_r = FRAME_HEADER);
+    if (header == NULL)
+        return NULL;
+    size_t wanted = frame_header_wanted(header);
+    if (scan->source->size - at < wanted)
+        return header;
+    return look(scan, at, *len_r = wanted);
 }
 
 /* The record is in the window after SIGHT_NO_BODY and SIGHT_INTACT. */
 static enum sight see(struct scan *scan, uint64_t at, struct frame *frame_r, const uint8_t **record_r)
 {
+    size_t len;
     if (scan->source->size - at < FRAME_HEADER)
         return SIGHT_NOTHING;
-    const uint8_t *header = look(scan, at, FRAME_HEADER);
+    const uint8_t *header = look_at_header(scan, at, &len);
     if (header == NULL)
         return SIGHT_UNREADABLE;
-    if (!frame_open(header, scan->settings->key, frame_r))
+    if (!frame_open(header, len, &scan->settings->keys, frame_r))
         return SIGHT_NOTHING;
-    bool whole = scan->source->size - at >= frame_size(frame_r->record_len, frame_r->body_len);
+    bool whole = scan->source->size - at >= frame_size(frame_r);
     if (scan->settings->heads) {
         *record_r = NULL;
         return whole ? SIGHT_INTACT : SIGHT_NO_RECORD;
     }
-    const uint8_t *record = look(scan, at, FRAME_HEADER + (size_t)frame_r->record_len);
-    if (record == NULL || !frame_record_intact(frame_r, scan->settings->key, record + FRAME_HEADER))
+    const uint8_t *record = look(scan, at, len + frame_r->record_len);
+    if (record == NULL || !frame_record_intact(frame_r, &scan->settings->keys, record + len))
         return SIGHT_NO_RECORD;
-    *record_r = record + FRAME_HEADER;
+    *record_r = record + len;
     if (!whole)
         return SIGHT_NO_BODY;
     if (scan->settings->bodies && !body_intact(scan, frame_r, at))
@@ -104,7 +157,7 @@ static uint64_t step(const struct scan *scan, enum sight sight, const struct fra
     if (sight == SIGHT_UNREADABLE)
         to = (at / BLOCK + 1) * BLOCK;
     else if (sight != SIGHT_NOTHING)
-        to = at + frame_size(frame->record_len, frame->body_len);
+        to = at + frame_size(frame);
     return to < scan->source->size ? to : scan->source->size;
 }
 
@@ -175,8 +228,11 @@ uint64_t spool_scan(const struct scan_settings *settings, const struct scan_sour
     scan.window = xmalloc(WINDOW);
     scan.window_size = WINDOW;
     scan.piece = xmalloc(FRAME_PIECE);
+    if (settings->bodies)
+        scan.seen = xcalloc(SEEN, sizeof *scan.seen);
     uint64_t end = run(&scan);
     free(scan.window);
     free(scan.piece);
+    free(scan.seen);
     return end;
 }

@@ -6,7 +6,9 @@
  *
  * Bodies are checked when asked for (`bodies`: the newest segment, where a torn one may stand); otherwise
  * they are stepped over unread. A frame whose record is intact and whose body is not is told as damage, and
- * handed over all the same: its owner still learns whom the mail was from.
+ * handed over all the same: its owner still learns whom the mail was from. A frame whose text stands in another one
+ * is handed over and not told again, unless a crash may have torn the two apart: then it is intact only if its text
+ * is, too.
  *
  * Where only headers are asked for (`heads`), records are stepped over unread too: `record` is null, and what is
  * damaged in them is not seen.
@@ -34,10 +36,10 @@ struct scan_listener {
 };
 
 struct scan_settings {
-    uint64_t key; /* frame_key() */
-    bool bodies;  /* check them */
-    bool heads;   /* look at nothing else */
-    bool newest;  /* what cannot be read at the end is an unfinished write */
+    struct frame_keys keys;
+    bool bodies; /* check them */
+    bool heads;  /* look at nothing else */
+    bool newest; /* what cannot be read at the end is an unfinished write */
 };
 
 /* Returns where the last frame ends; beyond it (only if `newest`) lies an unfinished write. */

@@ -109,46 +109,67 @@ int spool_read_fully(int fd, void *out, size_t len, uint64_t offset)
     return 0;
 }
 
-/* Null with *why_r set. */
-static struct blob *read_body(int fd, uint64_t key, uint64_t offset, uint64_t seq, const char **why_r)
+static const char *read_frame(int fd, const struct frame_keys *keys, uint64_t offset, struct frame *frame_r)
 {
-    uint8_t header[FRAME_HEADER];
+    uint8_t header[FRAME_HEADER_MAX];
+    if (spool_read_fully(fd, header, FRAME_HEADER, offset) < 0)
+        return strerror(errno);
+    size_t len = frame_header_wanted(header);
+    if (spool_read_fully(fd, header + FRAME_HEADER, len - FRAME_HEADER, offset + FRAME_HEADER) < 0)
+        return strerror(errno);
+    return frame_open(header, len, keys, frame_r) ? NULL : "the header's checksum is wrong";
+}
+
+/* The body's two parts, into `out`: null, or why not. */
+static const char *read_parts(
+    int fd, const struct frame_keys *keys, const struct frame *frame, uint64_t offset, char *out)
+{
+    uint64_t text_len = frame->body_len - frame->head_len, body = offset + frame_body_at(frame);
+    if (frame->shared && !frame_text_before(frame, offset))
+        return "its text is said to stand where none can be";
+    if (spool_read_fully(fd, out, frame_body_here(frame), body) < 0)
+        return strerror(errno);
+    if (frame->shared && spool_read_fully(fd, out + frame->head_len, text_len, frame->text_at) < 0)
+        return strerror(errno);
+    uint64_t head_check = frame_part_check(keys->frame, out, frame->head_len);
+    uint64_t text_check = frame_part_check(keys->text, out + frame->head_len, text_len);
+    if (frame->shared && text_check != frame->text_check)
+        return "the checksum of its text, which stands in an earlier frame, is wrong";
+    return frame_body_intact(frame, keys, head_check, text_check) ? NULL : "the body's checksum is wrong";
+}
+
+static const char *read_body(
+    int fd, const struct frame_keys *keys, uint64_t offset, uint64_t seq, struct blob **body_r)
+{
     struct frame frame;
-    if (spool_read_fully(fd, header, sizeof header, offset) < 0) {
-        *why_r = strerror(errno);
-        return NULL;
-    }
-    *why_r = "the header's checksum is wrong";
-    if (!frame_open(header, key, &frame) || frame.seq != seq)
-        return NULL;
+    const char *why = read_frame(fd, keys, offset, &frame);
+    if (why != NULL)
+        return why;
+    if (frame.seq != seq)
+        return "another frame stands there";
     char *bytes = xmalloc(frame.body_len + 1);
-    if (spool_read_fully(fd, bytes, frame.body_len, offset + FRAME_HEADER + frame.record_len) < 0) {
-        *why_r = strerror(errno);
-        free(bytes);
-        return NULL;
-    }
-    *why_r = "the body's checksum is wrong";
-    if (frame_body_check(key, bytes, frame.body_len) != frame.body_check) {
-        free(bytes);
-        return NULL;
-    }
     bytes[frame.body_len] = '\0';
-    return blob_take(bytes, frame.body_len);
+    why = read_parts(fd, keys, &frame, offset, bytes);
+    if (why == NULL)
+        *body_r = blob_take(bytes, frame.body_len);
+    else
+        free(bytes);
+    return why;
 }
 
 int spool_segment_read(const struct spool_disk *disk, uint64_t number, uint64_t offset, uint64_t seq,
     struct blob **body_r, struct error *error)
 {
     char name[SEGMENT_NAME_SIZE];
-    const char *why = NULL;
+    struct frame_keys keys = frame_keys(disk->key, number);
+    *body_r = NULL;
     int fd = openat(disk->dir, spool_segment_name(number, name), O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return error_set(error, "spool %s: cannot open %s: %s", disk->path, name, strerror(errno));
-    *body_r = read_body(fd, frame_key(disk->key, number), offset, seq, &why);
+    const char *why = read_body(fd, &keys, offset, seq, body_r);
     close(fd);
-    if (*body_r == NULL)
-        return error_set(error,
-            "spool %s: cannot read frame %" PRIu64 " back from %s at offset %" PRIu64 ": %s", disk->path, seq,
-            name, offset, why);
-    return 0;
+    if (why == NULL)
+        return 0;
+    return error_set(error, "spool %s: cannot read frame %" PRIu64 " back from %s at offset %" PRIu64 ": %s",
+        disk->path, seq, name, offset, why);
 }

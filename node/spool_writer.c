@@ -103,8 +103,8 @@ static size_t slice_end(const struct spool_batch *batch, size_t from, uint64_t *
 {
     uint64_t bytes = 0;
     size_t to = from;
-    while (to < batch->count && (to == from || bytes + batch->pieces[to].size <= SPOOL_SLICE))
-        bytes += batch->pieces[to++].size;
+    while (to < batch->count && (to == from || bytes + frame_size(&batch->pieces[to].frame) <= SPOOL_SLICE))
+        bytes += frame_size(&batch->pieces[to++].frame);
     *bytes_r = bytes;
     return to;
 }
@@ -129,7 +129,7 @@ static void write_batch(struct spool_writer *writer)
         if (write_slice(writer, from, to, &error) < 0)
             fail_for_good(writer, &error);
         else
-            commit(writer, writer->writing.pieces[to - 1].seq, to - from);
+            commit(writer, writer->writing.pieces[to - 1].frame.seq, to - from);
     }
 }
 
@@ -244,12 +244,12 @@ void spool_writer_free(struct spool_writer **writer)
     free(w);
 }
 
-void spool_writer_append(struct spool_writer *writer, uint64_t seq, uint64_t segment,
-    const struct buffer *record, struct blob *body, bool base)
+void spool_writer_append(struct spool_writer *writer, uint64_t segment, const struct frame *frame,
+    const struct buffer *record, struct blob *body)
 {
     pthread_mutex_lock(&writer->lock);
     uint64_t before = writer->filling.bytes;
-    spool_batch_add(&writer->filling, seq, segment, record, body, base);
+    spool_batch_add(&writer->filling, segment, frame, record, body);
     uint64_t bytes = writer->filling.bytes - before;
     bool wake = writer->sleeping;
     writer->sleeping = false;

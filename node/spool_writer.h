@@ -35,9 +35,10 @@ struct spool_writer_settings {
 struct spool_writer *spool_writer_start(const struct spool_writer_settings *settings, struct error *error);
 /* Writes what was appended, then ends the thread. */
 void spool_writer_free(struct spool_writer **writer);
-/* Frame `seq` goes to the end of `segment`, which is made if it is not the last one's. */
-void spool_writer_append(struct spool_writer *writer, uint64_t seq, uint64_t segment,
-    const struct buffer *record, struct blob *body, bool base);
+/* The frame, of which all is set but the checksums of record and body, goes to the end of `segment`, which is made
+ * if it is not the last one's. */
+void spool_writer_append(struct spool_writer *writer, uint64_t segment, const struct frame *frame,
+    const struct buffer *record, struct blob *body);
 /* Deletes a segment (or puts it aside) after everything appended so far is on the disk. */
 void spool_writer_remove(struct spool_writer *writer, struct spool_removal removal);
 enum spool_room spool_writer_room(const struct spool_writer *writer);

@@ -10,7 +10,7 @@
 #include "node/spool_frame.h"
 #include "node/spool_scan.h"
 
-#define KEY 0x1234
+static const struct frame_keys keys = {0x1234, 0x5678};
 
 struct input {
     const uint8_t *bytes;
@@ -33,17 +33,19 @@ static int on_read(void *context, uint64_t offset, void *out, size_t len)
 static void on_frame(void *context, const struct frame *frame, uint64_t offset, const void *record)
 {
     struct input *input = context;
-    uint8_t header[FRAME_HEADER];
+    uint8_t header[FRAME_HEADER_MAX];
     struct frame again = *frame;
-    must(offset % FRAME_ALIGN == 0 && offset + FRAME_HEADER + frame->record_len <= input->size);
-    must(memcmp(record, input->bytes + offset + FRAME_HEADER, frame->record_len) == 0);
-    uint64_t end = offset + frame_size(frame->record_len, frame->body_len);
-    if (end > input->size)
+    const uint8_t *body = input->bytes + offset + frame_body_at(frame);
+    must(offset % FRAME_ALIGN == 0 && offset + frame_body_at(frame) <= input->size);
+    must(memcmp(record, body - frame->record_len, frame->record_len) == 0);
+    if (offset + frame_size(frame) > input->size)
         return;
-    const uint8_t *body = input->bytes + offset + FRAME_HEADER + frame->record_len;
-    frame_seal(&again, KEY, record, body, header);
+    if (!frame->shared)
+        again.text_check =
+            frame_part_check(keys.text, body + frame->head_len, frame->body_len - frame->head_len);
+    frame_seal(&again, &keys, record, body, header);
     if (again.body_check == frame->body_check)
-        must(memcmp(header, input->bytes + offset, FRAME_HEADER) == 0);
+        must(memcmp(header, input->bytes + offset, frame_header_size(frame)) == 0);
 }
 
 static void on_damage(void *context, uint64_t offset, uint64_t len, const char *why)
@@ -66,7 +68,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct input input = {.bytes = data + 1, .size = size - 1, .unreadable = SIZE_MAX};
     if (data[0] & 4)
         input.unreadable = (size_t)(data[0] >> 3) * 97;
-    struct scan_settings settings = {.key = KEY, .bodies = (data[0] & 1) != 0, .newest = (data[0] & 2) != 0};
+    struct scan_settings settings = {
+        .keys = keys, .bodies = (data[0] & 1) != 0, .newest = (data[0] & 2) != 0};
     struct scan_source source = {&input, on_read, input.size};
     struct scan_listener listener = {&input, on_frame, on_damage};
     uint64_t end = spool_scan(&settings, &source, &listener);

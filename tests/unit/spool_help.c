@@ -24,19 +24,29 @@ bool help_is_base(uint64_t seq)
     return seq % 3 != 0;
 }
 
+static void fill(struct random *random, struct buffer *out, size_t len)
+{
+    for (size_t i = 0; i < len; i += 8) {
+        uint64_t word = random_next(random);
+        buffer_add(out, &word, len - i < 8 ? len - i : 8);
+    }
+}
+
 struct blob *help_body(const struct help *help, uint64_t seq)
 {
     if (!help_is_base(seq))
         return NULL;
     struct random random = {seq};
-    size_t len = (size_t)random_below(&random, help->max_body + 1);
-    char *bytes = xmalloc(len + 8);
-    for (size_t i = 0; i < len; i += 8) {
-        uint64_t word = random_next(&random);
-        memcpy(bytes + i, &word, 8);
+    struct buffer out = {0};
+    if (help->texts > 0) {
+        buffer_printf(&out, "Message-ID: <%" PRIu64 ">\r\n\r\n", seq);
+        random = (struct random){HELP_MAX + seq % help->texts};
     }
-    bytes[len] = '\0';
-    return blob_take(bytes, len);
+    uint64_t more = random_below(&random, help->max_body + 1);
+    fill(&random, &out, (size_t)(help->texts > 0 ? help->max_body + more : more));
+    struct blob *body = blob_copy(buffer_bytes(&out), buffer_len(&out));
+    buffer_free(&out);
+    return body;
 }
 
 void help_record(uint64_t seq, struct buffer *out)
@@ -262,6 +272,17 @@ int help_setup(void **state)
     struct help *help = xcalloc(1, sizeof *help);
     help_begin(help);
     *state = help;
+    return 0;
+}
+
+int help_setup_texts(void **state)
+{
+    if (help_setup(state) != 0)
+        return -1;
+    struct help *help = *state;
+    help->texts = 4;
+    help->max_body = 1500;
+    help->segment_size = HELP_SEGMENT / 4; /* what is shared takes less */
     return 0;
 }
 

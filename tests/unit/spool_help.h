@@ -1,7 +1,8 @@
 /* spool_help - a spool whose content is known by its numbers
  *
  * Frame `seq` always says the same: its record and body are drawn from the number, so a test can tell what
- * must be there without keeping it. Every third frame is no base record and has no body. */
+ * must be there without keeping it. Every third frame is no base record and has no body. With `texts` set a body
+ * is a header of its own and one of so many texts. */
 #ifndef TESTS_UNIT_SPOOL_HELP_H
 #define TESTS_UNIT_SPOOL_HELP_H
 
@@ -20,6 +21,7 @@ struct help {
     char dir[256];
     struct spool *spool;
     uint64_t segment_size, reserve, max_body;
+    uint64_t texts;
     int pipe; /* committed numbers go here too, if > 0 */
     struct buffer record;
     bool asks; /* from where it is to be read: from `from`; before it only `living` lives */
@@ -51,6 +53,7 @@ void help_begin(struct help *help);
 void help_end(struct help *help);
 /* The same for cmocka: the test's state is a struct help. */
 int help_setup(void **state);
+int help_setup_texts(void **state); /* four of them */
 int help_teardown(void **state);
 int help_open(struct help *help, struct error *error);
 /* The same; the test fails if it can't. */

@@ -45,7 +45,8 @@ static void what_was_taken_is_there_again(void **state)
     help_must_open(help);
     assert_string_equal(spool_disk_id(help->spool), id);
     assert_int_equal(spool_last_seq(help->spool), 300);
-    assert_true(help->progress_all > 200000 && help->progress_done == help->progress_all);
+    assert_true(
+        help->progress_all > (help->texts > 0 ? 20000 : 200000) && help->progress_done == help->progress_all);
     assert_int_equal(spool_figures(help->spool).live, 200);
     assert_int_equal(spool_figures(help->spool).bytes, figures.bytes);
     assert_all(help, 1, 300);
@@ -242,6 +243,11 @@ static void others_read_while_the_owner_works(void **state)
 
 #define spool_test(function) cmocka_unit_test_setup_teardown(function, help_setup, help_teardown)
 
+#define texts_test(function)                                                                                 \
+    {                                                                                                        \
+#function ", with few texts", function, help_setup_texts, help_teardown, NULL                        \
+    }
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -254,6 +260,12 @@ int main(void)
         spool_test(numbers_never_start_anew),
         spool_test(restating_drains_the_old_segments),
         spool_test(others_read_while_the_owner_works),
+        texts_test(what_was_taken_is_there_again),
+        texts_test(a_body_is_read_while_more_is_written),
+        texts_test(segments_nobody_needs_are_deleted),
+        texts_test(a_damaged_segment_is_put_aside),
+        texts_test(restating_drains_the_old_segments),
+        texts_test(others_read_while_the_owner_works),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -36,10 +36,10 @@ static void an_unknown_version_is_refused(void **state)
     help_must_open(help);
     help_append_upto(help, 1, 200);
     help_close(help);
-    help_flip(help, "0000000000000002.seg", 8, 3);
-    help_flip(help, "0000000000000002.seg", 12, 3);
+    help_flip(help, "0000000000000002.seg", 8, 1);
+    help_flip(help, "0000000000000002.seg", 12, 1);
     assert_int_equal(help_open(help, &error), -1);
-    assert_non_null(strstr(error.text, "version 2"));
+    assert_non_null(strstr(error.text, "version 3"));
     assert_non_null(strstr(error.text, "0000000000000002.seg"));
     assert_int_equal(help->count, 0);
 }
@@ -98,7 +98,7 @@ static void layout_of(const struct help *help, uint64_t number, struct layout *l
     *layout = (struct layout){.file = fopen(path, "rb")};
     assert_non_null(layout->file);
     fseek(layout->file, 0, SEEK_END);
-    struct scan_settings settings = {.key = frame_key(disk.key, number), .bodies = true};
+    struct scan_settings settings = {.keys = frame_keys(disk.key, number), .bodies = true};
     struct scan_source source = {layout, layout_read, (uint64_t)ftell(layout->file)};
     struct scan_listener listener = {layout, layout_frame, layout_damage};
     spool_scan(&settings, &source, &listener);
@@ -111,7 +111,7 @@ static void layout_of(const struct help *help, uint64_t number, struct layout *l
 static void flip_and_open(struct help *help, const struct layout *layout, size_t i, uint64_t within)
 {
     const struct frame *frame = &layout->frames[i];
-    uint64_t offset = layout->offsets[i], body = FRAME_HEADER + frame->record_len;
+    uint64_t offset = layout->offsets[i], body = frame_body_at(frame);
     help_flip(help, "0000000000000001.seg", offset + within, 0x10);
     help_must_open(help);
     assert_int_equal(help->wrong, 0);
@@ -148,7 +148,7 @@ static void a_flipped_bit_costs_one_frame_and_is_told(void **state)
     layout_of(help, 1, &layout);
     for (int round = 0; round < 60; round++) {
         size_t i = (size_t)random_below(&random, layout.count);
-        uint64_t body = FRAME_HEADER + layout.frames[i].record_len;
+        uint64_t body = frame_body_at(&layout.frames[i]);
         uint64_t len = round % 3 == 0   ? FRAME_HEADER
                        : round % 3 == 1 ? body
                                         : body + layout.frames[i].body_len;
@@ -167,8 +167,7 @@ static void a_damaged_body_in_the_newest_segment_is_told(void **state)
     help_append_upto(help, 1, 100);
     help_close(help);
     layout_of(help, 1, &layout);
-    help_flip(
-        help, "0000000000000001.seg", layout.offsets[49] + FRAME_HEADER + layout.frames[49].record_len, 1);
+    help_flip(help, "0000000000000001.seg", layout.offsets[49] + frame_body_at(&layout.frames[49]), 1);
     help_must_open(help);
     assert_int_equal(help->damages, 1);
     assert_int_equal(help->damaged_offset, layout.offsets[49]);
@@ -188,8 +187,10 @@ static void a_forged_frame_in_a_body_is_not_taken(void **state)
     struct layout layout;
     uint8_t forged[4096] = {0}, record[8] = {1, 2, 3};
     for (size_t at = 0; at + 128 <= sizeof forged; at += 128) {
-        struct frame frame = {.seq = 1000 + at, .base = true, .record_len = sizeof record};
-        frame_seal(&frame, frame_key(at, 1), record, NULL, forged + at);
+        struct frame frame = {
+            .version = SEGMENT_VERSION, .seq = 1000 + at, .base = true, .record_len = sizeof record};
+        struct frame_keys keys = frame_keys(at, 1);
+        frame_seal(&frame, &keys, record, NULL, forged + at);
         memcpy(forged + at + FRAME_HEADER, record, sizeof record);
     }
     struct blob *body = blob_copy(forged, sizeof forged);

@@ -67,14 +67,14 @@ static uint64_t run_and_kill(struct help *help, useconds_t after)
     return committed;
 }
 
-static void nothing_committed_is_lost_by_a_kill(void **state)
+static void is_lost_by_a_kill(uint64_t texts)
 {
-    (void)state;
     struct help help;
     struct error error = {{0}};
     struct random random = {2026};
     uint64_t committed = 0;
     help_begin(&help);
+    help.texts = texts;
     for (int round = 0; round < 40 && help.last < HELP_MAX - 20000; round++) {
         uint64_t now = run_and_kill(&help, (useconds_t)(2000 + random_below(&random, 60000)));
         if (now > 0)
@@ -94,6 +94,18 @@ static void nothing_committed_is_lost_by_a_kill(void **state)
     }
     assert_true(committed > 100);
     help_end(&help);
+}
+
+static void nothing_committed_is_lost_by_a_kill(void **state)
+{
+    (void)state;
+    is_lost_by_a_kill(0);
+}
+
+static void no_text_is_lost_by_a_kill(void **state)
+{
+    (void)state;
+    is_lost_by_a_kill(3);
 }
 
 /* Runs `act` in a child of its own; returns what it exits with. */
@@ -283,6 +295,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_committed_is_lost_by_a_kill),
+        cmocka_unit_test(no_text_is_lost_by_a_kill),
         cmocka_unit_test(a_full_disk_is_low_before_it_fails),
         cmocka_unit_test(what_is_released_makes_room),
         cmocka_unit_test(a_failed_write_ends_all_commits),

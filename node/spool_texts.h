@@ -1,0 +1,52 @@
+/* spool_texts - the texts of the bodies that were appended lately, so that none is written twice
+ *
+ * A body's text is what stands behind its header: the part that many envelopes may have in common. Asked with a
+ * text's checksum, this says where the same text stands already. The checksum only finds it; the bytes are
+ * compared, always, so that nobody's text can become another's. Bytes that are in memory no more can't be
+ * compared: such a text is written again, and from then on in memory.
+ *
+ * Where it stands is a segment and an offset, which the keeper fills in, with the frame. Frames refer only to texts in their own
+ * segment, so in the next segment the text is written once more.
+ *
+ * Memory: 2 MiB, and bodies held: TEXTS_ONCE bytes of those that were seen once, TEXTS_SHARED of those seen more
+ * often, of each at least the last one. Time: the checksum's, a few cache lines, and a comparison where there is
+ * something to compare with. Not thread-safe. */
+#ifndef NODE_SPOOL_TEXTS_H
+#define NODE_SPOOL_TEXTS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/blob.h"
+#include "base/list.h"
+
+#define TEXTS_SHORTEST 1024 /* shorter ones stay where they are */
+#define TEXTS_ONCE ((size_t)1 << 20)
+#define TEXTS_SHARED ((size_t)16 << 20)
+
+struct spool_text {
+    struct list link;  /* while its body is held */
+    struct blob *body; /* which ends with it */
+    uint64_t check, len;
+    uint64_t segment, offset; /* where it stands; segment 0: nowhere */
+    uint64_t seq;             /* in this frame */
+    unsigned times;           /* seen, up to 2; 0: an empty slot */
+};
+
+struct spool_texts {
+    struct spool_text *slots;
+    struct list once, shared; /* those whose bodies are held, the last used first */
+    size_t once_bytes, shared_bytes;
+};
+
+void spool_texts_init(struct spool_texts *texts);
+void spool_texts_free(struct spool_texts *texts);
+/* How long the head of a body is: what its text begins behind. 0: all of it is text. */
+size_t spool_text_split(const char *body, size_t len);
+/* The text that is the last `len` bytes of `body`. Where it stands is known when `segment` is not 0 and still
+ * that of the frame to be written; else it is to be filled in. Null: this one can't be shared. Valid until the
+ * next call. */
+struct spool_text *spool_texts_see(
+    struct spool_texts *texts, uint64_t check, struct blob *body, uint64_t len);
+
+#endif
