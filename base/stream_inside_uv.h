@@ -16,13 +16,15 @@
 #include "base/stream_uv.h"
 
 #define STREAM_READ_SIZE (64u << 10)
+#define STREAM_GATHER (16u << 10) /* what fits into a TLS record */
 
 enum stream_mood { STREAM_CONNECTING, STREAM_OPEN, STREAM_GENTLE, STREAM_ENDED };
 
 /* What all streams of a loop share while there are any (loop->data): calls never nest, so one of each is enough. */
 struct stream_shared {
     unsigned holders;
-    struct buffer plain, cipher; /* empty between calls */
+    struct buffer plain, cipher;  /* empty between calls */
+    char gathered[STREAM_GATHER]; /* small pieces that make one record */
     char read[STREAM_READ_SIZE];
 };
 

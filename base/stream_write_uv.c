@@ -11,7 +11,6 @@
 #include "base/stream_inside_uv.h"
 
 #define PIECE (64u << 10)      /* plaintext encrypted before the kernel is asked */
-#define GATHER (16u << 10)     /* a TLS record: segments that fit into one together are copied into it */
 #define SEGMENTS_A_REQUEST 128 /* the rest is taken at the next `writable` */
 
 /* libuv promises this for Unix; segments are passed through without a copy. */
@@ -146,7 +145,7 @@ static bool encrypt(struct stream *stream, const void *bytes, size_t len)
 struct walk {
     const struct iovec *segments;
     size_t count, at, offset;
-    char gathered[GATHER];
+    char *gathered; /* takes STREAM_GATHER bytes */
 };
 
 static size_t next_piece(struct walk *walk, const char **bytes_r)
@@ -157,7 +156,7 @@ static size_t next_piece(struct walk *walk, const char **bytes_r)
         const char *bytes = (const char *)segment->iov_base + walk->offset;
         size_t left = segment->iov_len - walk->offset;
         bool alone = gathered == 0 && walk->at + 1 == walk->count;
-        if (alone || gathered + left > GATHER) {
+        if (alone || gathered + left > STREAM_GATHER) {
             if (gathered > 0)
                 break;
             size_t take = left < PIECE ? left : PIECE;
@@ -177,7 +176,7 @@ static size_t next_piece(struct walk *walk, const char **bytes_r)
 
 static size_t write_secret(struct stream *stream, const struct iovec *segments, size_t count)
 {
-    struct walk walk = {.segments = segments, .count = count};
+    struct walk walk = {.segments = segments, .count = count, .gathered = stream->shared->gathered};
     size_t took = 0, len;
     const char *bytes;
     while (stream->queued == 0 && stream->mood == STREAM_OPEN && (len = next_piece(&walk, &bytes)) > 0) {

@@ -9,6 +9,13 @@
 #include "base/panic.h"
 #include "base/tls_inside_ossl.h"
 
+/* What we propose, by what it costs: AES-128 in GCM takes a fifth less time than AES-256, which OpenSSL puts
+ * first, and RFC 9325 (section 4.2) recommends both; a receiver with other wishes has its way. For TLS 1.2 the rest
+ * follows as in OpenSSL's DEFAULT, written out since that word counts only at the start. */
+#define CIPHERS_1_2                                                                                          \
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ALL:!COMPLEMENTOFDEFAULT:!eNULL"
+#define CIPHERS_1_3 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+
 int tls_reason(struct error *error, const char *what)
 {
     unsigned long code = ERR_get_error();
@@ -98,10 +105,18 @@ struct tls_context *tls_context_client(struct error *error)
     /* A receiver with a short key is still better under TLS than in clear (RFC 7435 section 3); anonymous
      * and null ciphers stay out of the list. */
     SSL_CTX_set_security_level(context->ssl, 0);
-    SSL_CTX_set_cipher_list(context->ssl, "DEFAULT");
+    if (SSL_CTX_set_cipher_list(context->ssl, CIPHERS_1_2) != 1 ||
+        SSL_CTX_set_ciphersuites(context->ssl, CIPHERS_1_3) != 1) {
+        tls_reason(error, "OpenSSL lacks the ciphers of TLS 1.2 or 1.3");
+        tls_context_free(&context);
+        return NULL;
+    }
     SSL_CTX_set_verify(context->ssl, SSL_VERIFY_NONE, NULL);
-    /* A machine without roots verifies nothing; that is told by tls_session_verified. */
-    SSL_CTX_set_default_verify_paths(context->ssl);
+    /* A machine without roots verifies nothing; that is told by tls_session_verified. The system's file is read
+     * now, a root of its folder when first met. SSL_CTX_set_default_verify_paths would add that folder once more
+     * as a store, which lists all of it in every handshake whose issuer is not among the roots met. */
+    SSL_CTX_set_default_verify_file(context->ssl);
+    SSL_CTX_set_default_verify_dir(context->ssl);
     SSL_CTX_set_session_cache_mode(context->ssl, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(context->ssl, remember);
     ERR_clear_error();

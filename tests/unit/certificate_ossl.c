@@ -50,3 +50,16 @@ int certificate_make(const char *name, const char *cert_file, const char *key_fi
     EVP_PKEY_free(key);
     return rc;
 }
+
+int certificate_root_name(const char *cert_file, const char *folder, char *name_r, size_t size)
+{
+    FILE *in = fopen(cert_file, "r");
+    X509 *cert = in == NULL ? NULL : PEM_read_X509(in, NULL, NULL, NULL);
+    if (in != NULL)
+        fclose(in);
+    if (cert == NULL)
+        return -1;
+    snprintf(name_r, size, "%s/%08lx.0", folder, X509_subject_name_hash(cert));
+    X509_free(cert);
+    return 0;
+}

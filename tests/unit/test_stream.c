@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <arpa/inet.h>
@@ -16,7 +17,7 @@
 
 #include "base/alloc.h"
 #include "base/buffer.h"
-#include "base/stream_uv.h"
+#include "base/stream_inside_uv.h"
 #include "tests/unit/certificate_ossl.h"
 
 #define LIMIT_MS 20000
@@ -534,6 +535,30 @@ static void tls_after_plain_words(void **state)
     assert_string_equal(buffer_text(&client.got), "220 go\r\nEHLO again\r\n");
 }
 
+/* A record costs 22 bytes (RFC 8446 section 5.2), and time: what fits into one goes in one. Seen by what has come
+ * and was not read. */
+static void small_segments_share_a_record(void **state)
+{
+    (void)state;
+    static const size_t rows[][3] = {{30, 10, 1}, {600, 10240, 1}, {600, 15784, 1}, {600, 15785, 2}};
+    static char sent[16384];
+    meet();
+    secure();
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct iovec segments[] = {{sent, rows[i][0]}, {sent, rows[i][1]}};
+        size_t all = rows[i][0] + rows[i][1], got = server.got_len;
+        uv_os_fd_t fd;
+        int unread = 0;
+        assert_int_equal(uv_fileno((const uv_handle_t *)&server.stream->tcp, &fd), 0);
+        stream_pause(server.stream, true);
+        assert_int_equal(stream_write(client.stream, segments, 2), all);
+        until(ioctl(fd, FIONREAD, &unread) != 0 || (size_t)unread > all);
+        assert_int_equal(unread, all + 22 * rows[i][2]);
+        stream_pause(server.stream, false);
+        until(server.got_len == got + all);
+    }
+}
+
 static void a_handshake_that_fails(void **state)
 {
     (void)state;
@@ -660,6 +685,7 @@ int main(void)
         on_a_loop(writing_to_a_peer_that_is_gone),
         on_a_loop(a_refused_peer_is_told_why),
         on_a_loop(tls_after_plain_words),
+        on_a_loop(small_segments_share_a_record),
         on_a_loop(a_handshake_that_fails),
         on_a_loop(a_handshake_cut_off),
         on_a_loop(a_port_in_use_is_explained),

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -13,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/tls_ossl.h"
 #include "tests/unit/certificate_ossl.h"
+#include "tests/unit/tls_wish_ossl.h"
 
 #define NAME "mx.receiver.example"
 
@@ -40,6 +42,14 @@ static void part(struct pair *pair)
     buffer_free(&pair->to_client);
     buffer_free(&pair->at_server);
     buffer_free(&pair->at_client);
+}
+
+/* Carries `len` bytes to the client. */
+static void carry_once(struct pair *pair, size_t len)
+{
+    tls_session_receive(
+        pair->client, buffer_bytes(&pair->to_client), len, &pair->at_client, &pair->to_server);
+    buffer_eat(&pair->to_client, len);
 }
 
 /* Carries at most `piece` bytes at a time each way until nothing moves. */
@@ -138,6 +148,85 @@ static void a_certificate_is_verified_but_never_refused(void **state)
     }
     unsetenv("SSL_CERT_FILE");
     unsetenv("SSL_CERT_DIR");
+}
+
+/* A root that is a file of the folder is found when it is needed, without one file of all roots; also when the
+ * folder got it after the context was made. */
+static void roots_in_a_folder_are_found(void **state)
+{
+    (void)state;
+    char roots[80], root[160];
+    snprintf(roots, sizeof roots, "%s/roots", folder);
+    assert_int_equal(mkdir(roots, 0700), 0);
+    assert_int_equal(certificate_root_name(cert, roots, root, sizeof root), 0);
+    setenv("SSL_CERT_FILE", "/nonexistent", 1);
+    setenv("SSL_CERT_DIR", roots, 1);
+    struct pair pair = contexts();
+    for (int there = 0; there <= 1; there++) {
+        if (there)
+            assert_int_equal(symlink(cert, root), 0);
+        meet(&pair, there ? NAME : "127.0.0.1");
+        carry(&pair, 1 << 20);
+        assert_int_equal(tls_session_verified(pair.client), there);
+        part(&pair);
+    }
+    contexts_free(&pair);
+    unlink(root);
+    rmdir(roots);
+    unsetenv("SSL_CERT_FILE");
+    unsetenv("SSL_CERT_DIR");
+}
+
+/* The cheapest cipher is proposed first; whoever insists on another gets it. */
+static void a_receiver_may_choose_the_cipher(void **state)
+{
+    (void)state;
+    static const struct {
+        enum tls_wish wish;
+        const char *detail;
+    } rows[] = {
+        {TLS_WISH_NONE, "TLSv1.3 TLS_AES_128_GCM_SHA256"},
+        {TLS_WISH_AES256, "TLSv1.3 TLS_AES_256_GCM_SHA384"},
+        {TLS_WISH_CHACHA, "TLSv1.3 TLS_CHACHA20_POLY1305_SHA256"},
+        {TLS_WISH_OLD, "TLSv1.2 ECDHE-ECDSA-AES128-GCM-SHA256"},
+        {TLS_WISH_OLD_CBC, "TLSv1.2 ECDHE-ECDSA-AES256-SHA"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct pair pair = contexts();
+        tls_wish(pair.server_context, rows[i].wish);
+        meet(&pair, NAME);
+        carry(&pair, 1 << 20);
+        assert_int_equal(tls_session_send(pair.client, "EHLO\r\n", 6, &pair.to_server), 0);
+        carry(&pair, 1 << 20);
+        assert_string_equal(tls_session_detail(pair.client), rows[i].detail);
+        assert_string_equal(buffer_text(&pair.at_server), "EHLO\r\n");
+        part(&pair);
+        contexts_free(&pair);
+    }
+}
+
+/* All that came at once is handed up at once, and a record that is there in part with its other part. */
+static void what_came_is_read_to_the_last_record(void **state)
+{
+    (void)state;
+    struct pair pair = contexts();
+    meet(&pair, NAME);
+    carry(&pair, 1 << 20);
+    char *want = xcalloc(1, 3 * 16384 + 1);
+    memset(want, 'x', 3 * 16384);
+    for (size_t held_back = 0; held_back < 30; held_back += 29) {
+        for (int i = 0; i < 3; i++)
+            assert_int_equal(tls_session_send(pair.server, want, 16384, &pair.to_client), 0);
+        size_t all = buffer_len(&pair.to_client);
+        carry_once(&pair, all - held_back);
+        assert_int_equal(buffer_len(&pair.at_client), held_back == 0 ? 3 * 16384 : 2 * 16384);
+        carry(&pair, 1 << 20);
+        assert_string_equal(buffer_text(&pair.at_client), want);
+        buffer_clear(&pair.at_client);
+    }
+    free(want);
+    part(&pair);
+    contexts_free(&pair);
 }
 
 static void a_host_is_remembered(void **state)
@@ -273,6 +362,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_arrive_whole_in_any_pieces),
         cmocka_unit_test(a_certificate_is_verified_but_never_refused),
+        cmocka_unit_test(roots_in_a_folder_are_found),
+        cmocka_unit_test(a_receiver_may_choose_the_cipher),
+        cmocka_unit_test(what_came_is_read_to_the_last_record),
         cmocka_unit_test(a_host_is_remembered),
         cmocka_unit_test(memory_of_hosts_is_bounded),
         cmocka_unit_test(a_close_is_told),
