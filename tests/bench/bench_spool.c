@@ -2,9 +2,9 @@
  *
  * bench_spool [DIR [SECONDS [BODY]]]: for SECONDS each (default 2) appends bodies of BODY bytes (default
  * 10240) in DIR (default: a folder under /tmp, which should be a real disk): plainly with write and
- * fdatasync, then through the spool with 1, 8 and 64 outstanding. Prints appends a second, the ratio to
- * plain, CPU time an append of the whole process, and frames a sync. Trust the ratios; what a sync costs is
- * the disk's affair. */
+ * fdatasync, then through the spool with 1, 8 and 64 outstanding: bodies that are all different, and bodies
+ * of one text. Prints appends a second, the ratio to plain, CPU time an append of the whole process, frames a
+ * sync and bytes a frame. Trust the ratios; what a sync costs is the disk's affair. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -17,6 +17,7 @@
 #include "tests/bench/bench_help.h"
 
 #define RECORD 300
+#define HEAD 600
 
 struct bench {
     char dir[512];
@@ -27,11 +28,13 @@ struct bench {
     bool failed;
 };
 
-static double report(const char *what, uint64_t count, usec_t wall, usec_t cpu, double plain, uint64_t syncs)
+static double report(
+    const char *what, uint64_t count, usec_t wall, usec_t cpu, double plain, uint64_t syncs, uint64_t bytes)
 {
     double rate = (double)count * 1e6 / (double)wall;
-    printf("%-12s %8.0f appends/s %6.2f x plain %7.1f us CPU/append %6.1f frames/sync\n", what, rate,
-        plain > 0 ? rate / plain : 1.0, (double)cpu / (double)count, (double)count / (double)syncs);
+    printf("%-19s %8.0f appends/s %6.2f x plain %7.1f us CPU/append %6.1f frames/sync %7.0f bytes/frame\n",
+        what, rate, plain > 0 ? rate / plain : 1.0, (double)cpu / (double)count,
+        (double)count / (double)syncs, (double)bytes / (double)count);
     return rate;
 }
 
@@ -49,7 +52,7 @@ static double bench_plain(const struct bench *bench, const char *body, size_t le
         }
         count++;
     }
-    double rate = report("plain", count, clock_now() - start, bench_cpu() - cpu, 0, count);
+    double rate = report("plain", count, clock_now() - start, bench_cpu() - cpu, 0, count, count * len);
     close(fd);
     unlink(path);
     return rate;
@@ -84,27 +87,50 @@ static void wait_for(struct bench *bench, uint64_t seq)
         exit(1);
 }
 
-static void bench_flight(
-    struct bench *bench, struct blob *body, uint64_t flight, usec_t seconds, double plain)
+/* As it comes from the network: a block of its own, a header of its own. */
+static struct blob *body_of(uint64_t seq, size_t len, bool one_text)
 {
-    char what[32], record[RECORD];
+    char *bytes = malloc(len + 1);
+    if (bytes == NULL)
+        exit(1);
+    memset(bytes, 'b', len + 1);
+    bytes[len] = '\0';
+    if (len > HEAD + 16) {
+        memcpy(bytes, &seq, sizeof seq);
+        memcpy(bytes + HEAD - 4, "\r\n\r\n", 4);
+        if (!one_text)
+            memcpy(bytes + len - sizeof seq, &seq, sizeof seq);
+    }
+    return blob_take(bytes, len);
+}
+
+static void bench_flight(
+    struct bench *bench, size_t len, bool one_text, uint64_t flight, usec_t seconds, double plain)
+{
+    char what[64], record[RECORD];
     struct buffer buffer = {0};
     memset(record, 'r', sizeof record);
     uint64_t first = spool_last_seq(bench->spool) + 1, seq = first;
+    uint64_t written = 0;
     struct spool_figures before = spool_figures(bench->spool);
     usec_t start = clock_now(), cpu = bench_cpu();
     for (; clock_now() - start < seconds * USEC_SEC; seq++) {
         buffer_add(&buffer, record, sizeof record);
+        struct blob *body = body_of(seq, len, one_text);
         spool_append(bench->spool, seq, &buffer, body, true);
+        blob_drop(&body);
+        written += RECORD + len;
         if (seq > first + 1000)
             spool_release(bench->spool, seq - 1000);
         if (seq >= first + flight)
             wait_for(bench, seq + 1 - flight);
     }
     wait_for(bench, seq - 1);
-    snprintf(what, sizeof what, "spool, %d", (int)flight);
-    report(what, seq - first, clock_now() - start, bench_cpu() - cpu, plain,
-        spool_figures(bench->spool).syncs - before.syncs);
+    struct spool_figures after = spool_figures(bench->spool);
+    written -= after.saved - before.saved;
+    snprintf(what, sizeof what, "spool, %d%s", (int)flight, one_text ? ", one text" : "");
+    report(what, seq - first, clock_now() - start, bench_cpu() - cpu, plain, after.syncs - before.syncs,
+        written);
     for (uint64_t i = first; i < seq; i++)
         spool_release(bench->spool, i);
     buffer_free(&buffer);
@@ -123,8 +149,8 @@ int main(int argc, char **argv)
     char *bytes = malloc(len + 1);
     memset(bytes, 'b', len);
     bytes[len] = '\0';
-    struct blob *body = blob_take(bytes, len);
     double plain = bench_plain(&bench, bytes, len, seconds);
+    free(bytes);
     struct spool_settings settings = {.dir = bench.dir};
     struct spool_listener listener = {&bench, on_committed, on_failed};
     struct error error;
@@ -134,9 +160,9 @@ int main(int argc, char **argv)
         return 1;
     }
     for (uint64_t flight = 1; flight <= 64; flight *= 8)
-        bench_flight(&bench, body, flight, seconds, plain);
+        for (int one_text = 0; one_text <= 1; one_text++)
+            bench_flight(&bench, len, one_text == 1, flight, seconds, plain);
     spool_close(&bench.spool);
-    blob_drop(&body);
     bench_remove(bench.dir);
     return 0;
 }
