@@ -254,7 +254,9 @@ static void look_through(struct node *node, usec_t now)
     gates->holds_end = holds_next_end(node->holds, now);
     gates->idle = holds_count(node->holds) == 0 && gates->schedule_count == 0 && gates->order_count == 0;
     gates->rules++;
+#ifndef TODOKU_WITHOUT_RESUME
     gates->held.round++;
+#endif
 }
 
 /* Sites may wait for a connection from a source that was on hold. */

@@ -126,10 +126,8 @@ static void expire_all(struct node *node, struct held *held, usec_t now)
 #ifdef TODOKU_WITHOUT_AGE
     return;
 #endif
-#ifndef TODOKU_WITHOUT_AGE_AHEAD
     if (held->pins > 0)
         batches_withdraw(node, held, now);
-#endif
     for (uint32_t i = 0; i < held->count; i++) {
         struct delivery *delivery = held->deliveries[i];
         if (delivery->state != CUSTODY_HELD || !delivery->committed || delivery->mood == MOOD_SENDING)

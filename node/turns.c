@@ -132,6 +132,9 @@ struct turn_flow *turns_next(struct turns *turns, enum mail_priority class)
 
 static void charge(struct turn_member *member, int32_t cost)
 {
+#ifdef TODOKU_WITHOUT_TURNS
+    return;
+#endif
     member->credit -= cost;
     if (member->credit < -TURN_DEBT_MAX)
         member->credit = -TURN_DEBT_MAX;
@@ -158,7 +161,11 @@ void turns_pass(struct turn_flow *flow)
 }
 
 /* What one unit of cost moves a class on: the inverse of its weight. */
+#ifdef TODOKU_WITHOUT_CLASS_WEIGHTS
+static const uint64_t steps[TURN_CLASSES] = {1, 1, 1};
+#else
 static const uint64_t steps[TURN_CLASSES] = {[MAIL_TRANSACTIONAL] = 1, [MAIL_NORMAL] = 4, [MAIL_BULK] = 16};
+#endif
 
 uint64_t turn_clock_tag(const struct turn_clock *clock, enum mail_priority class)
 {
@@ -182,5 +189,8 @@ uint64_t turn_clock_served(struct turn_clock *clock, enum mail_priority class, u
     uint64_t tag = turn_clock_tag(clock, class);
     clock->now = tag;
     clock->tags[class] = tag + cost * steps[class];
+#ifdef TODOKU_WITHOUT_CLASS_CLOCK
+    clock->tags[class] = tag;
+#endif
     return tag;
 }

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "coordinator/route.h"
 #include "tests/sim/agree.h"
+#include "tests/sim/fairness_world.h"
 #include "tests/sim/layout.h"
 #include "tests/sim/ledger.h"
 #include "tests/sim/sim.h"
@@ -292,16 +293,21 @@ static void tell_recipients(struct sim *sim, const struct message *message)
     trace_line(sim, "client", "writes", "m%u:%s", message->number, text);
 }
 
+void clients_submit(struct sim *sim, struct mail *mail, struct blob *body)
+{
+    struct order *order = add_order(sim, ledger_add(sim->ledger, mail, body));
+    tell_recipients(sim, order->message);
+    try_later(sim, order, sim_between(sim, 0, 50 * USEC_MS));
+}
+
 static void new_order(struct sim *sim)
 {
     unsigned number = ledger_messages(sim->ledger);
     struct blob *body = make_body(sim, number);
     struct mail *mail = make_mail(sim, number, body);
-    struct order *order = add_order(sim, ledger_add(sim->ledger, mail, body));
+    clients_submit(sim, mail, body);
     mail_drop(&mail);
     blob_drop(&body);
-    tell_recipients(sim, order->message);
-    try_later(sim, order, sim_between(sim, 0, 50 * USEC_MS));
 }
 
 /* Mail comes in bursts. */
@@ -319,7 +325,10 @@ static void next_burst(struct sim *sim, struct sim_event *event)
 void clients_start(struct sim *sim)
 {
     sim->clients = xcalloc(1, sizeof *sim->clients);
-    sim_after(sim, 10 * USEC_MS, next_burst, NULL);
+    if (sim->fairness != NULL)
+        fairness_begin(sim);
+    else
+        sim_after(sim, 10 * USEC_MS, next_burst, NULL);
 }
 
 void clients_free(struct sim *sim)

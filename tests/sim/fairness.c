@@ -3,6 +3,7 @@
 
 #include "cluster/custody.h"
 #include "node/node.h"
+#include "tests/sim/fairness_world.h"
 
 #define SOON (2 * USEC_SEC)
 
@@ -101,6 +102,7 @@ void fairness_attempt(struct sim *sim, const struct wire *wire, struct truth *tr
     char kind = truth->message->own ? 'r' : 'm';
     if (!wire->node_open)
         return;
+    fairness_note_start(sim, wire, truth);
     if (start < mail->send_at)
         sim_fail(sim, "send-at: %s starts %c%u.%u %lld us before its time", member->name, kind,
             truth->message->number, truth->index, (long long)(mail->send_at - start));

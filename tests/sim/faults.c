@@ -417,6 +417,8 @@ static void next_fault(struct sim *sim, struct sim_event *event)
 
 void faults_start(struct sim *sim)
 {
+    if (sim->fairness != NULL)
+        return;
     for (int i = 0; i < FAULT_KINDS; i++)
         if (sim_chance(sim, 600))
             sim->faults_on |= 1u << i;

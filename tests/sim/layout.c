@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "node/node.h"
+#include "tests/sim/fairness_world.h"
 
 static void make_site(struct sim *sim, struct site *site, int index)
 {
@@ -122,8 +123,9 @@ static void answer_dns(struct sim *sim, struct sim_event *event)
 void dns_ask(struct member *member, const char *domain)
 {
     struct sim *sim = member->sim;
-    usec_t delay =
-        sim_chance(sim, 50) ? sim_between(sim, USEC_SEC, 5 * USEC_SEC) : sim_between(sim, 100, 50 * USEC_MS);
+    usec_t delay = sim->fairness != NULL ? FAIRNESS_LATENCY
+                   : sim_chance(sim, 50) ? sim_between(sim, USEC_SEC, 5 * USEC_SEC)
+                                         : sim_between(sim, 100, 50 * USEC_MS);
     struct sim_event *event = sim_after(sim, delay, answer_dns, member);
     event->life = member->life;
     event->bytes = xstrdup(domain);

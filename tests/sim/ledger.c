@@ -10,6 +10,7 @@
 #include "cluster/custody.h"
 #include "node/node.h"
 #include "tests/sim/fairness.h"
+#include "tests/sim/fairness_world.h"
 
 /* The longest retry interval of the settings is ten minutes, and a site may be left alone as long before it.
  */
@@ -299,6 +300,7 @@ static void told_final(
         sim_fail(sim, "P10: %s.%u expired, although nothing has stood in its way for %lld minutes", name,
             truth->index, (long long)((sim->now - sim->calm_since) / USEC_MIN));
     truth->result = (uint8_t)result;
+    fairness_note_end(sim, truth, result);
     ledger_settle(ledger, truth);
 }
 

@@ -16,9 +16,10 @@
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "tests/sim/fairness_world.h"
 #include "tests/sim/sim.h"
 
-enum { SEED_SECONDS = 60, MAX_JOBS = 64 };
+enum { SEED_SECONDS = 60, WORLD_SECONDS = 3600, MAX_JOBS = 64 };
 
 struct options {
     struct sim_options sim;
@@ -27,6 +28,7 @@ struct options {
     int jobs;
     uint64_t failures; /* a worker stops after so many */
     const char *program;
+    const char *worlds; /* null: seeds as they are; else those of a group, fairness_world.h */
 };
 
 struct result {
@@ -66,6 +68,8 @@ static void report(const struct options *options, const struct sim *sim, const c
         printf(" --keys");
     if (options->sim.strict)
         printf(" --strict");
+    if (options->worlds != NULL)
+        printf(" --%s --messages %u", options->worlds, options->sim.messages);
     printf("\n");
     fflush(stdout);
 }
@@ -82,7 +86,7 @@ static int run_once(const struct options *options, uint64_t seed, struct sim_cou
         report(options, sim, what);
         return 0; /* what it owned is in an unknown state: left alone */
     }
-    alarm(SEED_SECONDS);
+    alarm(options->sim.world == NULL ? SEED_SECONDS : WORLD_SECONDS);
     bool good = sim_run(sim);
     alarm(0);
     *hash_r = sim->trace.hash;
@@ -110,6 +114,16 @@ static bool run_seed(const struct options *options, uint64_t seed, struct sim_co
     return first == second;
 }
 
+/* All worlds of the group with this seed. */
+static bool run_worlds(const struct options *options, uint64_t seed, struct sim_counts *counts)
+{
+    struct options one = *options;
+    bool good = true;
+    while (good && (one.sim.world = fairness_next(options->worlds, one.sim.world)) != NULL)
+        good = run_seed(&one, seed, counts);
+    return good;
+}
+
 static void run_share(const struct options *options, int job, struct result *result)
 {
     hash_fix_process_key(1);
@@ -117,7 +131,8 @@ static void run_share(const struct options *options, int job, struct result *res
     catch_signals();
     for (uint64_t seed = options->from + (uint64_t)job; seed <= options->to;
          seed += (uint64_t)options->jobs) {
-        bool good = run_seed(options, seed, &result->counts);
+        bool good = options->worlds != NULL ? run_worlds(options, seed, &result->counts)
+                                            : run_seed(options, seed, &result->counts);
         result->passed += good;
         result->failed += !good;
         if (!good && (options->mutant_expected || result->failed >= options->failures))
@@ -215,7 +230,8 @@ static int usage(void)
     fprintf(stderr,
         "usage: sim [--seeds FROM..TO | --seed N] [--steps N] [--nodes N] [--keys] [--strict] [--trace] "
         "[--hash] [--twice]\n"
-        "           [--jobs N] [--failures N] [--mutant-expected]\n");
+        "           [--jobs N] [--failures N] [--mutant-expected]\n"
+        "       sim --fairness | --scheduling [--messages N] [--seeds FROM..TO | --seed N] [--trace]\n");
     return 2;
 }
 
@@ -232,7 +248,9 @@ static int read_options(int argc, char **argv, struct options *options)
         {"failures", required_argument, NULL, 'f'}, {"trace", no_argument, NULL, 't'},
         {"keys", no_argument, NULL, 'y'}, {"strict", no_argument, NULL, 'x'},
         {"hash", no_argument, NULL, 'h'}, {"twice", no_argument, NULL, '2'},
-        {"mutant-expected", no_argument, NULL, 'm'}, {NULL, 0, NULL, 0}};
+        {"mutant-expected", no_argument, NULL, 'm'}, {"fairness", no_argument, NULL, 'F'},
+        {"scheduling", no_argument, NULL, 'S'}, {"messages", required_argument, NULL, 'M'},
+        {NULL, 0, NULL, 0}};
     for (int letter; (letter = getopt_long(argc, argv, "", names, NULL)) != -1;) {
         if (letter == 's' && read_seeds(optarg, options) != 0)
             return -1;
@@ -246,6 +264,10 @@ static int read_options(int argc, char **argv, struct options *options)
             options->failures = strtoull(optarg, NULL, 10);
         if (letter == 'j')
             options->jobs = (int)strtol(optarg, NULL, 10);
+        if (letter == 'M')
+            options->sim.messages = (unsigned)strtoul(optarg, NULL, 10);
+        if (letter == 'F' || letter == 'S')
+            options->worlds = letter == 'F' ? "fairness" : "scheduling";
         options->sim.keys |= letter == 'y';
         options->sim.strict |= letter == 'x';
         options->sim.trace |= letter == 't';
@@ -255,6 +277,8 @@ static int read_options(int argc, char **argv, struct options *options)
         if (letter == '?')
             return -1;
     }
+    if (options->to == 0)
+        options->to = options->worlds == NULL ? 100 : 1;
     bool sound = options->jobs >= 1 && options->jobs <= MAX_JOBS && options->from <= options->to &&
                  options->sim.nodes <= SIM_NODES && (options->sim.nodes == 0 || options->sim.nodes >= 4);
     return optind == argc && sound ? 0 : -1;
@@ -263,7 +287,7 @@ static int read_options(int argc, char **argv, struct options *options)
 int main(int argc, char **argv)
 {
     struct options options = {
-        .sim = {.steps = 2000}, .from = 1, .to = 100, .jobs = 1, .failures = 5, .program = argv[0]};
+        .sim = {.steps = 2000, .messages = 20000}, .from = 1, .jobs = 1, .failures = 5, .program = argv[0]};
     if (read_options(argc, argv, &options) != 0)
         return usage();
     static struct result all;
@@ -271,8 +295,9 @@ int main(int argc, char **argv)
     clock_gettime(CLOCK_MONOTONIC, &start);
     run_all(&options, &all);
     clock_gettime(CLOCK_MONOTONIC, &end);
-    print_result(
-        &options, &all, (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9);
+    if (options.worlds == NULL)
+        print_result(&options, &all,
+            (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9);
     printf("%" PRIu64 " passed, %" PRIu64 " failed\n", all.passed, all.failed);
     if (options.mutant_expected)
         return all.failed > 0 ? 0 : 1;

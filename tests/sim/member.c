@@ -9,6 +9,7 @@
 #include "coordinator/route.h"
 #include "tests/sim/agree.h"
 #include "tests/sim/control.h"
+#include "tests/sim/fairness_world.h"
 #include "tests/sim/ledger.h"
 #include "tests/sim/orders.h"
 #include "tests/sim/sim.h"
@@ -160,6 +161,8 @@ static void node_serves(struct member *member)
     struct sim *sim = member->sim;
     struct node_ports with_context = ports;
     with_context.context = member;
+    if (sim->fairness != NULL)
+        with_context.zones = fairness_zones();
     member->node = node_new(member->name, member->spool, member->served, member->settings, &with_context,
         random_next(&sim->random));
     node_set_told(member->node, member->told_seq);

@@ -208,9 +208,11 @@ struct trace {
 struct sim_options {
     uint64_t steps;
     bool trace;
-    int nodes;   /* 0 = the seed decides */
-    bool keys;   /* see sim->steady */
-    bool strict; /* mail must not expire when nothing stands in its way */
+    int nodes;                          /* 0 = the seed decides */
+    bool keys;                          /* see sim->steady */
+    bool strict;                        /* mail must not expire when nothing stands in its way */
+    const struct fairness_world *world; /* one that is made for a measurement; null: the seed's own */
+    unsigned messages;                  /* of its campaign */
 };
 
 /* What many runs add up to. */
@@ -222,10 +224,12 @@ struct sim_counts {
     uint64_t coverage[FAULT_KINDS][DOING_KINDS];
 };
 
-struct world_map;  /* domains, sites, hosts: layout.c */
-struct ledger;     /* ledger.c */
-struct clients;    /* client.c */
-struct orders;     /* orders.c */
+struct world_map; /* domains, sites, hosts: layout.c */
+struct ledger;    /* ledger.c */
+struct clients;   /* client.c */
+struct orders;    /* orders.c */
+struct fairness;  /* fairness_world.c */
+struct fairness_world;
 struct store_link; /* store_link.c */
 struct agree;      /* agree.c */
 struct control;    /* control.c: of one process */
@@ -263,7 +267,8 @@ struct sim {
     struct layout *layout;
     struct ledger *ledger;
     struct clients *clients;
-    struct orders *orders; /* orders.c; null until there was one */
+    struct orders *orders;     /* orders.c; null until there was one */
+    struct fairness *fairness; /* null: no world of that kind */
     struct wire *wires;
     struct trace trace;
     struct sim_counts *counts;
@@ -365,6 +370,8 @@ void wires_free(struct sim *sim);
 
 /* client.c: coordinators and those who submit. */
 void clients_start(struct sim *sim);
+/* One hands this in, soon. */
+void clients_submit(struct sim *sim, struct mail *mail, struct blob *body);
 void clients_free(struct sim *sim);
 bool clients_waiting(const struct sim *sim);
 uint64_t clients_submitted(const struct sim *sim);

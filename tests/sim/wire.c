@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "node/node.h"
+#include "tests/sim/fairness_world.h"
 #include "tests/sim/ledger.h"
 
 static struct wire **slot(struct member *member, uint32_t session)
@@ -112,7 +113,7 @@ void wire_connect(struct member *member, uint32_t session, const char *source,
     *slot(member, session) = wire;
     wire->provider = sim->layout->sites[wire->host->site].provider;
     wire->node_open = true;
-    wire->latency = sim_between(sim, 100, 40 * USEC_MS);
+    wire->latency = sim->fairness != NULL ? FAIRNESS_LATENCY : sim_between(sim, 100, 40 * USEC_MS);
     trace_member(member, "connect", "session %u from %s to %s", session, source, wire->host->name);
     ledger_wire_opens(sim->ledger, wire);
     bool load = sim->phase == PHASE_LOAD;

@@ -12,6 +12,7 @@
 #include "coordinator/route.h"
 #include "tests/sim/agree.h"
 #include "tests/sim/control.h"
+#include "tests/sim/fairness_world.h"
 #include "tests/sim/layout.h"
 #include "tests/sim/ledger.h"
 #include "tests/sim/orders.h"
@@ -95,6 +96,8 @@ static void draw_plan(struct sim *sim)
 {
     static const int sizes[] = {4, 8, 20, 20};
     sim->nodes = sim->options->nodes > 0 ? sim->options->nodes : sizes[sim_draw(sim, 4)];
+    if (sim->options->world != NULL)
+        sim->nodes = sim->options->world->nodes;
     sim->profile = (int)sim_draw(sim, SIM_PROFILES);
     sim->steady = sim_chance(sim, 330);
     sim->slow = sim_chance(sim, 250);
@@ -171,6 +174,8 @@ struct sim *sim_new(uint64_t seed, const struct sim_options *options, struct sim
     sim->layout = layout_new(sim);
     sim->ledger = ledger_new(sim);
     place_members(sim);
+    if (options->world != NULL)
+        fairness_plan(sim);
     return sim;
 }
 
@@ -210,6 +215,8 @@ static void begin_last(struct sim *sim)
 /* Goes on to the next act when its time has come; false at the end of the last. */
 static bool turn_page(struct sim *sim)
 {
+    if (sim->fairness != NULL)
+        return !sim->failed && !fairness_over(sim);
     if (sim->phase == PHASE_LOAD && sim->steps >= sim->options->steps && sim->faults_done >= LEAST_FAULTS &&
         clients_submitted(sim) >= LEAST_MESSAGES) {
         sim->phase = PHASE_CALM;
@@ -274,6 +281,8 @@ bool sim_run(struct sim *sim)
     }
     if (!sim->failed)
         ledger_check_end(sim->ledger);
+    if (!sim->failed && sim->fairness != NULL)
+        fairness_judge(sim);
     sim->counts->steps += sim->steps;
     sim->counts->aside += sim->aside;
     sim->counts->seeds++;
@@ -296,6 +305,7 @@ void sim_free(struct sim **sim_at)
     }
     clients_free(sim);
     orders_free(sim);
+    fairness_free(sim);
     link_free(sim);
     agree_free(sim);
     wires_free(sim);
