@@ -6,7 +6,8 @@
  * When is the log untidy: more than half of its bytes belong to no living base frame, and there are more
  * than two segments. Then the oldest segment's living frames are named one after the other; when its owner
  * has restated and released them all, the segment goes. What a restatement costs is thereby bounded: at most
- * as many bytes are written again as were dead.
+ * as many bytes are written again as were dead. A text that others refer to counts with the frame it is part of;
+ * it stays for them, since the segment does.
  *
  * Memory: 16 bytes a base frame until its segment goes. Not thread-safe: the keeper has a lock. */
 #ifndef NODE_SPOOL_INDEX_H

@@ -12,7 +12,7 @@
 #include "base/alloc.h"
 
 #define WAYS 4
-#define GROUPS ((size_t)8192)
+#define GROUPS ((size_t)4096)
 /* A header that is longer than this has its end looked for no further. */
 #define HEAD_LONGEST ((size_t)64 << 10)
 

@@ -8,7 +8,7 @@
  * Where it stands is a segment and an offset, which the keeper fills in, with the frame. Frames refer only to texts in their own
  * segment, so in the next segment the text is written once more.
  *
- * Memory: 2 MiB, and bodies held: TEXTS_ONCE bytes of those that were seen once, TEXTS_SHARED of those seen more
+ * Memory: 1 MiB, and bodies held: TEXTS_ONCE bytes of those that were seen once, TEXTS_SHARED of those seen more
  * often, of each at least the last one. Time: the checksum's, a few cache lines, and a comparison where there is
  * something to compare with. Not thread-safe. */
 #ifndef NODE_SPOOL_TEXTS_H
@@ -21,7 +21,7 @@
 #include "base/list.h"
 
 #define TEXTS_SHORTEST 1024 /* shorter ones stay where they are */
-#define TEXTS_ONCE ((size_t)1 << 20)
+#define TEXTS_ONCE ((size_t)128 << 10)
 #define TEXTS_SHARED ((size_t)16 << 20)
 
 struct spool_text {

@@ -4,7 +4,7 @@
  *   gen --to 127.0.0.1:2525 --count 10000 --connections 20 --size 10240 --accepted ids.txt
  *
  * Each message has one recipient (--recipients: more) in one of --domains domains (d000.test, d001.test, ...), its own id in
- * X-Test-Id, and --size bytes in all. How often a domain comes: --skew zipf (the default: the n-th is as
+ * X-Test-Id and in its text, so that nobody can store one text for all, and --size bytes in all. How often a domain comes: --skew zipf (the default: the n-th is as
  * frequent as 1/n, as real lists are), even (each in turn; with as many domains as messages each has one).
  * The same number always goes to the same domain (they count from --begin); further recipients (g7.1, g7.2, ...) are in the domains
  * that follow it, wherever that leads. MAIL, RCPT and DATA travel together where PIPELINING is
@@ -243,8 +243,9 @@ static void send_message(struct connection *c)
 {
     int n = snprintf(c->head, gen.head_size,
         "From: <%s>\r\nTo: <%s%ld@d%03d.test>\r\nDate: Mon, 02 Jun 2025 10:00:00 +0000\r\nMessage-ID: "
-        "<%s%ld@lab.test>\r\nSubject: measure\r\nX-Test-Id: %s%ld\r\n\r\n",
-        gen.sender, gen.prefix, c->number, c->domain, gen.prefix, c->number, gen.prefix, c->number);
+        "<%s%ld@lab.test>\r\nSubject: measure\r\nX-Test-Id: %s%ld\r\n\r\nThis is number %ld.\r\n",
+        gen.sender, gen.prefix, c->number, c->domain, gen.prefix, c->number, gen.prefix, c->number,
+        c->number);
     c->out[0] = (struct iovec){c->head, (size_t)n};
     c->out[1] = (struct iovec){gen.body, gen.body_len};
     c->stage = DOT;

@@ -28,8 +28,7 @@ from daemon import LabError
 FNV_START, FNV_PRIME, MASK = 0xCBF29CE484222325, 0x100000001B3, (1 << 64) - 1
 
 
-def fnv1a(data):
-    h = FNV_START
+def fnv1a(data, h=FNV_START):
     for byte in data:
         h = ((h ^ byte) * FNV_PRIME) & MASK
     return h
@@ -68,7 +67,8 @@ Message = collections.namedtuple("Message", "id sender rcpts header body hash")
 
 
 class Load:
-    def __init__(self, domains, sender, count, prefix="m", rcpts=(1, 1), size=2000, header="", seed=1):
+    def __init__(self, domains, sender, count, prefix="m", rcpts=(1, 1), size=2000, header="", seed=1, own=False):
+        """own: no two have the same text, so that none is stored once for many."""
         rng = random.Random(seed)
         self.prefix, self.sender = prefix, sender
         zipf = Zipf(domains, rng)
@@ -82,6 +82,9 @@ class Load:
             for r in range(rng.randint(*rcpts)):
                 to.append(f"{id_}.{r}@{zipf.draw()}")
             body, digest = rng.choice(bodies)
+            if own:
+                line = f"{id_}\r\n".encode()
+                body, digest = body + line, format(fnv1a(line, int(digest, 16)), "016x")
             head = (f"From: The Lab <{sender}>\r\nTo: undisclosed-recipients:;\r\nDate: Mon, 02 Jun 2025 10:00:00 +0000\r\n"
                     f"Message-ID: <{id_}@lab.test>\r\nSubject: {id_}\r\n{extra}X-Test-Id: {id_}\r\n").encode()
             self.messages.append(Message(id_, sender, to, head, tail + body, digest))

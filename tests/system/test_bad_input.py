@@ -88,7 +88,7 @@ def test_full_disk(lab):
     t.data.mkdir()
     t.wrap = ["unshare", "--mount", "/bin/sh", "-c", f'mount -t tmpfs -o size=24m lab "{t.data}" && exec "$0" "$@"']
     t.start()
-    load = Load(["down.test"], SENDER, 4000, prefix="f", size=20000).run(*t.smtp, connections=40)
+    load = Load(["down.test"], SENDER, 4000, prefix="f", size=20000, own=True).run(*t.smtp, connections=40)
     check(load.refused, f"24 MiB took {len(load.accepted)} messages of 20 kB without a complaint")
     odd = [r for r in load.refused.values() if not re.match(r"451 4\.\d+\.\d+ ", r)]
     check(not odd, f"refusals that are no 451: {odd[:3]}")
