@@ -25,7 +25,7 @@ static void leave_site(struct node *node, struct domain *domain)
     list_each (link, &domain->queues) {
         struct queue *queue = list_item(link, struct queue, of_domain);
         queue_deactivate(queue);
-        gate_forget(queue);
+        gate_forget(queue); /* it was judged by the provider's address, which may be another one's later */
     }
     domain->site = NULL;
     site->domains--;

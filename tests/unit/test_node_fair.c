@@ -139,6 +139,43 @@ static void test_one_place_is_enough(void **state)
     close_desk(desk);
 }
 
+/* What has made way leaves while the limit goes down: there is no place for the other site, and it asks again. */
+static void test_a_promise_that_cannot_be_kept(void **state)
+{
+    (void)state;
+    for (usec_t after = 0; after <= USEC_SEC; after += 100 * USEC_MS) {
+        struct desk *desk = open_desk((struct world){.limits = "connections: 2", .rtt = 200 * USEC_MS});
+        inject_many(desk, 600, (struct letter){'b', MAIL_BULK, "big", "c", 0, 1, 0});
+        run_to(desk, 60, USEC_MIN);
+        inject_many(desk, 1, (struct letter){'o', MAIL_BULK, "other", "c", 1, 1, 0});
+        run(desk, after);
+        for (size_t i = 0; i < desk->settings->provider_count; i++)
+            desk->settings->providers[i].connections = 1;
+        node_set_settings(desk->node, desk->settings, desk->now);
+        run(desk, 20 * USEC_SEC);
+        assert_int_equal(desk->counts['o'].taken, 1);
+        close_desk(desk);
+    }
+}
+
+/* One connection has carried all it may and ends: the other site waits for that, and the second one stays. */
+static void test_what_ends_anyway_is_enough(void **state)
+{
+    (void)state;
+    struct desk *desk = open_desk(
+        (struct world){.limits = "connections: 2, messages_per_connection: 14", .rtt = 200 * USEC_MS});
+    inject_many(desk, 1, (struct letter){'b', MAIL_BULK, "big", "c", 0, 1, 0});
+    run_to(desk, 1, USEC_MIN);
+    run(desk, 260 * USEC_MS);
+    inject_many(desk, 55, (struct letter){'b', MAIL_BULK, "big", "c", 0, 1, 0});
+    run(desk, 11250 * USEC_MS);
+    inject_many(desk, 1, (struct letter){'o', MAIL_BULK, "other", "c", 1, 1, 0});
+    run(desk, 5 * USEC_MIN);
+    assert_int_equal(desk->taken, 57);
+    assert_int_equal(desk->connects, 5); /* four times fourteen, and the other site's */
+    close_desk(desk);
+}
+
 static void test_tenants_share(void **state)
 {
     (void)state;
@@ -271,6 +308,8 @@ int main(void)
         cmocka_unit_test(test_the_next_start_of_a_slow_lane),
         cmocka_unit_test(test_another_site_makes_way),
         cmocka_unit_test(test_one_place_is_enough),
+        cmocka_unit_test(test_a_promise_that_cannot_be_kept),
+        cmocka_unit_test(test_what_ends_anyway_is_enough),
         cmocka_unit_test(test_tenants_share),
         cmocka_unit_test(test_classes_share),
         cmocka_unit_test(test_connections_follow_the_turns),

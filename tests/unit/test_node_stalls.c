@@ -308,6 +308,32 @@ static void what_comes_back_too_late_expires(void **state)
     desk_close(&desk);
 }
 
+/* Both sources have a connection that is in the way of one urgent message: one of them is enough. */
+static void one_source_makes_way(void **state)
+{
+    (void)state;
+    desk_open(&desk, "");
+    limits("big")->connections = 1;
+    limits("big")->messages_per_connection = 0;
+    desk.settings->delivery.idle = USEC_HOUR;
+    reload();
+    many("acme", "a.big.test", 0, 60);
+    desk_run(&desk, USEC_SEC);
+    assert_int_equal(desk.delivered, 60);
+    assert_int_equal(desk.connects_from[0] + desk.connects_from[1], 2);
+    desk_hold(&desk, MATCH(.tenant = "acme"), 0);
+    many("acme", "a.big.test", 100, 20);
+    desk.class = &transactional;
+    many("acme", "b.big.test", 200, 1);
+    desk.class = NULL;
+    desk_settle(&desk);
+    desk_hold(&desk, NULL, 0);
+    desk_run(&desk, USEC_SEC);
+    assert_int_equal(desk.delivered, 81);
+    assert_int_equal(desk.connects_from[0] + desk.connects_from[1], 3);
+    desk_close(&desk);
+}
+
 /* The process stood still while it was being signed: the signature comes before any tick. */
 static void what_was_signed_too_late_expires(void **state)
 {
@@ -341,6 +367,7 @@ int main(void)
         cmocka_unit_test(a_site_that_failed_is_left_alone),
         cmocka_unit_test(an_address_that_has_gone_is_not_tried),
         cmocka_unit_test(what_comes_back_too_late_expires),
+        cmocka_unit_test(one_source_makes_way),
         cmocka_unit_test(what_was_signed_too_late_expires),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -261,9 +261,25 @@ static void test_a_stale_head_is_made_anew(void **state)
         desk_run(&desk, USEC_MIN);
         assert_int_equal(desk.sealed, 1);
         assert_int_equal(desk.jobs, late ? 2 : 1);
+        assert_int_equal(node_figures(desk.node).body_bytes, 0); /* nor is the stale one kept */
         if (!late)
             desk_close(&desk);
     }
+}
+
+/* Its body was read for this transaction only; so the signatures are that one's as well, and nobody keeps them. */
+static void test_what_rests_on_the_disk_has_no_head(void **state)
+{
+    (void)state;
+    desk_open(&desk, key);
+    desk.settings->node.window = 0;
+    desk.answer_after = 10 * USEC_SEC;
+    desk_inject(&desk, "acme", "c", "a.test", 1);
+    desk_run(&desk, USEC_SEC);
+    assert_int_equal(desk.jobs, 1);
+    assert_int_equal(desk.taken, 1);
+    assert_int_equal(desk.delivered, 0);
+    assert_int_equal(node_figures(desk.node).body_bytes, 0);
 }
 
 int main(void)
@@ -282,6 +298,7 @@ int main(void)
         cmocka_unit_test_teardown(test_no_more_jobs_than_connections, tear_down),
         cmocka_unit_test_teardown(test_the_end_while_signing, tear_down),
         cmocka_unit_test_teardown(test_a_stale_head_is_made_anew, tear_down),
+        cmocka_unit_test_teardown(test_what_rests_on_the_disk_has_no_head, tear_down),
     };
     return cmocka_run_group_tests_name("signing", tests, NULL, NULL);
 }
