@@ -141,7 +141,7 @@ static const char *read_parts(
 static const char *read_body(
     int fd, const struct frame_keys *keys, uint64_t offset, uint64_t seq, struct blob **body_r)
 {
-    struct frame frame;
+    struct frame frame = {0};
     const char *why = read_frame(fd, keys, offset, &frame);
     if (why != NULL)
         return why;

@@ -56,7 +56,7 @@ static void one_text_is_written_once(void **state)
     struct spool_figures figures = spool_figures(help->spool);
     assert_int_equal(figures.shared, 1999);
     assert_int_equal(figures.saved, 1999 * text_len(help));
-    assert_true(figures.bytes < text_len(help) + 3000 * 250);
+    assert_true(figures.bytes < text_len(help) + (uint64_t)3000 * 250);
     assert_intact(help, 1, 3000);
     help_close(help);
     help_must_open(help);
