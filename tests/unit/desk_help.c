@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
+#include "tests/unit/node_help.h"
 
 struct desk_asked {
     struct list link;
@@ -44,14 +45,9 @@ static const char config[] =
 
 static struct settings *settings_of(const char *more)
 {
-    struct fault *faults = NULL;
-    size_t count = 0;
     struct buffer text = {0};
     buffer_printf(&text, "%s%s", config, more);
-    struct settings *settings =
-        settings_parse(buffer_bytes(&text), buffer_len(&text), "test", &faults, &count);
-    if (settings == NULL)
-        fail_msg("%s", faults[0].text);
+    struct settings *settings = node_help_settings(buffer_text(&text));
     buffer_free(&text);
     return settings;
 }
@@ -70,11 +66,6 @@ static void on_append(void *context, uint64_t seq, struct buffer *bytes, struct 
     struct desk *desk = context;
     (void)bytes, (void)body, (void)base;
     desk->newest = seq;
-}
-
-static void on_release(void *context, uint64_t seq)
-{
-    (void)context, (void)seq;
 }
 
 static void on_read_body(void *context, uint64_t seq)
@@ -117,12 +108,6 @@ static void on_output(void *context, uint32_t session)
 {
     struct desk *desk = context;
     desk->lines[session - 1].output = true;
-}
-
-static void on_start_tls(void *context, uint32_t session, const char *host)
-{
-    (void)context, (void)session, (void)host;
-    fail_msg("TLS is off");
 }
 
 static void on_close(void *context, uint32_t session, bool gently)
@@ -420,18 +405,16 @@ void desk_open(struct desk *desk, const char *more)
     list_init(&desk->late);
     list_init(&desk->signing);
     desk->settings = settings_of(more);
-    struct node_ports ports = {.context = desk,
-        .append = on_append,
-        .release = on_release,
-        .read_body = on_read_body,
-        .send = on_send,
-        .resolve = on_resolve,
-        .connect = on_connect,
-        .output = on_output,
-        .start_tls = on_start_tls,
-        .close = on_close,
-        .event = on_event,
-        .sign = on_sign};
+    struct node_ports ports = node_help_ports(desk);
+    ports.append = on_append;
+    ports.read_body = on_read_body;
+    ports.send = on_send;
+    ports.resolve = on_resolve;
+    ports.connect = on_connect;
+    ports.output = on_output;
+    ports.close = on_close;
+    ports.event = on_event;
+    ports.sign = on_sign;
     desk->node = node_new("n1", "n1.0", 1, desk->settings, &ports, 1);
     node_recovered(desk->node, desk->now);
     desk_view(desk, 1, 0);
@@ -466,13 +449,8 @@ void desk_configure(struct desk *desk, const char *more)
 void desk_inject_until(struct desk *desk, const char *tenant, const char *campaign, const char *domain,
     unsigned number, usec_t send_at, usec_t expires, unsigned recipients)
 {
-    struct bus_msg *msg = bus_msg_new(BUS_INJECT, "c1", "n1");
-    msg->to_incarnation = 1;
-    memcpy(msg->spool, "n1.0", 5);
-    msg->mail = mail_new();
-    memcpy(msg->mail->id.bytes, &number, sizeof number);
-    msg->id = msg->mail->id;
-    msg->mail->created = desk->now;
+    struct bus_msg *msg = node_help_mail(number, desk->now);
+    struct blob *body = message_of(desk);
     msg->mail->expires = expires;
     msg->mail->send_at = send_at;
     msg->mail->dsn = MAIL_DSN_FAILURE;
@@ -487,12 +465,9 @@ void desk_inject_until(struct desk *desk, const char *tenant, const char *campai
         snprintf(address, sizeof address, "%c%u@%s", 'a', i, domain);
         mail_add_recipient(msg->mail, address);
     }
-    msg->body = message_of(desk);
-    msg->mail->body_len = msg->body->len;
-    for (size_t i = 0; i < msg->body->len; i++)
-        msg->mail->eight_bit = msg->mail->eight_bit || (unsigned char)msg->body->bytes[i] > 127;
-    node_bus(desk->node, msg, desk->now);
-    bus_msg_free(&msg);
+    for (size_t i = 0; i < body->len; i++)
+        msg->mail->eight_bit = msg->mail->eight_bit || (unsigned char)body->bytes[i] > 127;
+    node_help_inject(desk->node, &msg, body, desk->now);
 }
 
 void desk_inject(

@@ -14,6 +14,7 @@
 #include "cluster/placement.h"
 #include "fair_help.h"
 #include "node/node.h"
+#include "tests/unit/node_help.h"
 
 enum kind { COMMITTED, CONNECTED, OUTPUT, ANSWER, CLOSED, BODY, RESOLVED };
 
@@ -39,21 +40,10 @@ static void on_append(void *context, uint64_t seq, struct buffer *bytes, struct 
     later(context, 2 * USEC_MS, COMMITTED, seq, NULL);
 }
 
-static void on_release(void *context, uint64_t seq)
-{
-    (void)context, (void)seq;
-}
-
 static void on_read_body(void *context, uint64_t seq)
 {
     struct desk *desk = context;
     later(desk, desk->world.reading, BODY, seq, NULL);
-}
-
-static void on_send(void *context, struct bus_msg *msg)
-{
-    (void)context;
-    bus_msg_free(&msg);
 }
 
 static void on_resolve(void *context, const char *domain)
@@ -79,21 +69,10 @@ static void on_output(void *context, uint32_t session)
     later(context, 0, OUTPUT, session, NULL);
 }
 
-static void on_start_tls(void *context, uint32_t session, const char *host)
-{
-    (void)context, (void)session, (void)host;
-    fail();
-}
-
 static void on_close(void *context, uint32_t session, bool gently)
 {
     (void)gently;
     later(context, 0, CLOSED, session, NULL);
-}
-
-static void on_event(void *context, uint64_t seq, const char *json, size_t len)
-{
-    (void)context, (void)seq, (void)json, (void)len;
 }
 
 /* ---- the receiver ---- */
@@ -239,28 +218,19 @@ void run_to(struct desk *desk, unsigned count, usec_t time)
 
 static void inject(struct desk *desk, const struct letter *letter)
 {
-    struct bus_msg *msg = bus_msg_new(BUS_INJECT, "c1", "n1");
-    msg->to_incarnation = 1;
-    strcpy(msg->spool, "n1.0");
-    struct mail *mail = msg->mail = mail_new();
     unsigned number = ++desk->messages;
-    memcpy(mail->id.bytes, &number, sizeof number);
-    msg->id = mail->id;
-    mail->created = desk->now;
+    struct bus_msg *msg = node_help_mail(number, desk->now);
+    struct mail *mail = msg->mail;
     mail->expires = desk->now + (letter->max_age == 0 ? USEC_DAY : letter->max_age);
     mail->priority = letter->class;
-    mail_set(&mail->pool, "main");
     mail_set(&mail->tenant, letter->tenant);
     mail_set(&mail->campaign, letter->campaign);
     char address[64];
     unsigned domain = letter->domains < 2 ? 0 : number % letter->domains;
     snprintf(address, sizeof address, "%c%u@d%u-%u.test", letter->first, number, domain, letter->site);
     mail_add_recipient(mail, address);
-    msg->body = blob_copy("x\r\n", 3);
-    mail->body_len = 3;
     desk->counts[(unsigned char)letter->first].injected++;
-    node_bus(desk->node, msg, desk->now);
-    bus_msg_free(&msg);
+    node_help_inject(desk->node, &msg, blob_copy("x\r\n", 3), desk->now);
 }
 
 void inject_many(struct desk *desk, unsigned count, struct letter letter)
@@ -279,9 +249,7 @@ void reset(struct desk *desk)
 struct desk *open_desk(struct world world)
 {
     char config[1024];
-    struct fault *faults = NULL;
-    size_t fault_count = 0;
-    int len = snprintf(config, sizeof config,
+    snprintf(config, sizeof config,
         "pools: { main: {} }\n"
         "node: { id: n1, sources: [{ address: 127.0.0.1, helo: m.test, pools: [main] }] }\n"
         "delivery: { tls: none }\n"
@@ -293,26 +261,16 @@ struct desk *open_desk(struct world world)
     struct desk *desk = xcalloc(1, sizeof *desk);
     desk->world = world;
     desk->now = 1000 * USEC_SEC;
-    desk->settings = settings_parse(config, (size_t)len, "test", &faults, &fault_count);
-    if (desk->settings == NULL) {
-        fail_msg("%s", faults[0].text);
-        abort(); /* for those who don't know that it does not return */
-    }
+    desk->settings = node_help_settings(config);
     if (world.on_disk)
         desk->settings->node.window = 0;
-    struct node_ports ports = {
-        .context = desk,
-        .append = on_append,
-        .release = on_release,
-        .read_body = on_read_body,
-        .send = on_send,
-        .resolve = on_resolve,
-        .connect = on_connect,
-        .output = on_output,
-        .start_tls = on_start_tls,
-        .close = on_close,
-        .event = on_event,
-    };
+    struct node_ports ports = node_help_ports(desk);
+    ports.append = on_append;
+    ports.read_body = on_read_body;
+    ports.resolve = on_resolve;
+    ports.connect = on_connect;
+    ports.output = on_output;
+    ports.close = on_close;
     desk->node = node_new("n1", "n1.0", 1, desk->settings, &ports, 1);
     node_recovered(desk->node, desk->now);
     static const char *const pool = "main";

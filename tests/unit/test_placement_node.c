@@ -12,6 +12,7 @@
 
 #include "cluster/placement.h"
 #include "node/node.h"
+#include "tests/unit/node_help.h"
 
 enum { MESSAGES = 3000, RECIPIENTS = 3, AT_ONCE = 128 + RECIPIENTS };
 
@@ -40,27 +41,6 @@ static void on_append(void *context, uint64_t seq, struct buffer *bytes, struct 
     desk->newest = seq;
 }
 
-static void on_release(void *context, uint64_t seq)
-{
-    (void)context, (void)seq;
-}
-
-static void on_send(void *context, struct bus_msg *msg)
-{
-    (void)context;
-    bus_msg_free(&msg);
-}
-
-static void on_resolve(void *context, const char *domain)
-{
-    (void)context, (void)domain;
-}
-
-static void on_event(void *context, uint64_t seq, const char *json, size_t len)
-{
-    (void)context, (void)seq, (void)json, (void)len;
-}
-
 static struct view *view_from(unsigned first, uint64_t epoch, unsigned nodes)
 {
     static const char *const pool = "main";
@@ -81,45 +61,24 @@ static struct view *view_of(uint64_t epoch, unsigned nodes)
 
 static void inject(struct desk *desk, unsigned number)
 {
-    struct bus_msg *msg = bus_msg_new(BUS_INJECT, "c1", "n1");
-    msg->to_incarnation = 1;
-    strcpy(msg->spool, "n1.0");
-    msg->mail = mail_new();
-    memcpy(msg->mail->id.bytes, &number, sizeof number);
-    msg->id = msg->mail->id;
-    msg->mail->created = desk->now;
-    msg->mail->expires = desk->now + USEC_DAY;
+    struct bus_msg *msg = node_help_mail(number, desk->now);
     if (number % 2 == 0)
         msg->mail->send_at = desk->now + USEC_HOUR;
-    mail_set(&msg->mail->pool, "main");
     mail_set(&msg->mail->tenant, "t");
     for (unsigned i = 0; i < RECIPIENTS; i++) {
         char address[40];
         snprintf(address, sizeof address, "a@d%u.test", (number + i * 17) % 500);
         mail_add_recipient(msg->mail, address);
     }
-    msg->body = blob_copy("x", 1);
-    msg->mail->body_len = 1;
-    node_bus(desk->node, msg, desk->now);
-    bus_msg_free(&msg);
+    node_help_inject(desk->node, &msg, blob_copy("x", 1), desk->now);
 }
 
 static void open_desk(struct desk *desk)
 {
-    struct fault *faults = NULL;
-    size_t fault_count = 0;
     *desk = (struct desk){.now = 1000 * USEC_SEC};
-    desk->settings = settings_parse(config, sizeof config - 1, "test", &faults, &fault_count);
-    if (desk->settings == NULL)
-        fail_msg("%s", faults[0].text);
-    struct node_ports ports = {
-        .context = desk,
-        .append = on_append,
-        .release = on_release,
-        .send = on_send,
-        .resolve = on_resolve,
-        .event = on_event,
-    };
+    desk->settings = node_help_settings(config);
+    struct node_ports ports = node_help_ports(desk);
+    ports.append = on_append;
     desk->node = node_new("n1", "n1.0", 1, desk->settings, &ports, 1);
     node_recovered(desk->node, desk->now);
     struct view *view = view_of(1, 1);
