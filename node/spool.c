@@ -138,6 +138,8 @@ static struct spool_text *look_for_text(struct spool *spool, struct frame *frame
 {
     frame->head_len = spool_text_split(body->bytes, body->len);
     uint64_t len = frame->body_len - frame->head_len;
+    if (!spool_texts_met(&spool->texts, body->bytes + frame->head_len, len))
+        return NULL;
     frame->text_check = frame_part_check(spool->text_key, body->bytes + frame->head_len, len);
     struct spool_text *text = spool_texts_see(&spool->texts, frame->text_check, body, len);
     if (text == NULL || text->segment == 0)
@@ -181,8 +183,7 @@ void spool_append(struct spool *spool, uint64_t seq, struct buffer *record, stru
         .base = base,
         .seq = seq,
         .record_len = (uint32_t)len,
-        .body_len = body_len,
-        .text_check = spool->text_key};
+        .body_len = body_len};
     struct spool_text *text = body_len == 0 ? NULL : look_for_text(spool, &frame, body);
     uint64_t offset;
     pthread_mutex_lock(spool->lock);

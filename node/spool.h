@@ -18,7 +18,7 @@
  * Appending anew and releasing at once is safe: a segment is deleted only after everything appended before
  * its last release is on the disk. Frames that are no base records keep nothing alive.
  *
- * Bodies: what follows a mail's header, its text, is written once a segment, however many frames have it; if it
+ * Bodies: what follows a mail's header, its text, is written once a segment (the first time twice), however many frames have it; if it
  * has TEXTS_SHORTEST bytes and was seen lately (node/spool_texts.h). A frame then costs its header, its record and
  * the mail's header. A segment needs no other one: restating a frame writes the text again, or finds it.
  *

@@ -77,5 +77,9 @@ void spool_batch_seal(struct spool_batch *batch, size_t i, uint64_t disk_key)
     const char *record = head + frame_header_size(&piece->frame);
     const char *body = piece->body == NULL ? record + piece->frame.record_len : piece->body->bytes;
     struct frame_keys keys = frame_keys(disk_key, piece->segment);
+    const struct frame *frame = &piece->frame;
+    if (frame->text_check == 0)
+        piece->frame.text_check =
+            frame_part_check(keys.text, body + frame->head_len, frame->body_len - frame->head_len);
     frame_seal(&piece->frame, &keys, record, body, (uint8_t *)head);
 }

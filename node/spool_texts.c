@@ -5,20 +5,23 @@
  * was written longest ago. */
 #include "node/spool_texts.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/hash.h"
 
 #define WAYS 4
 #define GROUPS ((size_t)4096)
+#define MET 16384
+#define EDGE ((size_t)256)
 /* A header that is longer than this has its end looked for no further. */
 #define HEAD_LONGEST ((size_t)64 << 10)
 
 void spool_texts_init(struct spool_texts *texts)
 {
     *texts = (struct spool_texts){.slots = xcalloc(GROUPS * WAYS, sizeof *texts->slots)};
+    texts->met = xcalloc(MET, sizeof *texts->met);
     list_init(&texts->once);
     list_init(&texts->shared);
 }
@@ -38,6 +41,7 @@ void spool_texts_free(struct spool_texts *texts)
     for (size_t i = 0; texts->slots != NULL && i < GROUPS * WAYS; i++)
         let_go(texts, &texts->slots[i]);
     free(texts->slots);
+    free(texts->met);
     *texts = (struct spool_texts){0};
 }
 
@@ -45,6 +49,17 @@ size_t spool_text_split(const char *body, size_t len)
 {
     const char *end = memmem(body, len < HEAD_LONGEST ? len : HEAD_LONGEST, "\r\n\r\n", 4);
     return end == NULL ? 0 : (size_t)(end - body) + 4;
+}
+
+bool spool_texts_met(struct spool_texts *texts, const char *text, size_t len)
+{
+    if (len < TEXTS_SHORTEST)
+        return false;
+    uint64_t edges = hash64(hash64(len, text, EDGE), text + len - EDGE, EDGE);
+    uint32_t *at = &texts->met[edges % MET], mark = (uint32_t)(edges >> 32) | 1;
+    bool met = *at == mark;
+    *at = mark;
+    return met;
 }
 
 static void bound(struct spool_texts *texts, struct list *held, const size_t *bytes, size_t most)

@@ -8,12 +8,16 @@
  * Where it stands is a segment and an offset, which the keeper fills in, with the frame. Frames refer only to texts in their own
  * segment, so in the next segment the text is written once more.
  *
- * Memory: 1 MiB, and bodies held: TEXTS_ONCE bytes of those that were seen once, TEXTS_SHARED of those seen more
- * often, of each at least the last one. Time: the checksum's, a few cache lines, and a comparison where there is
+ * Most texts are those of one envelope, so what is done for all of them is little: only their edges are looked at.
+ * One whose edges were met before is looked for, and kept; the time after that, it is found.
+ *
+ * Memory: 1 MiB, and bodies held: TEXTS_ONCE bytes of those that were looked for once, TEXTS_SHARED of those looked
+ * for more often, of each at least the last one. Time: the checksum's, a few cache lines, and a comparison where there is
  * something to compare with. Not thread-safe. */
 #ifndef NODE_SPOOL_TEXTS_H
 #define NODE_SPOOL_TEXTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,6 +38,7 @@ struct spool_text {
 };
 
 struct spool_texts {
+    uint32_t *met; /* what is left of the edges of texts that were met */
     struct spool_text *slots;
     struct list once, shared; /* those whose bodies are held, the last used first */
     size_t once_bytes, shared_bytes;
@@ -43,6 +48,9 @@ void spool_texts_init(struct spool_texts *texts);
 void spool_texts_free(struct spool_texts *texts);
 /* How long the head of a body is: what its text begins behind. 0: all of it is text. */
 size_t spool_text_split(const char *body, size_t len);
+/* Has one with the same length, beginning and end been met before? It is from now on. Most mail is asked no more than
+ * this: its checksum is left to whoever writes it. */
+bool spool_texts_met(struct spool_texts *texts, const char *text, size_t len);
 /* The text that is the last `len` bytes of `body`. Where it stands is known when `segment` is not 0 and still
  * that of the frame to be written; else it is to be filled in. Null: this one can't be shared. Valid until the
  * next call. */
