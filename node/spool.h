@@ -18,9 +18,9 @@
  * Appending anew and releasing at once is safe: a segment is deleted only after everything appended before
  * its last release is on the disk. Frames that are no base records keep nothing alive.
  *
- * Bodies: what follows a mail's header, its text, is written once a segment (the first time twice), however many frames have it; if it
- * has TEXTS_SHORTEST bytes and was seen lately (node/spool_texts.h). A frame then costs its header, its record and
- * the mail's header. A segment needs no other one: restating a frame writes the text again, or finds it.
+ * Bodies: what follows a mail's header, its text, is written once a segment (the first time twice), however many
+ * frames have it, if it is long enough and was seen lately (node/spool_texts.h). A frame then costs its header, its
+ * record and the mail's header. A segment needs no other one: restating a frame writes the text again, or finds it.
  *
  * Disk: below `reserve` free bytes spool_room() says SPOOL_LOW and the owner takes no new mail; appends still
  * work, so what was accepted can finish. A failed write or sync is never retried as if nothing had happened:
