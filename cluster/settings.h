@@ -161,6 +161,7 @@ struct settings {
         uint64_t window;                       /* 128MiB */
         uint64_t memory;                       /* of the whole process; 0 = half of the machine's */
         uint32_t max_queued;                   /* deliveries; 20,000,000 */
+        uint32_t loops;                        /* 0 = by the machine's processors */
         uint64_t spool_reserve, spool_segment; /* spool: { reserve: 64MiB, segment: 256MiB } */
         struct setting_source *sources;
         size_t source_count; /* default: none is a fault for up and node */

@@ -176,6 +176,7 @@ static const struct config_row NODE_ROWS[] = {
         .initial = "20000000",
         .min = 1,
         .max = 1000000000},
+    {.name = "loops", .type = CONFIG_NUMBER, NODE(loops), .min = 1, .max = 64},
     {.name = "spool", .type = CONFIG_MAP, .rows = SPOOL_ROWS},
     {.name = "sources", LIST(struct settings, node.sources, node.source_count, 1000, SOURCE_ITEM)},
     END,

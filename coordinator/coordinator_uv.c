@@ -322,6 +322,7 @@ struct coordinator *coordinator_open(
 
 void coordinator_run(struct coordinator *coordinator)
 {
+    pthread_setname_np(pthread_self(), "coordinator");
     uv_run(&coordinator->loop, UV_RUN_DEFAULT);
     intake_end_all(coordinator);
 }

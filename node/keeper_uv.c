@@ -191,6 +191,7 @@ static void on_prepare(uv_prepare_t *handle)
         keeper_take_answers(k, now);
         links_flush(k);
     }
+    crew_flush(k);
     bool quiet = is_quiet(k, now);
     if (quiet && k->ending) {
         uv_stop(&k->loop);
@@ -273,6 +274,7 @@ uint64_t keeper_incarnation(const struct keeper *keeper)
 
 void keeper_run(struct keeper *keeper)
 {
+    pthread_setname_np(pthread_self(), "node");
     keeper_say_holds(keeper);
     uv_prepare_start(&keeper->prepare, on_prepare);
     uv_timer_start(&keeper->pulse, on_pulse, PULSE_MS, PULSE_MS);
@@ -304,8 +306,9 @@ static void end_work(struct keeper *k)
     links_end_all(k);
     uv_prepare_stop(&k->prepare);
     uv_timer_stop(&k->pulse);
-    while (link_count(k) > 0 || k->working > 0)
+    for (crew_flush(k); link_count(k) > 0 || k->working > 0; crew_flush(k))
         uv_run(&k->loop, UV_RUN_ONCE);
+    crew_close(k);
 }
 
 /* The last outcomes are written and told before the logs are closed. */
