@@ -43,14 +43,18 @@ static void run_all(struct errand *errand)
     }
 }
 
-static void on_wake(uv_async_t *handle)
+void inbox_run(struct inbox *inbox)
 {
-    struct inbox *inbox = handle->data;
     pthread_mutex_lock(&inbox->lock);
     struct errand *first = inbox->first;
     inbox->first = inbox->last = NULL;
     pthread_mutex_unlock(&inbox->lock);
     run_all(first);
+}
+
+static void on_wake(uv_async_t *handle)
+{
+    inbox_run(handle->data);
 }
 
 struct inbox *inbox_open(struct uv_loop_s *loop)
@@ -187,7 +191,6 @@ static void stop(struct errand *errand)
 void work_loop_stop(struct work_loop **work)
 {
     struct work_loop *w = *work;
-    *work = NULL;
     if (w == NULL)
         return;
     struct stop *told = xcalloc(1, sizeof *told);
@@ -196,6 +199,7 @@ void work_loop_stop(struct work_loop **work)
     outbox_add(&w->stop, &told->errand);
     outbox_flush(&w->stop);
     pthread_join(w->thread, NULL);
+    *work = NULL; /* not before: what runs there may look */
     uv_close((uv_handle_t *)&w->prepare, NULL);
     uv_run(&w->loop, UV_RUN_DEFAULT);
     free_loop(w);

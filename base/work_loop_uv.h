@@ -23,6 +23,8 @@ struct errand {
 /* Where a loop gets errands from other threads. */
 struct inbox;
 struct inbox *inbox_open(struct uv_loop_s *loop);
+/* What waits, now instead of at the loop's next turn. */
+void inbox_run(struct inbox *inbox);
 /* When nobody sends any more; what waits must have been run. The loop must run once more to let go of its memory. */
 void inbox_close(struct inbox **inbox);
 

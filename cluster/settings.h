@@ -151,6 +151,7 @@ struct settings {
         uint64_t max_size;                 /* 25MiB */
         uint32_t max_recipients, max_line; /* 1000, 998 */
         uint32_t max_sessions;             /* intake: max_sessions, default 1000 */
+        uint32_t loops;                    /* 0 = by the machine's processors */
     } coordinator;
     struct {
         char *id; /* default "n1" */

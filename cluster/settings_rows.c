@@ -133,6 +133,7 @@ static const struct config_row COORDINATOR_ROWS[] = {
     {.name = "trusted",
         LIST(struct settings, coordinator.trusted, coordinator.trusted_count, 1000, NETWORK_ITEM)},
     {.name = "default_tenant", READ(name), COORDINATOR(default_tenant)},
+    {.name = "loops", .type = CONFIG_NUMBER, COORDINATOR(loops), .min = 1, .max = 64},
     {.name = "intake", .type = CONFIG_MAP, .rows = INTAKE_ROWS},
     END,
 };
