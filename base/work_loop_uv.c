@@ -2,6 +2,7 @@
 #include "base/work_loop_uv.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,8 +18,12 @@
 
 struct inbox {
     uv_async_t wake;
+    uv_check_t woken;
+    uv_idle_t restless;   /* while it runs, the loop looks for events but does not wait for them */
+    unsigned handles;     /* not yet closed */
     pthread_mutex_t lock; /* guards: */
     struct errand *first, *last;
+    bool asleep; /* the loop waits, or will at once */
 };
 
 struct work_loop {
@@ -27,7 +32,9 @@ struct work_loop {
     pthread_t thread;
     struct inbox *inbox;
     struct outbox home;
-    struct outbox stop; /* for the one errand that ends it */
+    struct outbox stop;                 /* for the one errand that ends it */
+    void (*before_wait)(void *context); /* or null */
+    void *context;
     char name[16];
 };
 
@@ -57,18 +64,51 @@ static void on_wake(uv_async_t *handle)
     inbox_run(handle->data);
 }
 
+static void on_woken(uv_check_t *handle)
+{
+    struct inbox *inbox = handle->data;
+    pthread_mutex_lock(&inbox->lock);
+    inbox->asleep = false;
+    pthread_mutex_unlock(&inbox->lock);
+}
+
+static void on_restless(uv_idle_t *handle)
+{
+    (void)handle;
+}
+
 struct inbox *inbox_open(struct uv_loop_s *loop)
 {
     struct inbox *inbox = xcalloc(1, sizeof *inbox);
     pthread_mutex_init(&inbox->lock, NULL);
+    inbox->asleep = true;
     must(uv_async_init(loop, &inbox->wake, on_wake) == 0);
-    inbox->wake.data = inbox;
+    must(uv_check_init(loop, &inbox->woken) == 0);
+    must(uv_idle_init(loop, &inbox->restless) == 0);
+    inbox->wake.data = inbox->woken.data = inbox->restless.data = inbox;
+    inbox->handles = 3;
+    uv_check_start(&inbox->woken, on_woken);
+    uv_unref((uv_handle_t *)&inbox->woken);
     return inbox;
+}
+
+void inbox_doze(struct inbox *inbox)
+{
+    pthread_mutex_lock(&inbox->lock);
+    bool empty = inbox->first == NULL;
+    inbox->asleep = empty;
+    pthread_mutex_unlock(&inbox->lock);
+    if (empty)
+        uv_idle_stop(&inbox->restless);
+    else
+        uv_idle_start(&inbox->restless, on_restless);
 }
 
 static void on_inbox_closed(uv_handle_t *handle)
 {
     struct inbox *inbox = handle->data;
+    if (--inbox->handles > 0)
+        return;
     must(inbox->first == NULL);
     pthread_mutex_destroy(&inbox->lock);
     free(inbox);
@@ -78,8 +118,11 @@ void inbox_close(struct inbox **inbox)
 {
     struct inbox *i = *inbox;
     *inbox = NULL;
-    if (i != NULL)
-        uv_close((uv_handle_t *)&i->wake, on_inbox_closed);
+    if (i == NULL)
+        return;
+    uv_close((uv_handle_t *)&i->wake, on_inbox_closed);
+    uv_close((uv_handle_t *)&i->woken, on_inbox_closed);
+    uv_close((uv_handle_t *)&i->restless, on_inbox_closed);
 }
 
 void outbox_add(struct outbox *outbox, struct errand *errand)
@@ -100,16 +143,17 @@ void outbox_flush(struct outbox *outbox)
     if (outbox->first == NULL)
         return;
     pthread_mutex_lock(&to->lock);
-    bool first = to->first == NULL; /* else a wake-up is on its way */
-    if (first)
+    if (to->first == NULL)
         to->first = outbox->first;
     else
         to->last->next = outbox->first;
     to->last = outbox->last;
+    bool wake = to->asleep;
+    to->asleep = false; /* this one wakes it */
     pthread_mutex_unlock(&to->lock);
     outbox->first = outbox->last = NULL;
     outbox->count = 0;
-    if (first)
+    if (wake)
         uv_async_send(&to->wake);
 }
 
@@ -118,13 +162,27 @@ void outbox_flush(struct outbox *outbox)
 static void on_prepare(uv_prepare_t *handle)
 {
     struct work_loop *work = handle->data;
+    inbox_run(work->inbox);
+    if (work->before_wait != NULL)
+        work->before_wait(work->context);
     outbox_flush(&work->home);
+    if (work->inbox != NULL) /* it has not been stopped */
+        inbox_doze(work->inbox);
+    else
+        uv_prepare_stop(handle);
+}
+
+void work_loop_before_wait(struct work_loop *work, void (*call)(void *context), void *context)
+{
+    work->before_wait = call;
+    work->context = context;
 }
 
 static void *run(void *arg)
 {
     struct work_loop *work = arg;
     pthread_setname_np(pthread_self(), work->name);
+    work_loop_be_patient();
     while (uv_run(&work->loop, UV_RUN_DEFAULT) != 0)
         ;
     outbox_flush(&work->home);
@@ -218,6 +276,13 @@ struct inbox *work_loop_inbox(struct work_loop *work)
 struct outbox *work_loop_home(struct work_loop *work)
 {
     return &work->home;
+}
+
+void work_loop_be_patient(void)
+{
+    const struct sched_param none = {0};
+    if (sched_getscheduler(0) == SCHED_OTHER) /* else somebody has wished for something */
+        sched_setscheduler(0, SCHED_BATCH, &none);
 }
 
 unsigned work_loops_by_machine(void)

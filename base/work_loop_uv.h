@@ -20,11 +20,14 @@ struct errand {
     void (*run)(struct errand *errand);
 };
 
-/* Where a loop gets errands from other threads. */
+/* Where a loop gets errands from other threads. Its owner runs what waits in a prepare callback, and says when the loop
+ * may sleep: only who sends something to a sleeping loop wakes it, which costs two system calls and more.
+ *     static void on_prepare(...) { inbox_run(inbox); ... outbox_flush(...); inbox_doze(inbox); } */
 struct inbox;
 struct inbox *inbox_open(struct uv_loop_s *loop);
-/* What waits, now instead of at the loop's next turn. */
 void inbox_run(struct inbox *inbox);
+/* The last thing before the loop waits: if anything has come meanwhile, it won't. */
+void inbox_doze(struct inbox *inbox);
 /* When nobody sends any more; what waits must have been run. The loop must run once more to let go of its memory. */
 void inbox_close(struct inbox **inbox);
 
@@ -50,6 +53,13 @@ struct uv_loop_s *work_loop_loop(struct work_loop *work); /* for errands: where 
 struct inbox *work_loop_inbox(struct work_loop *work);
 /* For errands and what they open: the way home, flushed before the loop waits. */
 struct outbox *work_loop_home(struct work_loop *work);
+/* From an errand: what is called before the loop waits, to set a timer for instance. */
+void work_loop_before_wait(struct work_loop *work, void (*call)(void *context), void *context);
+
+/* For the calling thread: when something comes for it, it waits for its turn at a processor instead of interrupting
+ * who runs (SCHED_BATCH, sched(7)). Threads that hand work to each other would else switch for every single piece where
+ * processors are scarce; on a free processor it begins as soon as ever. Work loops are so by themselves. */
+void work_loop_be_patient(void);
 
 /* As many as the machine's processors suggest for one of the two halves of the house: one less than there are, at
  * most eight. 1 = nothing but the half's own loop. */

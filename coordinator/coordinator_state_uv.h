@@ -47,8 +47,7 @@ struct intake {
     struct work_loop *work; /* null: the coordinator's own loop */
     struct outbox orders;   /* the coordinator's */
     size_t given;           /* sessions, as the coordinator counts them */
-    uv_timer_t timer;       /* these three: the work loop's */
-    uv_prepare_t prepare;
+    uv_timer_t timer;       /* these two: the work loop's */
     usec_t armed;
 };
 

@@ -255,18 +255,8 @@ static usec_t next_deadline(const struct coordinator *c)
     return c->stopping && c->stop_by < first ? c->stop_by : first;
 }
 
-/* Before the loop waits: is it over, and until when may it sleep? */
-static void on_prepare(uv_prepare_t *handle)
+static void set_timer(struct coordinator *c, usec_t now)
 {
-    struct coordinator *c = handle->data;
-    usec_t now = clock_now();
-    intake_far_flush(c);
-    if (c->stopping && ((route_waiting(c->route) == 0 && c->session_count == 0) || now >= c->stop_by)) {
-        uv_stop(&c->loop);
-        uv_async_send(&c->wake);
-        return;
-    }
-    bus_local_beat(c->bus, c->member, now);
     usec_t deadline = next_deadline(c);
     if (deadline > now + BEAT)
         deadline = c->armed > now && c->armed < now + BEAT ? c->armed : now + BEAT;
@@ -275,6 +265,25 @@ static void on_prepare(uv_prepare_t *handle)
     c->armed = deadline;
     uv_timer_start(
         &c->timer, on_timer, deadline <= now ? 0 : (uint64_t)((deadline - now + USEC_MS - 1) / USEC_MS), 0);
+}
+
+/* Before the loop waits: is it over, and until when may it sleep? */
+static void on_prepare(uv_prepare_t *handle)
+{
+    struct coordinator *c = handle->data;
+    if (c->inbox != NULL)
+        inbox_run(c->inbox);
+    usec_t now = clock_now();
+    intake_far_flush(c);
+    if (c->stopping && ((route_waiting(c->route) == 0 && c->session_count == 0) || now >= c->stop_by)) {
+        uv_stop(&c->loop);
+        uv_async_send(&c->wake);
+        return;
+    }
+    bus_local_beat(c->bus, c->member, now);
+    set_timer(c, now);
+    if (c->inbox != NULL)
+        inbox_doze(c->inbox);
 }
 
 static void set_host(struct coordinator *c)
@@ -324,6 +333,8 @@ struct coordinator *coordinator_open(
 void coordinator_run(struct coordinator *coordinator)
 {
     pthread_setname_np(pthread_self(), "coordinator");
+    if (coordinator->inbox != NULL)
+        work_loop_be_patient();
     uv_run(&coordinator->loop, UV_RUN_DEFAULT);
     intake_end_all(coordinator);
 }

@@ -22,9 +22,9 @@ static void on_timer(uv_timer_t *timer)
     intake_tick(intake, clock_now());
 }
 
-static void on_prepare(uv_prepare_t *prepare)
+static void set_timer(void *context)
 {
-    struct intake *intake = prepare->data;
+    struct intake *intake = context;
     usec_t deadline = intake_deadline(intake);
     if (deadline == intake->armed)
         return;
@@ -50,10 +50,9 @@ static void open_handles(struct intake *intake)
 {
     uv_loop_t *loop = work_loop_loop(intake->work);
     must(uv_timer_init(loop, &intake->timer) == 0);
-    must(uv_prepare_init(loop, &intake->prepare) == 0);
-    intake->timer.data = intake->prepare.data = intake;
+    intake->timer.data = intake;
     intake->armed = USEC_NEVER;
-    uv_prepare_start(&intake->prepare, on_prepare);
+    work_loop_before_wait(intake->work, set_timer, intake);
 }
 
 static void end(struct intake *intake)
@@ -61,8 +60,8 @@ static void end(struct intake *intake)
     intake_end_sessions(intake);
     if (uv_is_closing((uv_handle_t *)&intake->timer))
         return;
+    work_loop_before_wait(intake->work, NULL, NULL);
     uv_close((uv_handle_t *)&intake->timer, NULL);
-    uv_close((uv_handle_t *)&intake->prepare, NULL);
 }
 
 static void run_order(struct errand *errand)

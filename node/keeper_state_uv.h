@@ -129,8 +129,10 @@ void link_dirty(struct link *link); /* links_flush shall look at it */
 int crew_open(struct keeper *keeper, unsigned count, struct error *error);
 /* When there is no connection any more. The keeper's loop must run once more. */
 void crew_close(struct keeper *keeper);
-/* Hands over what was asked of the work loops. */
-void crew_flush(struct keeper *keeper);
+/* Does what the work loops have left here. */
+void crew_run(struct keeper *keeper);
+/* Hands over what was asked of the work loops, and lets them wake this loop. */
+void crew_doze(struct keeper *keeper);
 void far_connect(struct link *link, const struct sockaddr_storage *from, const struct sockaddr_storage *to);
 void far_flush(struct link *link);
 void far_end(struct link *link, bool gently);

@@ -485,11 +485,20 @@ int crew_open(struct keeper *keeper, unsigned count, struct error *error)
     return 0;
 }
 
-void crew_flush(struct keeper *keeper)
+void crew_run(struct keeper *keeper)
+{
+    if (keeper->crew != NULL)
+        inbox_run(keeper->crew->inbox);
+}
+
+void crew_doze(struct keeper *keeper)
 {
     struct crew *crew = keeper->crew;
-    for (size_t i = 0; crew != NULL && i < crew->count; i++)
+    if (crew == NULL)
+        return;
+    for (size_t i = 0; i < crew->count; i++)
         outbox_flush(&crew->hands[i].orders);
+    inbox_doze(crew->inbox);
 }
 
 void crew_close(struct keeper *keeper)
