@@ -310,8 +310,10 @@ static void end_work(struct keeper *k)
     links_end_all(k);
     uv_prepare_stop(&k->prepare);
     uv_timer_stop(&k->pulse);
-    for (crew_doze(k); link_count(k) > 0 || k->working > 0; crew_doze(k))
+    for (crew_doze(k); link_count(k) > 0 || k->working > 0; crew_doze(k)) {
         uv_run(&k->loop, UV_RUN_ONCE);
+        crew_run(k);
+    }
     crew_close(k);
 }
 
