@@ -75,8 +75,8 @@ struct coordinator {
     struct intake *intakes;
     size_t intake_count;
     struct inbox *inbox; /* of errands from work loops; null: there are none */
-    bool alone;          /* the work loops have ended */
     size_t session_count;
+    bool alone; /* the work loops have ended */
     bool stopping;
     usec_t stop_by;
 
