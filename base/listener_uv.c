@@ -1,7 +1,9 @@
 /* listener_uv - the arrivals of stream_uv.h */
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
@@ -17,7 +19,7 @@ struct listener {
 };
 
 /* Tells the owner; true if the owner takes the stream. */
-static bool offer(struct listener *listener, struct stream *stream)
+static bool offer(const struct listener_calls *asked, void *asked_context, struct stream *stream)
 {
     struct sockaddr_storage peer = {0};
     int len = sizeof peer;
@@ -27,8 +29,8 @@ static bool offer(struct listener *listener, struct stream *stream)
     const struct stream_calls *calls = NULL;
     void *context = NULL;
     const char *refusal = NULL;
-    if (listener->calls->accepted(
-            listener->context, stream, stream->peer, (struct sockaddr *)&peer, &calls, &context, &refusal)) {
+    if (asked->accepted(
+            asked_context, stream, stream->peer, (struct sockaddr *)&peer, &calls, &context, &refusal)) {
         stream->calls = calls;
         stream->context = context;
         return true;
@@ -36,6 +38,15 @@ static bool offer(struct listener *listener, struct stream *stream)
     if (refusal != NULL)
         stream_write_copy(stream, refusal, strlen(refusal));
     return false;
+}
+
+static void begin(const struct listener_calls *calls, void *context, struct stream *stream)
+{
+    stream->mood = STREAM_OPEN;
+    if (!offer(calls, context, stream))
+        stream_discard(stream);
+    else if (stream->mood == STREAM_OPEN)
+        stream_read(stream);
 }
 
 static void on_arrival(uv_stream_t *handle, int status)
@@ -54,11 +65,28 @@ static void on_arrival(uv_stream_t *handle, int status)
         return;
     }
     uv_tcp_nodelay(&stream->tcp, 1);
-    stream->mood = STREAM_OPEN;
-    if (!offer(listener, stream))
-        stream_discard(stream);
-    else if (stream->mood == STREAM_OPEN)
-        stream_read(stream);
+    begin(listener->calls, listener->context, stream);
+}
+
+int stream_share(const struct stream *stream)
+{
+    uv_os_fd_t fd;
+    if (uv_fileno((const uv_handle_t *)&stream->tcp, &fd) != 0)
+        return -1;
+    return fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
+void stream_adopt(struct uv_loop_s *loop, int number, const struct listener_calls *calls, void *context)
+{
+    struct error error;
+    struct stream *stream = stream_new(loop, AF_UNSPEC, &error);
+    if (stream == NULL || uv_tcp_open(&stream->tcp, number) != 0) {
+        close(number);
+        if (stream != NULL)
+            stream_discard(stream);
+        return;
+    }
+    begin(calls, context, stream);
 }
 
 static void on_listener_closed(uv_handle_t *handle)

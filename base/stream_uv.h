@@ -80,6 +80,11 @@ struct listener_calls {
  * error names the address and what to do (port in use, no permission). */
 struct listener *listener_start(struct uv_loop_s *loop, const char *address,
     const struct listener_calls *calls, void *context, struct error *error);
+/* For an owner that gives a connection to another loop: in `accepted`, a number for its socket, good on any thread
+ * (-1: there is none left), for stream_adopt; the stream itself is then to be refused. */
+int stream_share(const struct stream *stream);
+/* As if it had come to a listener of this loop; takes over the number. */
+void stream_adopt(struct uv_loop_s *loop, int number, const struct listener_calls *calls, void *context);
 /* The port it got (for port 0). */
 int listener_port(const struct listener *listener);
 /* Stops at once; connections live on. The loop must run once more to let go of its memory. */

@@ -151,6 +151,7 @@ struct settings {
         uint64_t max_size;                 /* 25MiB */
         uint32_t max_recipients, max_line; /* 1000, 998 */
         uint32_t max_sessions;             /* intake: max_sessions, default 1000 */
+        uint32_t loops;                    /* 0 = by the machine's processors */
     } coordinator;
     struct {
         char *id; /* default "n1" */
@@ -161,6 +162,7 @@ struct settings {
         uint64_t window;                       /* 128MiB */
         uint64_t memory;                       /* of the whole process; 0 = half of the machine's */
         uint32_t max_queued;                   /* deliveries; 20,000,000 */
+        uint32_t loops;                        /* 0 = by the machine's processors */
         uint64_t spool_reserve, spool_segment; /* spool: { reserve: 64MiB, segment: 256MiB } */
         struct setting_source *sources;
         size_t source_count; /* default: none is a fault for up and node */

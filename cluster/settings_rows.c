@@ -133,6 +133,7 @@ static const struct config_row COORDINATOR_ROWS[] = {
     {.name = "trusted",
         LIST(struct settings, coordinator.trusted, coordinator.trusted_count, 1000, NETWORK_ITEM)},
     {.name = "default_tenant", READ(name), COORDINATOR(default_tenant)},
+    {.name = "loops", .type = CONFIG_NUMBER, COORDINATOR(loops), .min = 1, .max = 64},
     {.name = "intake", .type = CONFIG_MAP, .rows = INTAKE_ROWS},
     END,
 };
@@ -176,6 +177,7 @@ static const struct config_row NODE_ROWS[] = {
         .initial = "20000000",
         .min = 1,
         .max = 1000000000},
+    {.name = "loops", .type = CONFIG_NUMBER, NODE(loops), .min = 1, .max = 64},
     {.name = "spool", .type = CONFIG_MAP, .rows = SPOOL_ROWS},
     {.name = "sources", LIST(struct settings, node.sources, node.source_count, 1000, SOURCE_ITEM)},
     END,

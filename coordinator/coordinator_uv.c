@@ -240,31 +240,23 @@ static void on_timer(uv_timer_t *handle)
     c->armed = USEC_NEVER;
     route_tick(c->route, now);
     asking_tick(c->asking, now);
-    intake_tick(c, now);
+    if (c->inbox == NULL)
+        intake_tick(&c->intakes[0], now);
 }
 
 static usec_t next_deadline(const struct coordinator *c)
 {
     usec_t first = route_deadline(c->route), asking = asking_deadline(c->asking);
-    const struct heap_node *session = heap_first(&c->session_timers);
+    usec_t session = c->inbox == NULL ? intake_deadline(&c->intakes[0]) : USEC_NEVER;
     if (asking < first)
         first = asking;
-    if (session != NULL && session->key < first)
-        first = session->key;
+    if (session < first)
+        first = session;
     return c->stopping && c->stop_by < first ? c->stop_by : first;
 }
 
-/* Before the loop waits: is it over, and until when may it sleep? */
-static void on_prepare(uv_prepare_t *handle)
+static void set_timer(struct coordinator *c, usec_t now)
 {
-    struct coordinator *c = handle->data;
-    usec_t now = clock_now();
-    if (c->stopping && ((route_waiting(c->route) == 0 && c->session_count == 0) || now >= c->stop_by)) {
-        uv_stop(&c->loop);
-        uv_async_send(&c->wake);
-        return;
-    }
-    bus_local_beat(c->bus, c->member, now);
     usec_t deadline = next_deadline(c);
     if (deadline > now + BEAT)
         deadline = c->armed > now && c->armed < now + BEAT ? c->armed : now + BEAT;
@@ -273,6 +265,25 @@ static void on_prepare(uv_prepare_t *handle)
     c->armed = deadline;
     uv_timer_start(
         &c->timer, on_timer, deadline <= now ? 0 : (uint64_t)((deadline - now + USEC_MS - 1) / USEC_MS), 0);
+}
+
+/* Before the loop waits: is it over, and until when may it sleep? */
+static void on_prepare(uv_prepare_t *handle)
+{
+    struct coordinator *c = handle->data;
+    if (c->inbox != NULL)
+        inbox_run(c->inbox);
+    usec_t now = clock_now();
+    intake_far_flush(c);
+    if (c->stopping && ((route_waiting(c->route) == 0 && c->session_count == 0) || now >= c->stop_by)) {
+        uv_stop(&c->loop);
+        uv_async_send(&c->wake);
+        return;
+    }
+    bus_local_beat(c->bus, c->member, now);
+    set_timer(c, now);
+    if (c->inbox != NULL)
+        inbox_doze(c->inbox);
 }
 
 static void set_host(struct coordinator *c)
@@ -307,7 +318,6 @@ struct coordinator *coordinator_open(
     set_host(c);
     random_secret(&c->random.state, sizeof c->random.state);
     list_init(&c->calls);
-    list_init(&c->sessions);
     pthread_mutex_init(&c->lock, NULL);
     open_loop(c);
     struct route_ports route_ports = {.context = c, .send = route_send, .submitted = submitted};
@@ -322,6 +332,9 @@ struct coordinator *coordinator_open(
 
 void coordinator_run(struct coordinator *coordinator)
 {
+    pthread_setname_np(pthread_self(), "coordinator");
+    if (coordinator->inbox != NULL)
+        work_loop_be_patient();
     uv_run(&coordinator->loop, UV_RUN_DEFAULT);
     intake_end_all(coordinator);
 }
@@ -367,21 +380,17 @@ void coordinator_close(struct coordinator **coordinator)
         return;
     intake_stop(c, clock_now());
     intake_end_all(c);
+    intake_join(c);
     answer_late_calls(c);
     asking_free(&c->asking);
     answer_waiters(c);
     route_free(&c->route);
+    inbox_close(&c->inbox);
     uv_walk(&c->loop, close_handle, NULL);
     while (uv_run(&c->loop, UV_RUN_DEFAULT) != 0)
         ;
     must(uv_loop_close(&c->loop) == 0);
-    for (size_t i = 0; i < c->door_count; i++)
-        tls_context_free(&c->doors[i].tls);
-    for (size_t i = 0; i < c->former_count; i++)
-        tls_context_free(&c->former[i]);
-    free(c->former);
-    free(c->doors);
-    heap_free(&c->session_timers);
+    intake_close(c);
     view_drop(&c->view);
     view_drop(&c->new_view);
     view_drop(&c->last_view);

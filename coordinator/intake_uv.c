@@ -14,15 +14,15 @@
 /* Input that the core does not want yet, because a message waits for its answer, is kept up to this much;
  * reading stops meanwhile. */
 struct session {
-    struct coordinator *coordinator;
-    struct door *door;
+    struct intake *intake;
     struct tls_context *tls; /* what was offered, though the door may have another by now */
     struct stream *stream;
     struct smtp_server *server;
     struct list link;
     struct heap_node timer;
     struct buffer input;
-    struct waiter *waiter; /* the submission whose answer is awaited */
+    struct waiter *waiter; /* the submission whose answer is awaited; on a work loop: */
+    struct handed *handed;
     struct mail_id id;
     bool trusted, closing;
 };
@@ -34,7 +34,7 @@ static const char *tenant_of(const struct session *session)
     const char *identity = smtp_server_identity(session->server);
     if (identity[0] != '\0')
         return identity;
-    const char *tenant = session->coordinator->settings->coordinator.default_tenant;
+    const char *tenant = session->intake->settings->coordinator.default_tenant;
     return session->trusted && tenant != NULL ? tenant : "";
 }
 
@@ -43,12 +43,12 @@ static void refuse(struct session *session, const char *text, usec_t now)
     smtp_server_answer(session->server, 550, text, now);
 }
 
-static void submitted(void *arg, const struct front_outcome *outcome)
+void session_answered(struct session *session, const struct front_outcome *outcome)
 {
-    struct session *session = arg;
     usec_t now = clock_now();
     char id[ID_TEXT_SIZE], text[512];
     session->waiter = NULL;
+    session->handed = NULL;
     switch (outcome->verdict) {
     case FRONT_TAKEN:
     case FRONT_REPEATED:
@@ -72,6 +72,23 @@ static void submitted(void *arg, const struct front_outcome *outcome)
     session_drain(session, now);
 }
 
+static void submitted(void *arg, const struct front_outcome *outcome)
+{
+    session_answered(arg, outcome);
+}
+
+static void submit(struct session *session, struct mail *mail, struct blob *body, usec_t now)
+{
+    struct intake *intake = session->intake;
+    if (intake->work != NULL) {
+        session->handed = intake_far_submit(intake, session, mail, body);
+        return;
+    }
+    struct waiter *waiter = coordinator_submit(intake->coordinator, mail, body, submitted, session, now);
+    if (waiter != NULL) /* else it was answered at once, and the next message may wait already */
+        session->waiter = waiter;
+}
+
 static struct mail *mail_from(const struct session *session, struct smtp_server_message *message, usec_t now)
 {
     struct mail *mail = mail_new();
@@ -87,7 +104,7 @@ static struct mail *mail_from(const struct session *session, struct smtp_server_
 
 static void take_message(struct session *session, usec_t now)
 {
-    struct coordinator *c = session->coordinator;
+    const struct intake *intake = session->intake;
     struct smtp_server_message message;
     struct error why;
     smtp_server_take(session->server, &message);
@@ -95,15 +112,13 @@ static void take_message(struct session *session, usec_t now)
     char *bytes = message.body;
     message.body = NULL;
     struct blob *body = NULL;
-    if (intake_message(c->settings, mail, bytes, message.body_len, message.received_len, c->host, now, &body,
-            &why) != 0) {
+    if (intake_message(intake->settings, mail, bytes, message.body_len, message.received_len,
+            intake->coordinator->host, now, &body, &why) != 0) {
         refuse(session, why.text, now);
         mail_drop(&mail);
     } else {
         session->id = mail->id;
-        struct waiter *waiter = coordinator_submit(c, mail, body, submitted, session, now);
-        if (waiter != NULL) /* else it was answered at once, and the next message may wait already */
-            session->waiter = waiter;
+        submit(session, mail, body, now);
     }
     smtp_server_message_clear(&message);
 }
@@ -112,13 +127,13 @@ static void check_login(struct session *session, usec_t now)
 {
     const char *user, *secret;
     struct key_owner owner;
-    struct coordinator *c = session->coordinator;
+    struct keys *keys = session->intake->coordinator->keys;
     smtp_server_login(session->server, &user, &secret);
     char tenant[KEY_TENANT_SIZE];
     snprintf(tenant, sizeof tenant, "%s", user);
-    bool ok = c->keys != NULL && keys_verify(c->keys, secret, strlen(secret), &owner) &&
+    bool ok = keys != NULL && keys_verify(keys, secret, strlen(secret), &owner) &&
               (owner.admin || strcmp(owner.tenant, tenant) == 0) &&
-              settings_tenant(c->settings, tenant) != NULL;
+              settings_tenant(session->intake->settings, tenant) != NULL;
     if (!ok)
         log_warn(stream_peer(session->stream), "a login as \"%s\" was refused", tenant);
     smtp_server_login_done(session->server, ok, tenant, now);
@@ -191,9 +206,9 @@ static void session_drain(struct session *session, usec_t now)
         session->stream, buffer_len(&session->input) > 0 || !smtp_server_wants_input(session->server));
     usec_t deadline = smtp_server_deadline(session->server);
     if (deadline == USEC_NEVER)
-        heap_remove(&session->coordinator->session_timers, &session->timer);
+        heap_remove(&session->intake->timers, &session->timer);
     else if (!heap_has(&session->timer) || session->timer.key != deadline)
-        heap_put(&session->coordinator->session_timers, &session->timer, deadline);
+        heap_put(&session->intake->timers, &session->timer, deadline);
 }
 
 static void on_received(void *context, const char *bytes, size_t len)
@@ -227,13 +242,18 @@ static void on_writable(void *context)
 static void on_closed(void *context, const char *why)
 {
     struct session *session = context;
-    struct coordinator *c = session->coordinator;
+    struct intake *intake = session->intake;
     (void)why;
     if (session->waiter != NULL) /* taken all the same: the client will hand it in again or not */
         session->waiter->done = NULL;
-    heap_remove(&c->session_timers, &session->timer);
+    if (session->handed != NULL)
+        intake_far_forget(session->handed);
+    heap_remove(&intake->timers, &session->timer);
     list_remove(&session->link);
-    c->session_count--;
+    if (intake->work != NULL)
+        intake_far_gone(intake);
+    else
+        intake->coordinator->session_count--;
     smtp_server_free(&session->server);
     buffer_free(&session->input);
     free(session);
@@ -254,11 +274,11 @@ static bool is_trusted(const struct settings *settings, const struct sockaddr *a
     return false;
 }
 
-static struct smtp_server *new_server(
-    struct session *session, const char *peer, const struct sockaddr *address, usec_t now)
+static struct smtp_server *new_server(struct session *session, const struct setting_listener *door,
+    uint64_t seed, const char *peer, const struct sockaddr *address, usec_t now)
 {
-    struct coordinator *c = session->coordinator;
-    const struct settings *settings = c->settings;
+    const struct coordinator *c = session->intake->coordinator;
+    const struct settings *settings = session->intake->settings;
     session->trusted = is_trusted(settings, address) && settings->coordinator.default_tenant != NULL;
     struct smtp_server_settings server = {
         .host = c->host,
@@ -266,120 +286,53 @@ static struct smtp_server *new_server(
         .tls_offered = session->tls != NULL,
         .trusted = session->trusted,
         .auth_offered = c->keys != NULL,
-        .auth_required = session->door->setting->auth_required,
+        .auth_required = door->auth_required,
         .allow_plain_auth = is_loopback(address),
         .max_size = settings->coordinator.max_size,
         .max_recipients = settings->coordinator.max_recipients,
         .max_line = settings->coordinator.max_line,
-        .seed = random_next(&c->random),
+        .seed = seed,
     };
     return smtp_server_new(&server, now);
 }
 
-static bool on_accepted(void *context, struct stream *stream, const char *peer,
-    const struct sockaddr *address, const struct stream_calls **calls_r, void **context_r,
-    const char **refusal_r)
+bool intake_take(struct intake *intake, size_t door, uint64_t seed, struct stream *stream, const char *peer,
+    const struct sockaddr *address, const struct stream_calls **calls_r, void **context_r)
 {
     static const struct stream_calls calls = {
         .received = on_received, .writable = on_writable, .secured = on_secured, .closed = on_closed};
-    struct door *door = context;
-    struct coordinator *c = door->coordinator;
-    if (c->session_count >= c->settings->coordinator.max_sessions) {
-        *refusal_r = "421 4.3.2 too many connections; try again later\r\n";
-        return false;
-    }
     struct session *session = xcalloc(1, sizeof *session);
     usec_t now = clock_now();
-    session->coordinator = c;
-    session->door = door;
-    session->tls = door->tls;
+    session->intake = intake;
+    session->tls = intake->offers[door].tls;
     session->stream = stream;
-    session->server = new_server(session, peer, address, now);
-    list_push_back(&c->sessions, &session->link);
-    c->session_count++;
+    session->server = new_server(session, intake->offers[door].setting, seed, peer, address, now);
+    list_push_back(&intake->sessions, &session->link);
     *calls_r = &calls;
     *context_r = session;
     /* The stream takes no output before it has its calls: the greeting goes out by the next tick. */
-    heap_put(&c->session_timers, &session->timer, now);
+    heap_put(&intake->timers, &session->timer, now);
     return true;
 }
 
-void intake_tick(struct coordinator *c, usec_t now)
+void intake_tick(struct intake *intake, usec_t now)
 {
-    for (struct heap_node *timer; (timer = heap_pop(&c->session_timers, now)) != NULL;) {
+    for (struct heap_node *timer; (timer = heap_pop(&intake->timers, now)) != NULL;) {
         struct session *session = heap_item(timer, struct session, timer);
         smtp_server_tick(session->server, now);
         session_drain(session, now);
     }
 }
 
-static int open_door(
-    struct coordinator *c, struct door *door, const struct setting_listener *setting, struct error *error)
+usec_t intake_deadline(const struct intake *intake)
 {
-    static const struct listener_calls calls = {.accepted = on_accepted};
-    door->coordinator = c;
-    door->setting = setting;
-    if (setting->tls_cert != NULL) {
-        door->tls = tls_context_server(setting->tls_cert, setting->tls_key, error);
-        if (door->tls == NULL)
-            return -1;
-    }
-    door->listener = listener_start(&c->loop, setting->listen, &calls, door, error);
-    return door->listener == NULL ? -1 : 0;
+    const struct heap_node *first = heap_first(&intake->timers);
+    return first == NULL ? USEC_NEVER : first->key;
 }
 
-int intake_open(struct coordinator *c, struct error *error)
+void intake_say_stop(struct intake *intake, usec_t now)
 {
-    c->door_count = c->settings->coordinator.smtp_count;
-    c->doors = xcalloc(c->door_count, sizeof *c->doors);
-    for (size_t i = 0; i < c->door_count; i++)
-        if (open_door(c, &c->doors[i], &c->settings->coordinator.smtp[i], error) != 0)
-            return error_prefix(error, "coordinator.smtp");
-    return 0;
-}
-
-static void keep_former(struct coordinator *c, struct tls_context *context)
-{
-    c->former = xrealloc(c->former, (c->former_count + 1) * sizeof(struct tls_context *));
-    c->former[c->former_count++] = context;
-}
-
-static void reload_door(struct coordinator *c, struct door *door, const struct setting_listener *setting)
-{
-    struct error why;
-    if (strcmp(setting->listen, door->setting->listen) != 0) {
-        log_warn(
-            door->setting->listen, "this address was changed in the configuration: that needs a restart");
-        return;
-    }
-    door->setting = setting;
-    struct tls_context *fresh =
-        setting->tls_cert == NULL ? NULL : tls_context_server(setting->tls_cert, setting->tls_key, &why);
-    if (setting->tls_cert != NULL && fresh == NULL) {
-        log_error(setting->listen, "%s; the certificate stays as it was", why.text);
-        return;
-    }
-    if (door->tls != NULL)
-        keep_former(c, door->tls);
-    door->tls = fresh;
-}
-
-void intake_reload(struct coordinator *c)
-{
-    if (c->settings->coordinator.smtp_count != c->door_count) {
-        log_warn("coordinator.smtp", "addresses were added or taken away: that needs a restart");
-        return;
-    }
-    for (size_t i = 0; i < c->door_count; i++)
-        reload_door(c, &c->doors[i], &c->settings->coordinator.smtp[i]);
-}
-
-void intake_stop(struct coordinator *c, usec_t now)
-{
-    for (size_t i = 0; i < c->door_count; i++)
-        if (c->doors[i].listener != NULL)
-            listener_stop(&c->doors[i].listener);
-    list_each_safe (link, &c->sessions) {
+    list_each_safe (link, &intake->sessions) {
         struct session *session = list_item(link, struct session, link);
         if (session->closing)
             continue;
@@ -388,9 +341,9 @@ void intake_stop(struct coordinator *c, usec_t now)
     }
 }
 
-void intake_end_all(struct coordinator *c)
+void intake_end_sessions(struct intake *intake)
 {
-    list_each (link, &c->sessions) {
+    list_each (link, &intake->sessions) {
         struct session *session = list_item(link, struct session, link);
         session->closing = true;
         stream_close(session->stream, false);

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/log.h"
+#include "base/work_loop_uv.h"
 #include "node/keeper_state_uv.h"
 #include "node/source_check.h"
 
@@ -113,12 +114,21 @@ static int open_events(struct keeper *k, struct error *error)
     return 0;
 }
 
+static int open_crew(struct keeper *k, struct error *error)
+{
+    unsigned loops = k->settings->node.loops;
+    if (loops == 0)
+        loops = work_loops_by_machine();
+    return loops == 1 ? 0 : crew_open(k, loops - 1, error);
+}
+
 int keeper_open_data(struct keeper *k, const struct keeper_claim *claim, struct error *error)
 {
     k->tls = tls_context_client(error);
-    if (k->tls == NULL || source_check(k->settings, error) != 0 || make_folder(k->log_dir, error) != 0 ||
-        open_events(k, error) != 0 || keeper_open_resolver(k, error) != 0 ||
-        open_spool_and_table(k, error) != 0 || take_spool(k, claim, error) != 0)
+    if (k->tls == NULL || open_crew(k, error) != 0 || source_check(k->settings, error) != 0 ||
+        make_folder(k->log_dir, error) != 0 || open_events(k, error) != 0 ||
+        keeper_open_resolver(k, error) != 0 || open_spool_and_table(k, error) != 0 ||
+        take_spool(k, claim, error) != 0)
         return -1;
     k->committed_told = spool_last_seq(k->spool);
     atomic_store(&k->committed, k->committed_told);

@@ -19,12 +19,13 @@
 #include "node/spool.h"
 
 /* The connection of one session of the core. What the core asks for while it runs is done when it has
- * returned (link_flush). */
+ * returned (links_flush). */
 struct link {
     struct keeper *keeper;
     struct list dirty;
     uint32_t session;
-    struct stream *stream; /* null: could not even start */
+    struct stream *stream; /* null: could not even start, or it is on a work loop: */
+    struct far *far;       /* link_far_uv.c */
     bool wants_tls, ending, gently, held_back;
     char host[256], why[256];
 };
@@ -58,6 +59,7 @@ struct keeper {
     usec_t unsigned_said; /* when the log was told last that something could not be signed */
     struct link **links;  /* by session - 1 */
     size_t link_room;
+    struct crew *crew;      /* the work loops; null: all connections are on this loop */
     struct list dirty;      /* struct link */
     bool flushing;          /* links_flush is at it */
     struct list answered;   /* struct resolved: DNS answers to hand to the core */
@@ -118,6 +120,22 @@ void link_ports(struct node_ports *ports);
 /* Does what the core has asked for: output, TLS, closing. */
 void links_flush(struct keeper *keeper);
 void links_end_all(struct keeper *keeper);
+/* Its connection is no more, or never was: tells the core, and frees it. */
+void link_gone(struct link *link, const char *why);
+void link_dirty(struct link *link); /* links_flush shall look at it */
+
+/* link_far_uv.c: connections on work loops */
+/* Starts `count` of them. 0, or -1 with the reason. */
+int crew_open(struct keeper *keeper, unsigned count, struct error *error);
+/* When there is no connection any more. The keeper's loop must run once more. */
+void crew_close(struct keeper *keeper);
+/* Does what the work loops have left here. */
+void crew_run(struct keeper *keeper);
+/* Hands over what was asked of the work loops, and lets them wake this loop. */
+void crew_doze(struct keeper *keeper);
+void far_connect(struct link *link, const struct sockaddr_storage *from, const struct sockaddr_storage *to);
+void far_flush(struct link *link);
+void far_end(struct link *link, bool gently);
 
 /* explain_uv.c: questions that wait for DNS; true if it is one */
 bool explain_asked(struct keeper *keeper, const struct bus_msg *msg);

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/panic.h"
+#include "base/work_loop_uv.h"
 #include "node/keeper_state_uv.h"
 
 #define PULSE_MS 50
@@ -186,11 +187,13 @@ static bool is_quiet(struct keeper *k, usec_t now)
 static void on_prepare(uv_prepare_t *handle)
 {
     struct keeper *k = handle->data;
+    crew_run(k);
     usec_t now = clock_now();
     while (!list_empty(&k->answered)) {
         keeper_take_answers(k, now);
         links_flush(k);
     }
+    crew_doze(k);
     bool quiet = is_quiet(k, now);
     if (quiet && k->ending) {
         uv_stop(&k->loop);
@@ -273,6 +276,9 @@ uint64_t keeper_incarnation(const struct keeper *keeper)
 
 void keeper_run(struct keeper *keeper)
 {
+    pthread_setname_np(pthread_self(), "node");
+    if (keeper->crew != NULL)
+        work_loop_be_patient();
     keeper_say_holds(keeper);
     uv_prepare_start(&keeper->prepare, on_prepare);
     uv_timer_start(&keeper->pulse, on_pulse, PULSE_MS, PULSE_MS);
@@ -304,8 +310,11 @@ static void end_work(struct keeper *k)
     links_end_all(k);
     uv_prepare_stop(&k->prepare);
     uv_timer_stop(&k->pulse);
-    while (link_count(k) > 0 || k->working > 0)
+    for (crew_doze(k); link_count(k) > 0 || k->working > 0; crew_doze(k)) {
         uv_run(&k->loop, UV_RUN_ONCE);
+        crew_run(k);
+    }
+    crew_close(k);
 }
 
 /* The last outcomes are written and told before the logs are closed. */

@@ -1,6 +1,7 @@
 /* keeper_uv - the node's keeper: its loop, disk, connections, DNS and event log wired to the core
  *
- * One libuv loop in one thread runs the node's core; the spool's writer has its own thread, reads of bodies
+ * One libuv loop in one thread runs the node's core, and the connections too unless node.loops is above 1: then they
+ * are on work loops (link_far_uv.c). The spool's writer has its own thread, reads of bodies
  * and of the event log use libuv's pool. Other threads reach it by the bus and one wake-up.
  *
  * Life: keeper_open (reads the log, with progress) -> keeper_run in its thread -> keeper_stop from any ->

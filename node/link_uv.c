@@ -1,4 +1,4 @@
-/* link_uv - the core's sessions on real connections
+/* link_uv - the core's sessions on real connections, of the core's own loop; link_far_uv.c has the others
  *
  * The core's calls only note what is wanted; links_flush does it after the core has returned, so that nothing
  * calls back in. While bytes are with the kernel by reference, nothing is read: the core then can't let go of
@@ -19,7 +19,7 @@ static struct link *link_of(struct keeper *keeper, uint32_t session)
     return session == 0 || session > keeper->link_room ? NULL : keeper->links[session - 1];
 }
 
-static void make_dirty(struct link *link)
+void link_dirty(struct link *link)
 {
     if (!list_linked(&link->dirty))
         list_push_back(&link->keeper->dirty, &link->dirty);
@@ -42,7 +42,7 @@ static void on_received(void *context, const char *bytes, size_t len)
 static void on_writable(void *context)
 {
     struct link *link = context;
-    make_dirty(link);
+    link_dirty(link);
     links_flush(link->keeper);
 }
 
@@ -53,7 +53,7 @@ static void on_secured(void *context, bool ok, const char *detail)
     links_flush(link->keeper);
 }
 
-static void gone(struct link *link, const char *why)
+void link_gone(struct link *link, const char *why)
 {
     struct keeper *keeper = link->keeper;
     uint32_t session = link->session;
@@ -66,7 +66,7 @@ static void gone(struct link *link, const char *why)
 
 static void on_closed(void *context, const char *why)
 {
-    gone(context, why[0] == '\0' ? "closed by the peer" : why);
+    link_gone(context, why[0] == '\0' ? "closed by the peer" : why);
 }
 
 static const struct stream_calls calls = {.connected = on_connected,
@@ -114,12 +114,15 @@ static void port_connect(
     link->session = session;
     keep_link(keeper, link);
     socket_address(address, port, &to);
-    if (stream_parse_address(source, 0, &from, &len, &error) == 0)
+    bool known = stream_parse_address(source, 0, &from, &len, &error) == 0;
+    if (known && keeper->crew != NULL)
+        far_connect(link, &from, &to);
+    else if (known)
         link->stream = stream_connect(&keeper->loop, (struct sockaddr *)&from, (struct sockaddr *)&to,
             keeper->settings->delivery.connect_timeout, &calls, link, &error);
-    if (link->stream == NULL) { /* told when the core has returned */
+    if (link->stream == NULL && link->far == NULL) { /* told when the core has returned */
         snprintf(link->why, sizeof link->why, "%.250s", error.text);
-        make_dirty(link);
+        link_dirty(link);
     }
 }
 
@@ -127,7 +130,7 @@ static void port_output(void *context, uint32_t session)
 {
     struct link *link = link_of(context, session);
     if (link != NULL)
-        make_dirty(link);
+        link_dirty(link);
 }
 
 static void port_start_tls(void *context, uint32_t session, const char *host)
@@ -136,7 +139,7 @@ static void port_start_tls(void *context, uint32_t session, const char *host)
     must(link != NULL);
     link->wants_tls = true;
     snprintf(link->host, sizeof link->host, "%s", host);
-    make_dirty(link);
+    link_dirty(link);
 }
 
 static void port_close(void *context, uint32_t session, bool gently)
@@ -146,7 +149,7 @@ static void port_close(void *context, uint32_t session, bool gently)
         return;
     link->ending = true;
     link->gently = gently;
-    make_dirty(link);
+    link_dirty(link);
 }
 
 void link_ports(struct node_ports *ports)
@@ -172,10 +175,14 @@ static void send_output(struct link *link)
 
 static void flush(struct link *link)
 {
+    if (link->far != NULL) {
+        far_flush(link);
+        return;
+    }
     if (link->stream == NULL) {
         char why[sizeof link->why];
         memcpy(why, link->why, sizeof why);
-        gone(link, why);
+        link_gone(link, why);
         return;
     }
     send_output(link);
@@ -209,4 +216,6 @@ void links_end_all(struct keeper *keeper)
     for (size_t i = 0; i < keeper->link_room; i++)
         if (keeper->links[i] != NULL && keeper->links[i]->stream != NULL)
             stream_close(keeper->links[i]->stream, false);
+        else if (keeper->links[i] != NULL && keeper->links[i]->far != NULL)
+            far_end(keeper->links[i], false);
 }

@@ -116,6 +116,10 @@ void node_secured(struct node *node, uint32_t session, bool ok, const char *deta
 void node_closed(struct node *node, uint32_t session, const char *why, usec_t now);
 size_t node_output(struct node *node, uint32_t session, struct iovec *segments, size_t max);
 void node_sent(struct node *node, uint32_t session, size_t bytes, usec_t now);
+/* As smtp_client_parts. */
+void node_parts(struct node *node, uint32_t session, struct blob *parts_r[2]);
+/* A number that all sessions of a lane (source x provider) share, and hardly any others; a port may ask this. */
+uint64_t node_lane(const struct node *node, uint32_t session);
 void node_tick(struct node *node, usec_t now);
 usec_t node_deadline(const struct node *node);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/hash.h"
 #include "base/panic.h"
 #include "node/node_state.h"
 
@@ -399,4 +400,21 @@ void node_sent(struct node *node, uint32_t number, size_t bytes, usec_t now)
     if (session->state != SESSION_ENDING)
         session_drain_client(node, session, now);
     node_settle(node, now);
+}
+
+void node_parts(struct node *node, uint32_t number, struct blob *parts_r[2])
+{
+    struct session *session = session_find(node, number);
+    parts_r[0] = parts_r[1] = NULL;
+    if (session != NULL && session->client != NULL)
+        smtp_client_parts(session->client, parts_r);
+}
+
+uint64_t node_lane(const struct node *node, uint32_t number)
+{
+    const struct session *session = session_find(node, number);
+    if (session == NULL)
+        return 0;
+    const char *provider = session->site->provider->name;
+    return hash64(session->source, provider, strlen(provider));
 }

@@ -117,6 +117,9 @@ void smtp_client_quit(struct smtp_client *client, usec_t now);
  * them. */
 size_t smtp_client_output(struct smtp_client *client, struct iovec *segments, size_t max);
 void smtp_client_output_sent(struct smtp_client *client, size_t bytes, usec_t now);
+/* The blobs (or null) that segments may point into. An owner that holds them, and copies what points elsewhere, may
+ * use the segments for as long as it likes. */
+void smtp_client_parts(const struct smtp_client *client, struct blob *parts_r[2]);
 
 /* The next thing that happened; NOTHING when there is no more. */
 enum smtp_client_event smtp_client_next(struct smtp_client *client, struct smtp_client_report *report_r);

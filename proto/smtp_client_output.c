@@ -132,6 +132,12 @@ size_t smtp_client_output(struct smtp_client *client, struct iovec *segments, si
     return count;
 }
 
+void smtp_client_parts(const struct smtp_client *client, struct blob *parts_r[2])
+{
+    parts_r[0] = client->output.parts[0];
+    parts_r[1] = client->output.parts[1];
+}
+
 static size_t runs_sent(struct client_output *output, size_t bytes)
 {
     while (bytes > 0 && output->run_count > 0) {

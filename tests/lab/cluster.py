@@ -28,7 +28,7 @@ from pathlib import Path
 
 from daemon import Daemon, LabError, free_port, until
 from load import Smtp
-from todoku import Todoku, merge, program, yaml
+from todoku import Todoku, loops, merge, program, yaml
 
 LEAKS = Path(__file__).with_name("leaks.txt")  # of the libraries
 BROKEN = r"runtime error: |(Address|Leak|Thread|UndefinedBehavior)Sanitizer|\bpanic at "
@@ -81,7 +81,7 @@ class Member(Todoku):
             self.bus = self._bus(f"127.0.7.{number}")
             config["node"] = {"id": id_, "bus": self.bus, "data_dir": str(self.data),
                               "sources": [{"address": a, "helo": h, "pools": p} for a, h, p in sources_of(number)]}
-        self.config = merge(config, more)
+        self.config = merge(merge(config, loops(role)), more)
         self.write_config()
 
     @staticmethod

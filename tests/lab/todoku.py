@@ -41,6 +41,12 @@ def merge(base, more):
     return out
 
 
+def loops(*halves):
+    """$TODOKU_LOOPS: the work of every half is spread over so many loops, whatever the machine has."""
+    wanted = os.environ.get("TODOKU_LOOPS")
+    return {half: {"loops": int(wanted)} for half in halves} if wanted else {}
+
+
 def yaml(config):
     """JSON is YAML; a line for every top-level key is enough to stay readable."""
     return "".join(f"{key}: {json.dumps(value)}\n" for key, value in config.items())
@@ -58,7 +64,7 @@ class Todoku:
         self.wrap, self.daemon, self.name, self.before = list(wrap), None, name, None
         pools = list(dict.fromkeys(p for _, _, ps in sources for p in ps))
         server = dns.server if hasattr(dns, "server") else dns
-        self.config = merge({
+        self.config = merge(merge({
             "cluster": {"name": "lab"},
             "coordinator": {"id": "c1", "smtp": [{"listen": "%s:%d" % self.smtp}], "http": "%s:%d" % self.http,
                             "trusted": ["127.0.0.0/8"], "default_tenant": "acme"},
@@ -70,7 +76,7 @@ class Todoku:
             "pools": {p: {"overflow": "none"} for p in pools},
             "tenants": [{"id": "acme", "pools": pools, "domains": ["sender.test"]}],
             "providers": [{"name": "default", "connections": 10, "messages_per_connection": 100, "rate": "none"}],
-        }, more)
+        }, loops("coordinator", "node")), more)
         self.config = {k: v for k, v in self.config.items() if v is not None}
         self.file = self.dir / "todoku.yaml"
         self.write_config()
