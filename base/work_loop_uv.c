@@ -162,7 +162,8 @@ void outbox_flush(struct outbox *outbox)
 static void on_prepare(uv_prepare_t *handle)
 {
     struct work_loop *work = handle->data;
-    inbox_run(work->inbox);
+    if (work->inbox != NULL)
+        inbox_run(work->inbox);
     if (work->before_wait != NULL)
         work->before_wait(work->context);
     outbox_flush(&work->home);

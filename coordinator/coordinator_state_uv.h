@@ -20,14 +20,14 @@
 /* One SMTP address we listen on. */
 struct door {
     struct coordinator *coordinator;
-    const struct setting_listener *setting;
     struct listener *listener;
     size_t index;
 };
 
-/* What a session that comes in at a door gets. */
+/* What a session that comes in at a door gets. Its own words: a reload may pass over it, and settings do not last. */
 struct offer {
-    const struct setting_listener *setting;
+    char *listen;
+    bool auth_required;
     struct tls_context *tls;
 };
 

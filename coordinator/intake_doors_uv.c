@@ -49,7 +49,8 @@ static int open_offers(struct intake *intake, struct error *error)
     for (size_t i = 0; i < intake->offer_count; i++) {
         const struct setting_listener *setting = &settings->coordinator.smtp[i];
         struct offer *offer = &intake->offers[i];
-        offer->setting = setting;
+        offer->listen = xstrdup(setting->listen);
+        offer->auth_required = setting->auth_required;
         if (setting->tls_cert == NULL)
             continue;
         offer->tls = tls_context_server(setting->tls_cert, setting->tls_key, error);
@@ -88,7 +89,6 @@ static int open_door(
     static const struct listener_calls calls = {.accepted = on_accepted};
     door->coordinator = c;
     door->index = (size_t)(door - c->doors);
-    door->setting = setting;
     door->listener = listener_start(&c->loop, setting->listen, &calls, door, error);
     return door->listener == NULL ? -1 : 0;
 }
@@ -115,13 +115,12 @@ static void reload_offer(struct intake *intake, struct offer *offer, const struc
 {
     struct error why;
     bool tells = intake->number == 0; /* the others find the same */
-    if (strcmp(setting->listen, offer->setting->listen) != 0) {
+    if (strcmp(setting->listen, offer->listen) != 0) {
         if (tells)
-            log_warn(offer->setting->listen,
-                "this address was changed in the configuration: that needs a restart");
+            log_warn(offer->listen, "this address was changed in the configuration: that needs a restart");
         return;
     }
-    offer->setting = setting;
+    offer->auth_required = setting->auth_required;
     struct tls_context *fresh =
         setting->tls_cert == NULL ? NULL : tls_context_server(setting->tls_cert, setting->tls_key, &why);
     if (setting->tls_cert != NULL && fresh == NULL) {
@@ -190,8 +189,10 @@ void intake_close(struct coordinator *c)
 {
     for (size_t i = 0; i < c->intake_count; i++) {
         struct intake *intake = &c->intakes[i];
-        for (size_t j = 0; j < intake->offer_count; j++)
+        for (size_t j = 0; j < intake->offer_count; j++) {
+            free(intake->offers[j].listen);
             tls_context_free(&intake->offers[j].tls);
+        }
         for (size_t j = 0; j < intake->former_count; j++)
             tls_context_free(&intake->former[j]);
         free(intake->offers);

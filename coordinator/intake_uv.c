@@ -274,8 +274,8 @@ static bool is_trusted(const struct settings *settings, const struct sockaddr *a
     return false;
 }
 
-static struct smtp_server *new_server(struct session *session, const struct setting_listener *door,
-    uint64_t seed, const char *peer, const struct sockaddr *address, usec_t now)
+static struct smtp_server *new_server(struct session *session, const struct offer *offer, uint64_t seed,
+    const char *peer, const struct sockaddr *address, usec_t now)
 {
     const struct coordinator *c = session->intake->coordinator;
     const struct settings *settings = session->intake->settings;
@@ -286,7 +286,7 @@ static struct smtp_server *new_server(struct session *session, const struct sett
         .tls_offered = session->tls != NULL,
         .trusted = session->trusted,
         .auth_offered = c->keys != NULL,
-        .auth_required = door->auth_required,
+        .auth_required = offer->auth_required,
         .allow_plain_auth = is_loopback(address),
         .max_size = settings->coordinator.max_size,
         .max_recipients = settings->coordinator.max_recipients,
@@ -306,7 +306,7 @@ bool intake_take(struct intake *intake, size_t door, uint64_t seed, struct strea
     session->intake = intake;
     session->tls = intake->offers[door].tls;
     session->stream = stream;
-    session->server = new_server(session, intake->offers[door].setting, seed, peer, address, now);
+    session->server = new_server(session, &intake->offers[door], seed, peer, address, now);
     list_push_back(&intake->sessions, &session->link);
     *calls_r = &calls;
     *context_r = session;

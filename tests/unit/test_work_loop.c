@@ -150,6 +150,48 @@ static void what_was_sent_before_the_stop_is_done(void **state)
     free(runners);
 }
 
+/* ---- what was opened there is waited for ---- */
+
+struct opening {
+    struct errand errand;
+    struct work_loop *work;
+    uv_timer_t timer;
+    bool closed;
+};
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct opening *opening = handle->data;
+    opening->closed = true;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    uv_close((uv_handle_t *)timer, on_timer_closed);
+}
+
+static void run_opening(struct errand *errand)
+{
+    struct opening *opening = (struct opening *)errand;
+    uv_timer_init(work_loop_loop(opening->work), &opening->timer);
+    opening->timer.data = opening;
+    uv_timer_start(&opening->timer, on_timer, 50, 0);
+}
+
+static void the_stop_waits_for_what_is_open(void **state)
+{
+    (void)state;
+    struct error error;
+    struct opening opening = {.errand.run = run_opening};
+    opening.work = work_loop_start("test", home, &error);
+    assert_non_null(opening.work);
+    struct outbox outbox = {.to = work_loop_inbox(opening.work)};
+    outbox_add(&outbox, &opening.errand);
+    outbox_flush(&outbox);
+    work_loop_stop(&opening.work);
+    assert_true(opening.closed);
+}
+
 /* ---- a connection that comes in here and is served there ---- */
 
 static struct work_loop *server_work;
@@ -270,6 +312,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(errands_go_there_and_back_in_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_was_sent_before_the_stop_is_done, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_stop_waits_for_what_is_open, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_connection_changes_its_loop, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
