@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/panic.h"
 #include "node/gate.h"
+#include "node/queue_key.h"
 
 bool source_has_pool(const struct node *node, size_t source, const char *pool)
 {
@@ -44,24 +45,14 @@ static struct queue *queue_new(
     return queue;
 }
 
-/* The key is the class and the four names, each with its zero. */
-static size_t queue_key(struct buffer *key, const struct mail *mail, const char *domain)
-{
-    const char *names[] = {mail->tenant, mail->campaign, mail->pool, domain};
-    char class = (char)mail->priority;
-    buffer_add(key, &class, 1);
-    for (size_t i = 0; i < 4; i++)
-        buffer_add(key, names[i], strlen(names[i]) + 1);
-    return buffer_len(key);
-}
-
 static struct queue *queue_get(struct node *node, const struct delivery *delivery)
 {
     const struct mail *mail = delivery->held->mail;
     const char *domain = recipient_domain(delivery);
     buffer_clear(&node->scratch);
-    size_t len = queue_key(&node->scratch, mail, domain);
+    queue_key_add(&node->scratch, mail, domain);
     const char *key = buffer_bytes(&node->scratch);
+    size_t len = buffer_len(&node->scratch);
     struct queue *queue = map_get(&node->queues, key, len);
     if (queue == NULL) {
         queue = queue_new(node, mail, domain, key, len);
