@@ -106,7 +106,7 @@ int custody_replay(
 }
 
 /* What came by INJECT has no peer; what is moving on or gone had been settled before it could. */
-static bool came_settled(const struct delivery *delivery)
+bool came_settled(const struct delivery *delivery)
 {
     return delivery->peer == NULL || delivery->state == CUSTODY_LEAVING || delivery->state == CUSTODY_MOVED ||
            delivery->state == CUSTODY_REFUSED;

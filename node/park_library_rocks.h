@@ -43,6 +43,7 @@
     FUNCTION(lru_cache_options_destroy)                                                                      \
     FUNCTION(lru_cache_options_set_capacity)                                                                 \
     FUNCTION(lru_cache_options_set_num_shard_bits)                                                           \
+    FUNCTION(mergeoperator_create)                                                                           \
     FUNCTION(open)                                                                                           \
     FUNCTION(options_create)                                                                                 \
     FUNCTION(options_destroy)                                                                                \
@@ -62,6 +63,7 @@
     FUNCTION(options_set_max_open_files)                                                                     \
     FUNCTION(options_set_max_write_buffer_number)                                                            \
     FUNCTION(options_set_memtable_prefix_bloom_size_ratio)                                                   \
+    FUNCTION(options_set_merge_operator)                                                                     \
     FUNCTION(options_set_prefix_extractor)                                                                   \
     FUNCTION(options_set_stats_dump_period_sec)                                                              \
     FUNCTION(options_set_stats_persist_period_sec)                                                           \
@@ -82,6 +84,7 @@
     FUNCTION(writebatch_data)                                                                                \
     FUNCTION(writebatch_delete)                                                                              \
     FUNCTION(writebatch_destroy)                                                                             \
+    FUNCTION(writebatch_merge)                                                                               \
     FUNCTION(writebatch_put)                                                                                 \
     FUNCTION(writeoptions_create)                                                                            \
     FUNCTION(writeoptions_destroy)                                                                           \

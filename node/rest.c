@@ -145,7 +145,7 @@ static void park_some(struct node *node, usec_t now)
     size_t count = choose(node, parking, &all_busy, now);
     rest->look_at = all_busy ? now + BUSY_PAUSE : now;
     for (size_t i = 0; i < count; i++)
-        custody_write_row(node->custody, parking[i]);
+        custody_write_row(node->custody, parking[i], NULL);
     if (count == 0 || !park_commit(rest->park))
         return;
     for (size_t i = 0; i < count; i++)

@@ -15,10 +15,12 @@ struct entry {
     uint8_t bytes[]; /* the key, then the value */
 };
 
+enum change_kind { CHANGE_PUT, CHANGE_REMOVE, CHANGE_ADD };
+
 /* Owns its entry; of a removal only the key counts. */
 struct change {
     struct entry *entry;
-    bool removal;
+    enum change_kind kind;
 };
 
 struct changes {
@@ -115,22 +117,39 @@ static void insert(struct park_memory *memory, size_t at, struct entry *entry)
     memory->count++;
 }
 
+/* What an addition comes to: 0 is not kept. */
+static struct change sum_of(const struct park_memory *memory, struct change change)
+{
+    struct entry *entry = change.entry;
+    size_t at = place(memory, entry->bytes, entry->key_len);
+    int64_t number = park_table_number(entry->bytes + entry->key_len, 8);
+    if (is_there(memory, at, entry->bytes, entry->key_len)) {
+        const struct entry *before = memory->entries[at];
+        must(before->value_len == 8);
+        number += park_table_number(before->bytes + before->key_len, 8);
+    }
+    park_table_set_number(entry->bytes + entry->key_len, number);
+    return (struct change){entry, number == 0 ? CHANGE_REMOVE : CHANGE_PUT};
+}
+
 /* Does the change, whose entry it takes over; returns what undoes it. */
 static struct change apply(struct park_memory *memory, struct change change)
 {
+    if (change.kind == CHANGE_ADD)
+        change = sum_of(memory, change);
     struct entry *entry = change.entry, *before;
     size_t at = place(memory, entry->bytes, entry->key_len);
     bool there = is_there(memory, at, entry->bytes, entry->key_len);
-    if (!there && change.removal)
+    if (!there && change.kind == CHANGE_REMOVE)
         return change;
     if (!there) {
         insert(memory, at, entry);
         count_in(memory, entry);
-        return (struct change){entry_new(entry->bytes, entry->key_len, NULL, 0), true};
+        return (struct change){entry_new(entry->bytes, entry->key_len, NULL, 0), CHANGE_REMOVE};
     }
     before = memory->entries[at];
     count_out(memory, before);
-    if (change.removal) {
+    if (change.kind == CHANGE_REMOVE) {
         memory->count--;
         memmove(
             memory->entries + at, memory->entries + at + 1, (memory->count - at) * sizeof *memory->entries);
@@ -139,7 +158,7 @@ static struct change apply(struct park_memory *memory, struct change change)
         memory->entries[at] = entry;
         count_in(memory, entry);
     }
-    return (struct change){before, false};
+    return (struct change){before, CHANGE_PUT};
 }
 
 /* The face */
@@ -148,14 +167,24 @@ static void memory_put(void *context, const void *key, size_t key_len, const voi
 {
     struct park_memory *memory = context;
     memory->figures.puts++;
-    changes_add(&memory->gathered, (struct change){entry_new(key, key_len, value, value_len), false});
+    changes_add(&memory->gathered, (struct change){entry_new(key, key_len, value, value_len), CHANGE_PUT});
 }
 
 static void memory_remove(void *context, const void *key, size_t key_len)
 {
     struct park_memory *memory = context;
     memory->figures.removes++;
-    changes_add(&memory->gathered, (struct change){entry_new(key, key_len, NULL, 0), true});
+    changes_add(&memory->gathered, (struct change){entry_new(key, key_len, NULL, 0), CHANGE_REMOVE});
+}
+
+static void memory_add(void *context, const void *key, size_t key_len, int64_t by)
+{
+    struct park_memory *memory = context;
+    uint8_t number[8];
+    memory->figures.adds++;
+    park_table_set_number(number, by);
+    changes_add(
+        &memory->gathered, (struct change){entry_new(key, key_len, number, sizeof number), CHANGE_ADD});
 }
 
 static int refuse(struct error *error)
@@ -230,6 +259,7 @@ struct park_table park_memory_table(struct park_memory *memory)
     return (struct park_table){.context = memory,
         .put = memory_put,
         .remove = memory_remove,
+        .add = memory_add,
         .commit = memory_commit,
         .get = memory_get,
         .scan = memory_scan,

@@ -250,7 +250,7 @@ void bench_park(struct bench *bench, unsigned number)
     struct mail_id id = bench_id(number);
     struct held *held = custody_find(bench->custody, &id);
     must(held != NULL);
-    custody_write_row(bench->custody, held);
+    custody_write_row(bench->custody, held, NULL);
     must(park_commit(bench->park));
     custody_park(bench->custody, held);
 }
