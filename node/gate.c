@@ -230,6 +230,15 @@ void gate_why(struct node *node, struct queue *queue, usec_t now, struct gate_wh
         judge_holds(node, &what, now, &why_r->hold);
 }
 
+void gate_why_of(struct node *node, struct hold_match *what, usec_t now, struct gate_why *why_r)
+{
+    *why_r = (struct gate_why){.opens = now};
+    if (node->gates->idle)
+        return;
+    usec_t held = judge_holds(node, what, now, &why_r->hold);
+    why_r->opens = held > now ? held : gate_schedule_opens(node, what, now, &why_r->schedule);
+}
+
 usec_t gate_schedule_opens(
     struct node *node, const struct hold_match *what, usec_t now, const struct setting_schedule **which_r)
 {

@@ -157,6 +157,7 @@ struct queue {
     struct turn_flow turn, site_turn;
     struct list ready;           /* struct delivery */
     uint64_t ready_count, count; /* count: all that have this queue as their place */
+    uint64_t in_rows;            /* of these, what the table counts by its rows */
     struct queue_gate gate;
 };
 
@@ -306,6 +307,8 @@ void delivery_place(struct node *node, struct delivery *delivery, usec_t now);
 void delivery_leave_mood(struct node *node, struct delivery *delivery);
 /* The view or the settings are others: it goes where it belongs now, if that is somewhere else. */
 void delivery_place_anew(struct node *node, struct delivery *delivery, usec_t now);
+/* It counts among its queue's. */
+void delivery_join_queue(struct node *node, struct delivery *delivery);
 /* Takes it out of its queue for good. */
 void delivery_leave_queue(struct node *node, struct delivery *delivery);
 /* What was to be sent, and was not, is the next again; unless it belongs elsewhere meanwhile. */
@@ -317,6 +320,10 @@ void due_tick(struct node *node, usec_t now);
 void moves_hand_over(struct node *node, usec_t now);
 bool pool_here(const struct node *node, const char *pool);
 bool source_has_pool(const struct node *node, size_t source, const char *pool);
+
+/* row_counts.c */
+/* What the table counts of each queue: the message's row is put, or removed. */
+void row_counts(struct node *node, const struct held *held, bool put);
 
 /* census.c: everything is placed anew when the view changes, a little in each step */
 void census_begin(struct node *node);

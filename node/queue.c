@@ -75,13 +75,14 @@ static void queue_end(struct node *node, struct queue *queue)
     free(queue);
 }
 
-static void join(struct node *node, struct delivery *delivery)
+void delivery_join_queue(struct node *node, struct delivery *delivery)
 {
     if (delivery->place != NULL)
         return;
     struct queue *queue = queue_get(node, delivery);
     delivery->place = queue;
     queue->count++;
+    queue->in_rows += delivery->in_row;
 }
 
 void delivery_leave_queue(struct node *node, struct delivery *delivery)
@@ -90,6 +91,7 @@ void delivery_leave_queue(struct node *node, struct delivery *delivery)
     if (queue == NULL)
         return;
     delivery->place = NULL;
+    queue->in_rows -= delivery->in_row;
     if (--queue->count == 0)
         queue_end(node, queue);
 }
@@ -143,7 +145,7 @@ void delivery_leave_mood(struct node *node, struct delivery *delivery)
 
 static void make_ready(struct node *node, struct delivery *delivery, bool front, usec_t now)
 {
-    join(node, delivery);
+    delivery_join_queue(node, delivery);
     struct queue *queue = delivery->place;
     delivery->mood = MOOD_READY;
     if (front)
@@ -205,7 +207,7 @@ static const struct view_node *other_owner(const struct node *node, const struct
 
 static void wait_until(struct node *node, struct delivery *delivery, usec_t when)
 {
-    join(node, delivery);
+    delivery_join_queue(node, delivery);
     delivery->mood = MOOD_WAITING;
     heap_put(&node->due, &delivery->timer, when);
     rest_consider(node, delivery->held);
@@ -218,6 +220,7 @@ static void place_here(struct node *node, struct delivery *delivery, usec_t now)
     else if (pool_here(node, delivery->held->mail->pool))
         make_ready(node, delivery, false, now);
     else {
+        delivery_join_queue(node, delivery);
         delivery->mood = MOOD_STUCK;
         list_push_back(&node->stuck, &delivery->link);
     }
