@@ -1,4 +1,4 @@
-/* park - see park.h: what is gathered and committed, and the rows */
+/* park - see park.h: keys, and what is gathered and committed */
 #include "node/park.h"
 
 #include <stdio.h>
@@ -91,6 +91,7 @@ void park_free(struct park **park)
         return;
     free_counts(p);
     map_free(&p->removed);
+    buffer_free(&p->ahead.bytes);
     free(p);
 }
 
@@ -130,6 +131,7 @@ bool park_commit(struct park *park)
     if (!park->gathered)
         return true;
     park->gathered = false;
+    park_forget_ahead(park);
     add_counts(park);
     if (park->table.commit(park->table.context, &error) != 0)
         park_fail(park, error.text);
@@ -148,6 +150,12 @@ void park_gather_remove(struct park *park, const void *key, size_t key_len)
 {
     park->gathered = true;
     park->table.remove(park->table.context, key, key_len);
+}
+
+void park_gather_take(struct park *park, const void *key, size_t key_len)
+{
+    park->gathered = true;
+    park->table.take(park->table.context, key, key_len);
 }
 
 void park_count(struct park *park, const void *queue_key, size_t len, int by)
@@ -172,85 +180,4 @@ void park_from(struct park *park, uint64_t from)
     park_put_number(value, from, 8);
     if (!park->broken)
         park_gather_put(park, "R", 1, value, sizeof value);
-}
-
-/* ---- rows ---- */
-
-static void put_places(struct park *park, const struct custody_row *row)
-{
-    uint8_t key[PARK_KEY];
-    for (uint32_t i = 0; i < row->place_count; i++) {
-        struct park_mark mark = {row->places[i].order, row->id};
-        park_gather_put(park, key, park_place_key(key, row->places[i].backlog, &mark), "", 0);
-    }
-}
-
-static void remove_places(struct park *park, const struct custody_row *row)
-{
-    uint8_t key[PARK_KEY];
-    for (uint32_t i = 0; i < row->place_count; i++) {
-        struct park_mark mark = {row->places[i].order, row->id};
-        park_gather_remove(park, key, park_place_key(key, row->places[i].backlog, &mark));
-    }
-}
-
-static void remove_old(struct park *park, const struct custody_row *row, const struct custody_row *old)
-{
-    uint8_t key[PARK_KEY];
-    if (old->base_seq != row->base_seq)
-        park_gather_remove(park, key, park_base_key(key, old->base_seq));
-    if (old->due != row->due)
-        park_gather_remove(park, key, park_due_key(key, old->due, &old->id));
-    remove_places(park, old);
-}
-
-void park_row_put(void *context, const struct custody_row *row, const struct custody_row *old)
-{
-    struct park *park = context;
-    uint8_t key[PARK_KEY], value[PARK_BASE_VALUE];
-    if (park->broken)
-        return;
-    if (old != NULL)
-        remove_old(park, row, old);
-    map_remove(&park->removed, row->id.bytes, sizeof row->id.bytes);
-    park_gather_put(park, key, park_row_key(key, &row->id), row->bytes, row->len);
-    memcpy(value, row->id.bytes, sizeof row->id.bytes);
-    park_put_number(value + 16, row->last_seq, 8);
-    park_put_number(value + 24, row->open_count, 4);
-    park_put_number(value + 28, row->final_count, 4);
-    park_gather_put(park, key, park_base_key(key, row->base_seq), value, sizeof value);
-    park_gather_put(park, key, park_due_key(key, row->due, &row->id), "", 0);
-    put_places(park, row);
-}
-
-/* Also when it does not work any more: the row stays in the table, but must not be found. */
-void park_row_remove(void *context, const struct custody_row *row)
-{
-    struct park *park = context;
-    uint8_t key[PARK_KEY];
-    map_set(&park->removed, row->id.bytes, sizeof row->id.bytes, park);
-    if (park->broken)
-        return;
-    park_gather_remove(park, key, park_row_key(key, &row->id));
-    park_gather_remove(park, key, park_base_key(key, row->base_seq));
-    park_gather_remove(park, key, park_due_key(key, row->due, &row->id));
-    remove_places(park, row);
-}
-
-int park_row_get(void *context, const struct mail_id *id, struct buffer *bytes)
-{
-    struct park *park = context;
-    struct error error = {""};
-    uint8_t key[PARK_KEY];
-    if (map_get(&park->removed, id->bytes, sizeof id->bytes) != NULL)
-        return 0;
-    int found = park->table.get(park->table.context, key, park_row_key(key, id), bytes, &error);
-    if (found < 0)
-        park_fail(park, error.text);
-    return found;
-}
-
-void park_row_bad(void *context, const char *why)
-{
-    park_fail(context, why);
 }

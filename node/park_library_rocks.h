@@ -86,6 +86,7 @@
     FUNCTION(writebatch_destroy)                                                                             \
     FUNCTION(writebatch_merge)                                                                               \
     FUNCTION(writebatch_put)                                                                                 \
+    FUNCTION(writebatch_singledelete)                                                                        \
     FUNCTION(writeoptions_create)                                                                            \
     FUNCTION(writeoptions_destroy)                                                                           \
     FUNCTION(writeoptions_disable_WAL)

@@ -5,10 +5,12 @@
 #include "base/alloc.h"
 #include "node/park_state.h"
 
+/* What is read ahead of earlier looks may go: it is only a help. */
 int park_scan(struct park *park, const void *from, size_t len, size_t prefix, park_each *each, void *with)
 {
     struct error error = {""};
     park_commit(park);
+    park_forget_ahead(park);
     if (park->table.scan(park->table.context, from, len, prefix, each, with, &error) == 0)
         return 0;
     park_fail(park, error.text);
@@ -67,8 +69,6 @@ static bool on_due(void *with, const void *key_bytes, size_t key_len, const void
     struct agenda *agenda = with;
     struct park *park = agenda->park;
     const uint8_t *key = key_bytes;
-    (void)value;
-    (void)len;
     if (key_len != 25)
         return true;
     usec_t due = (usec_t)park_get_number(key + 1, 8);
@@ -79,7 +79,9 @@ static bool on_due(void *with, const void *key_bytes, size_t key_len, const void
         agenda->ended = true;
         return false;
     }
-    memcpy(agenda->ids[agenda->count++].bytes, key + 9, sizeof agenda->ids->bytes);
+    struct mail_id *id = &agenda->ids[agenda->count++];
+    memcpy(id->bytes, key + 9, sizeof id->bytes);
+    park_row_ahead(park, id, value, len);
     return true;
 }
 
@@ -119,6 +121,7 @@ usec_t park_next(const struct park *park)
 /* ---- backlogs ---- */
 
 struct looking {
+    struct park *park;
     struct park_mark mark;
     struct mail_id *ids;
     size_t count, max;
@@ -129,8 +132,6 @@ static bool on_place(void *with, const void *key_bytes, size_t key_len, const vo
 {
     struct looking *looking = with;
     const uint8_t *key = key_bytes;
-    (void)value;
-    (void)len;
     if (key_len != PARK_KEY)
         return true;
     looking->mark.order = park_get_number(key + 9, 8);
@@ -139,6 +140,7 @@ static bool on_place(void *with, const void *key_bytes, size_t key_len, const vo
     if (looking->more)
         return false;
     looking->ids[looking->count++] = looking->mark.id;
+    park_row_ahead(looking->park, &looking->mark.id, value, len);
     return true;
 }
 
@@ -155,7 +157,7 @@ static void step_behind(struct park_mark *mark)
 size_t park_backlog_next(struct park *park, uint64_t backlog, struct park_mark *mark, struct mail_id *ids,
     size_t max, bool *more_r)
 {
-    struct looking looking = {.mark = *mark, .ids = ids, .max = max};
+    struct looking looking = {.park = park, .mark = *mark, .ids = ids, .max = max};
     uint8_t key[PARK_KEY];
     size_t len = park_place_key(key, backlog, mark);
     *more_r = false;
@@ -212,7 +214,7 @@ static bool on_name(void *with, const void *key, size_t key_len, const void *val
 static int tell_backlog(
     struct park *park, const struct names *names, size_t i, park_each_backlog *each, void *with)
 {
-    struct looking looking = {.max = 0};
+    struct looking looking = {.park = park};
     struct park_mark none = {0};
     uint8_t key[PARK_KEY];
     (void)park_place_key(key, names->backlogs[i], &none);

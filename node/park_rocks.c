@@ -216,6 +216,13 @@ static void rocks_remove(void *context, const void *key, size_t key_len)
     lib->writebatch_delete(rocks->batch, key, key_len);
 }
 
+static void rocks_take(void *context, const void *key, size_t key_len)
+{
+    struct park_rocks *rocks = context;
+    must(key_len >= 1 && key_len <= PARK_KEY_MAX);
+    lib->writebatch_singledelete(rocks->batch, key, key_len);
+}
+
 static void rocks_add(void *context, const void *key, size_t key_len, int64_t by)
 {
     struct park_rocks *rocks = context;
@@ -338,6 +345,7 @@ struct park_table park_rocks_table(struct park_rocks *rocks)
     return (struct park_table){.context = rocks,
         .put = rocks_put,
         .remove = rocks_remove,
+        .take = rocks_take,
         .add = rocks_add,
         .commit = rocks_commit,
         .get = rocks_get,

@@ -8,7 +8,7 @@
  * have 1 to PARK_KEY_MAX bytes, values 0 to PARK_VALUE_MAX. A value that is added to is a number: 8 bytes, the
  * lowest first, of two's complement; one that comes to 0 may be there or not.
  *
- * How to use: put(), remove() and add() gather changes; commit() makes all of them true at once, in their
+ * How to use: put(), remove(), take() and add() gather changes; commit() makes all of them true at once, in their
  * order. get() and scan() see what was committed, not what is gathered. An owner calls all but flush() and
  * scan() from one thread; these may run in others at the same time, and a scan sees what was committed before
  * it began.
@@ -39,6 +39,9 @@ struct park_table {
     void *context;
     void (*put)(void *context, const void *key, size_t key_len, const void *value, size_t value_len);
     void (*remove)(void *context, const void *key, size_t key_len); /* one that is not there: nothing */
+    /* Removes a key that was put exactly once since it was taken last, or ever; it leaves no trace once table
+     * and removal meet. A key that is taken is never removed or added to. */
+    void (*take)(void *context, const void *key, size_t key_len);
     /* Adds to the number at the key; it counts as 0 if it is not there. */
     void (*add)(void *context, const void *key, size_t key_len, int64_t by);
     int (*commit)(void *context, struct error *error);

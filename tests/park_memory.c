@@ -12,12 +12,13 @@
 
 struct entry {
     size_t key_len, value_len;
+    bool again;      /* it was put when it was there already: it may not be taken */
     uint8_t bytes[]; /* the key, then the value */
 };
 
-enum change_kind { CHANGE_PUT, CHANGE_REMOVE, CHANGE_ADD };
+enum change_kind { CHANGE_PUT, CHANGE_REMOVE, CHANGE_TAKE, CHANGE_ADD };
 
-/* Owns its entry; of a removal only the key counts. */
+/* Owns its entry; of a removal or taking only the key counts. */
 struct change {
     struct entry *entry;
     enum change_kind kind;
@@ -45,6 +46,7 @@ static struct entry *entry_new(const void *key, size_t key_len, const void *valu
     struct entry *entry = xmalloc(sizeof *entry + key_len + value_len);
     entry->key_len = key_len;
     entry->value_len = value_len;
+    entry->again = false;
     memcpy(entry->bytes, key, key_len);
     if (value_len > 0)
         memcpy(entry->bytes + key_len, value, value_len);
@@ -140,6 +142,10 @@ static struct change apply(struct park_memory *memory, struct change change)
     struct entry *entry = change.entry, *before;
     size_t at = place(memory, entry->bytes, entry->key_len);
     bool there = is_there(memory, at, entry->bytes, entry->key_len);
+    if (change.kind == CHANGE_TAKE) {
+        must(there && !memory->entries[at]->again);
+        change.kind = CHANGE_REMOVE;
+    }
     if (!there && change.kind == CHANGE_REMOVE)
         return change;
     if (!there) {
@@ -161,6 +167,14 @@ static struct change apply(struct park_memory *memory, struct change change)
     return (struct change){before, CHANGE_PUT};
 }
 
+static struct change change_once(struct park_memory *memory, struct change change)
+{
+    struct entry *entry = change.entry;
+    size_t at = place(memory, entry->bytes, entry->key_len);
+    entry->again = is_there(memory, at, entry->bytes, entry->key_len);
+    return apply(memory, change);
+}
+
 /* The face */
 
 static void memory_put(void *context, const void *key, size_t key_len, const void *value, size_t value_len)
@@ -175,6 +189,13 @@ static void memory_remove(void *context, const void *key, size_t key_len)
     struct park_memory *memory = context;
     memory->figures.removes++;
     changes_add(&memory->gathered, (struct change){entry_new(key, key_len, NULL, 0), CHANGE_REMOVE});
+}
+
+static void memory_take(void *context, const void *key, size_t key_len)
+{
+    struct park_memory *memory = context;
+    memory->figures.removes++;
+    changes_add(&memory->gathered, (struct change){entry_new(key, key_len, NULL, 0), CHANGE_TAKE});
 }
 
 static void memory_add(void *context, const void *key, size_t key_len, int64_t by)
@@ -201,7 +222,7 @@ static int memory_commit(void *context, struct error *error)
         return refuse(error);
     }
     for (size_t i = 0; i < memory->gathered.count; i++)
-        memory->gathered.list[i] = apply(memory, memory->gathered.list[i]);
+        memory->gathered.list[i] = change_once(memory, memory->gathered.list[i]);
     if (memory->undo_count == memory->undo_size) {
         memory->undo_size = memory->undo_size == 0 ? 64 : 2 * memory->undo_size;
         memory->undo = xrealloc(memory->undo, memory->undo_size * sizeof *memory->undo);
@@ -259,6 +280,7 @@ struct park_table park_memory_table(struct park_memory *memory)
     return (struct park_table){.context = memory,
         .put = memory_put,
         .remove = memory_remove,
+        .take = memory_take,
         .add = memory_add,
         .commit = memory_commit,
         .get = memory_get,
