@@ -130,7 +130,7 @@ static void forgotten(void *context, struct held *held)
     act_forgotten(node, held);
     heap_remove(&node->expiries, &held->expiry);
     list_remove(&held->census);
-    list_remove(&held->resting);
+    rest_forget(node, held);
     body_let_go(node, held);
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/panic.h"
+#include "node/backlog.h"
 #include "node/gate.h"
 #include "node/queue_key.h"
 
@@ -41,6 +42,7 @@ static struct queue *queue_new(
     queue->class = mail->priority;
     queue->domain = domain_get(node, domain);
     list_init(&queue->ready);
+    list_init(&queue->beyond);
     list_push_back(&queue->domain->queues, &queue->of_domain);
     return queue;
 }
@@ -65,6 +67,7 @@ static void queue_end(struct node *node, struct queue *queue)
 {
     queue_deactivate(queue);
     gate_forget(queue);
+    backlog_detach(node, queue);
     list_remove(&queue->of_domain);
     domain_unused(node, queue->domain);
     map_remove(&node->queues, queue->key, queue->key_len);
@@ -100,6 +103,7 @@ static void ready_changed(struct node *node, struct queue *queue, int by)
 {
     queue->ready_count += (uint64_t)(int64_t)by;
     node->figures.ready += (uint64_t)(int64_t)by;
+    node->backlogs.ready[queue->class] += (uint64_t)(int64_t)by;
     if (queue->party != NULL)
         queue->party->ready[queue->class] += (uint64_t)(int64_t)by;
 }
@@ -126,12 +130,20 @@ void delivery_leave_mood(struct node *node, struct delivery *delivery)
             first_changed(queue);
         if (queue->ready_count == 0)
             queue_deactivate(queue);
+        if (queue->backlog != NULL)
+            backlog_left(node, queue->backlog);
+        break;
+    case MOOD_BEYOND:
+        backlog_beyond_left(node, delivery);
         break;
     case MOOD_WAITING:
         heap_remove(&node->due, &delivery->timer);
         break;
-    case MOOD_MOVING:
     case MOOD_STUCK:
+        node->stuck_count--;
+        list_remove(&delivery->link);
+        break;
+    case MOOD_MOVING:
         list_remove(&delivery->link);
         break;
     case MOOD_SENDING:
@@ -147,12 +159,20 @@ static void make_ready(struct node *node, struct delivery *delivery, bool front,
 {
     delivery_join_queue(node, delivery);
     struct queue *queue = delivery->place;
+    if (queue->backlog == NULL && node->rest.park != NULL)
+        backlog_attach(node, queue);
+    if (!front && !backlog_admits(node, queue)) {
+        backlog_beyond(node, delivery, false);
+        return;
+    }
     delivery->mood = MOOD_READY;
     if (front)
         list_push_front(&queue->ready, &delivery->link);
     else
         list_push_back(&queue->ready, &delivery->link);
     ready_changed(node, queue, 1);
+    if (queue->backlog != NULL)
+        queue->backlog->at_hand++;
     if (queue->ready.next == &delivery->link)
         first_changed(queue);
     queue_activate(node, queue, now);
@@ -222,7 +242,9 @@ static void place_here(struct node *node, struct delivery *delivery, usec_t now)
     else {
         delivery_join_queue(node, delivery);
         delivery->mood = MOOD_STUCK;
+        node->stuck_count++;
         list_push_back(&node->stuck, &delivery->link);
+        rest_consider(node, delivery->held);
     }
 }
 
@@ -256,13 +278,14 @@ static bool is_right(const struct node *node, const struct delivery *delivery)
 {
     if (other_owner(node, delivery) != NULL)
         return false;
-    return delivery->mood == MOOD_READY ? pool_here(node, delivery->held->mail->pool)
-                                        : delivery->timer.key == delivery->due;
+    return delivery->mood == MOOD_WAITING ? delivery->timer.key == delivery->due
+                                          : pool_here(node, delivery->held->mail->pool);
 }
 
 void delivery_place_anew(struct node *node, struct delivery *delivery, usec_t now)
 {
-    bool waits = delivery->mood == MOOD_READY || delivery->mood == MOOD_WAITING;
+    bool waits =
+        delivery->mood == MOOD_READY || delivery->mood == MOOD_WAITING || delivery->mood == MOOD_BEYOND;
     if (delivery->mood != MOOD_STUCK && (!waits || is_right(node, delivery)))
         return;
     delivery_leave_mood(node, delivery);
