@@ -181,6 +181,9 @@ void custody_rows_known(struct custody *custody, uint64_t messages, uint64_t hel
 int custody_replay(
     struct custody *custody, uint64_t seq, const struct spool_record *record, bool base, struct error *error);
 void custody_recovered(struct custody *custody, usec_t now);
+/* Between two frames, to save memory: true: it may be parked, as far as the log was read. One that has ended may be
+ * gone. */
+bool custody_replay_rests(struct custody *custody, struct held *held, usec_t now);
 /* The log's last frame has this number, though it may not have been replayed (damaged): the next is higher.
  */
 void custody_log_ends(struct custody *custody, uint64_t seq);

@@ -75,6 +75,7 @@ struct node_table {
     usec_t ahead;              /* what is due later than this from now is parked. 0 = a minute */
     usec_t checkpoint_every;   /* 0 = 10 s */
     uint64_t checkpoint_bytes; /* of log. 0 = 64 MiB */
+    uint64_t replay_most;      /* deliveries in memory while the log is read. 0 = 65,536 */
     uint64_t room;             /* deliveries at hand in all. 0 = node.window / 1 KiB */
     uint64_t least;            /* that each backlog may have at hand. 0 = BACKLOG_LEAST */
     usec_t beyond_for;         /* what is beyond its window stays in memory while there is room. 0 = 1 s */
@@ -86,6 +87,8 @@ bool node_table_works(const struct node *node);
 void node_checkpointed(struct node *node, bool ok, const char *why, usec_t now);
 int node_replay(
     struct node *node, uint64_t seq, const void *record, size_t len, bool base, struct error *error);
+/* Between frames, as often as you like: memory stays bounded, if there is a table (rest_replay.c). */
+void node_replay_rest(struct node *node, usec_t now);
 /* Before it, if the log's last frame may not have been replayed: it is damaged, or was not understood. */
 void node_log_ends(struct node *node, uint64_t seq);
 void node_recovered(struct node *node, usec_t now);
@@ -147,6 +150,8 @@ bool node_gave(const struct delivery *delivery);
 struct node_figures {
     uint64_t accepted, delivered, deferred, bounced, expired, cancelled;
     uint64_t ready, waiting, in_flight, sessions, body_bytes;
+    uint64_t beyond;  /* of those waiting: in memory, and only behind their window */
+    uint64_t brought; /* messages that came back from the table for a backlog */
 };
 struct node_figures node_figures(const struct node *node);
 

@@ -237,6 +237,7 @@ struct rest {
     bool walk_again;
     bool begun; /* the log has been read; before, custody does not know where it ends */
     bool flushing, told;
+    uint64_t replay_most, replay_next; /* rest_replay.c: deliveries in memory */
     uint64_t next_from, flushing_from; /* replay from: right now, and what the table says */
     uint64_t seen_seq;                 /* the newest frame on the disk at the last checkpoint */
     uint64_t bytes;                    /* of log since then */

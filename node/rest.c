@@ -48,6 +48,7 @@ int node_open_table(
     rest->ahead = table->ahead == 0 ? AHEAD : table->ahead;
     rest->every = table->checkpoint_every == 0 ? CHECKPOINT_EVERY : table->checkpoint_every;
     rest->bytes_most = table->checkpoint_bytes == 0 ? CHECKPOINT_BYTES : table->checkpoint_bytes;
+    rest->replay_most = table->replay_most;
     rest->next_from = start_r->from;
     backlogs_set(node, table->room, table->least, table->beyond_for);
     return 0;

@@ -100,6 +100,7 @@ static void replay(struct rest_desk *desk, uint64_t from)
         if (node_replay(desk->node, seq, buffer_bytes(&frame->record), buffer_len(&frame->record),
                 frame->base, &error) != 0)
             fail_msg("%s", error.text);
+        node_replay_rest(desk->node, desk->now);
         if (in_memory(desk) > desk->most_messages)
             desk->most_messages = in_memory(desk);
     }
@@ -123,7 +124,7 @@ static void start(struct rest_desk *desk)
     struct node_table table = {.table = park_memory_table(desk->table),
         .disk = "disk",
         .log_end = desk->newest,
-        .ahead = desk->ahead};
+        .replay_most = desk->replay_most};
     node_set_told(desk->node, desk->newest);
     if (node_open_table(desk->node, &table, &start, &error) != 0)
         fail_msg("%s", error.text);

@@ -22,7 +22,8 @@ struct rest_desk {
     struct rest_frame *log; /* frame n is log[n - 1] */
     uint64_t newest;
     size_t checkpoints, answered, failures;
-    usec_t now, ahead;
+    usec_t now;
+    uint64_t replay_most; /* deliveries in memory while the log is read; 0: as usual */
     unsigned injected;
     int code;
     struct buffer answer;
