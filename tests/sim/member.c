@@ -139,6 +139,7 @@ static void replay(struct member *member, uint64_t from)
         if (node_replay(member->node, frame->seq, frame->record, frame->len, frame->base, &error) != 0)
             sim_fail(member->sim, "replay: %s does not understand frame %llu of its own log: %s",
                 member->name, (unsigned long long)frame->seq, error.text);
+        node_replay_rest(member->node, member->sim->now);
     }
 }
 

@@ -26,7 +26,8 @@ static int open_once(struct member *member, struct park_start *start, struct err
         .log_end = log_end(member),
         .ahead = member->sim->park_ahead,
         .checkpoint_every = member->sim->checkpoint_every,
-        .checkpoint_bytes = member->sim->checkpoint_bytes};
+        .checkpoint_bytes = member->sim->checkpoint_bytes,
+        .replay_most = 16};
     return node_open_table(member->node, &table, start, error);
 }
 
