@@ -50,10 +50,11 @@
     FUNCTION(options_set_allow_concurrent_memtable_write)                                                    \
     FUNCTION(options_set_avoid_unnecessary_blocking_io)                                                      \
     FUNCTION(options_set_block_based_table_factory)                                                          \
-    FUNCTION(options_set_compression)                                                                        \
+    FUNCTION(options_set_compression_per_level)                                                              \
     FUNCTION(options_set_create_if_missing)                                                                  \
     FUNCTION(options_set_info_log_level)                                                                     \
     FUNCTION(options_set_keep_log_file_num)                                                                  \
+    FUNCTION(options_set_level0_file_num_compaction_trigger)                                                 \
     FUNCTION(options_set_manifest_preallocation_size)                                                        \
     FUNCTION(options_set_max_background_jobs)                                                                \
     FUNCTION(options_set_max_bytes_for_level_base)                                                           \
@@ -64,6 +65,7 @@
     FUNCTION(options_set_max_write_buffer_number)                                                            \
     FUNCTION(options_set_memtable_prefix_bloom_size_ratio)                                                   \
     FUNCTION(options_set_merge_operator)                                                                     \
+    FUNCTION(options_set_min_write_buffer_number_to_merge)                                                   \
     FUNCTION(options_set_prefix_extractor)                                                                   \
     FUNCTION(options_set_stats_dump_period_sec)                                                              \
     FUNCTION(options_set_stats_persist_period_sec)                                                           \

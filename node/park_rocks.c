@@ -128,6 +128,18 @@ static rocksdb_block_based_table_options_t *table_options(void)
     return table;
 }
 
+/* Keys are put and taken again soon: two write buffers are merged before they are written, and many files of
+ * the first level before they go to the next, so that most pairs cancel on the way. What lives short is not
+ * compressed. */
+static void set_levels(rocksdb_options_t *options)
+{
+    static const int compressions[] = {
+        rocksdb_no_compression, rocksdb_no_compression, rocksdb_lz4_compression};
+    lib->options_set_min_write_buffer_number_to_merge(options, 2);
+    lib->options_set_level0_file_num_compaction_trigger(options, 8);
+    lib->options_set_compression_per_level(options, compressions, sizeof compressions / sizeof *compressions);
+}
+
 static void set_sizes(rocksdb_options_t *options, size_t write_buffer)
 {
     lib->options_set_write_buffer_size(options, write_buffer);
@@ -162,7 +174,6 @@ static rocksdb_options_t *make_options(size_t write_buffer, char **why)
     rocksdb_block_based_table_options_t *table = table_options();
     lib->options_set_block_based_table_factory(base, table);
     lib->block_based_options_destroy(table);
-    lib->options_set_compression(base, rocksdb_lz4_compression);
     lib->options_set_prefix_extractor(
         base, lib->slicetransform_create(NULL, no_state, id_key, is_id_key, is_id_key, id_key_name));
     lib->options_set_merge_operator(base,
@@ -171,6 +182,7 @@ static rocksdb_options_t *make_options(size_t write_buffer, char **why)
     lib->options_set_allow_concurrent_memtable_write(base, 0);
     lib->options_set_avoid_unnecessary_blocking_io(base, 1);
     set_sizes(base, write_buffer);
+    set_levels(base);
     set_quiet(base);
     lib->get_options_from_string(base, more_options, options, why);
     lib->options_destroy(base);
