@@ -397,7 +397,8 @@ static int fill(struct custody *custody, struct held *held, const struct spool_r
     return 0;
 }
 
-static int read_row(const struct buffer *row, struct spool_record *record, struct error *error)
+static int read_row(
+    const struct buffer *row, const struct mail_id *id, struct spool_record *record, struct error *error)
 {
     const uint8_t *head = (const uint8_t *)buffer_bytes(row);
     size_t len = buffer_len(row);
@@ -409,17 +410,19 @@ static int read_row(const struct buffer *row, struct spool_record *record, struc
         return error_set(error, "a row of %zu bytes is cut off", len);
     if (record_decode(head + before, len - before, record, error) != 0)
         return -1;
-    if (record->mail != NULL && record->item_count == count)
+    if (record->mail != NULL && record->item_count == count &&
+        memcmp(record->mail->id.bytes, id->bytes, sizeof id->bytes) == 0)
         return 0;
     record_clear(record);
     return error_set(error, "a row does not say what it should");
 }
 
-static struct held *unpark(struct custody *custody, const struct buffer *row, struct error *error)
+static struct held *unpark(
+    struct custody *custody, const struct mail_id *id, const struct buffer *row, struct error *error)
 {
     struct spool_record record = {0};
     struct custody_row counted = {0};
-    if (read_row(row, &record, error) != 0)
+    if (read_row(row, id, &record, error) != 0)
         return NULL;
     struct held *held = held_new(custody, record.mail);
     if (fill(custody, held, &record, (const uint8_t *)buffer_bytes(row), error) != 0) {
@@ -447,7 +450,7 @@ bool custody_fetch(struct custody *custody, const struct mail_id *id, struct hel
     struct error error = {""};
     int found = parked_row(custody, id, &row);
     if (found > 0)
-        *held_r = unpark(custody, &row, &error);
+        *held_r = unpark(custody, id, &row, &error);
     buffer_free(&row);
     if (found > 0 && *held_r == NULL) {
         custody->ports.row_bad(custody->ports.context, error.text);
