@@ -166,7 +166,7 @@ void park_count(struct park *park, const void *queue_key, size_t len, int by)
     if (sum == NULL) {
         sum = xcalloc(1, sizeof *sum + 1 + len);
         sum->len = 1 + len;
-        sum->key[0] = 'n';
+        sum->key[0] = PARK_SUM_KIND;
         memcpy(sum->key + 1, queue_key, len);
         map_set(&park->counts, queue_key, len, sum);
     }

@@ -24,6 +24,8 @@
     FUNCTION(cache_create_lru_opts)                                                                          \
     FUNCTION(cache_destroy)                                                                                  \
     FUNCTION(close)                                                                                          \
+    FUNCTION(compactionfilter_create)                                                                        \
+    FUNCTION(compactionfilter_destroy)                                                                       \
     FUNCTION(create_iterator)                                                                                \
     FUNCTION(filterpolicy_create_bloom_full)                                                                 \
     FUNCTION(flush)                                                                                          \
@@ -50,6 +52,7 @@
     FUNCTION(options_set_allow_concurrent_memtable_write)                                                    \
     FUNCTION(options_set_avoid_unnecessary_blocking_io)                                                      \
     FUNCTION(options_set_block_based_table_factory)                                                          \
+    FUNCTION(options_set_compaction_filter)                                                                  \
     FUNCTION(options_set_compression_per_level)                                                              \
     FUNCTION(options_set_create_if_missing)                                                                  \
     FUNCTION(options_set_info_log_level)                                                                     \

@@ -28,6 +28,7 @@ static const struct park_library *lib;
 struct park_rocks {
     char *dir;
     rocksdb_options_t *options;
+    rocksdb_compactionfilter_t *filter;
     rocksdb_t *db;
     rocksdb_writeoptions_t *writing;
     rocksdb_readoptions_t *reading;
@@ -59,6 +60,11 @@ static const char *id_key_name(void *state)
 {
     (void)state;
     return "todoku.id";
+}
+
+static void no_state(void *state)
+{
+    (void)state;
 }
 
 /* Sums: the operands are numbers, and so is the value, if there is one. */
@@ -98,15 +104,25 @@ static void free_merged(void *state, const char *merged, size_t len)
     free((char *)merged);
 }
 
+/* A sum that has come to 0 is as good as none. */
+static unsigned char is_nothing(void *state, int level, const char *key, size_t key_len, const char *value,
+    size_t len, char **new_value, size_t *new_len, unsigned char *changed)
+{
+    (void)state, (void)level, (void)key_len, (void)new_value, (void)new_len;
+    *changed = 0;
+    return key[0] == PARK_SUM_KIND && len == 8 && park_table_number(value, len) == 0;
+}
+
+static const char *filter_name(void *state)
+{
+    (void)state;
+    return "todoku.zero";
+}
+
 static const char *sum_name(void *state)
 {
     (void)state;
     return "todoku.sum";
-}
-
-static void no_state(void *state)
-{
-    (void)state;
 }
 
 /* One shard: the default cuts the cache into 64, and a filter that is larger than one of them is read anew
@@ -167,7 +183,7 @@ static void set_quiet(rocksdb_options_t *options)
 static const char more_options[] =
     "memtable_insert_with_hint_prefix_extractor=fixed:1;max_bgerror_resume_count=0";
 
-static rocksdb_options_t *make_options(size_t write_buffer, char **why)
+static rocksdb_options_t *make_options(size_t write_buffer, rocksdb_compactionfilter_t *filter, char **why)
 {
     rocksdb_options_t *base = lib->options_create(), *options = lib->options_create();
     lib->options_set_create_if_missing(base, 1);
@@ -181,6 +197,7 @@ static rocksdb_options_t *make_options(size_t write_buffer, char **why)
     lib->options_set_memtable_prefix_bloom_size_ratio(base, 0.05);
     lib->options_set_allow_concurrent_memtable_write(base, 0);
     lib->options_set_avoid_unnecessary_blocking_io(base, 1);
+    lib->options_set_compaction_filter(base, filter);
     set_sizes(base, write_buffer);
     set_levels(base);
     set_quiet(base);
@@ -378,13 +395,16 @@ struct park_rocks *park_rocks_open(const struct park_rocks_settings *settings, s
     }
     struct park_rocks *rocks = xcalloc(1, sizeof *rocks);
     rocks->dir = xstrdup(settings->dir);
-    rocks->options = make_options(settings->write_buffer == 0 ? WRITE_BUFFER : settings->write_buffer, &why);
+    rocks->filter = lib->compactionfilter_create(NULL, no_state, is_nothing, filter_name);
+    rocks->options = make_options(
+        settings->write_buffer == 0 ? WRITE_BUFFER : settings->write_buffer, rocks->filter, &why);
     if (why == NULL)
         rocks->db = lib->open(rocks->options, settings->dir, &why);
     if (why != NULL) {
         error_set(error, "park table %s: can't be opened: %s", settings->dir, why);
         lib->free(why);
         lib->options_destroy(rocks->options);
+        lib->compactionfilter_destroy(rocks->filter);
         free(rocks->dir);
         free(rocks);
         return NULL;
@@ -413,6 +433,7 @@ void park_rocks_close(struct park_rocks **rocks)
     lib->readoptions_destroy(r->reading);
     lib->writeoptions_destroy(r->writing);
     lib->options_destroy(r->options);
+    lib->compactionfilter_destroy(r->filter);
     pthread_mutex_destroy(&r->lock);
     pthread_rwlock_destroy(&r->in_use);
     free(r->dir);

@@ -6,7 +6,7 @@
  *
  * Keys are compared as bytes, as memcmp does; a key that is the beginning of another comes before it. Keys
  * have 1 to PARK_KEY_MAX bytes, values 0 to PARK_VALUE_MAX. A value that is added to is a number: 8 bytes, the
- * lowest first, of two's complement; one that comes to 0 may be there or not.
+ * lowest first, of two's complement; one that comes to 0 may be there or not. Its key begins with PARK_SUM_KIND.
  *
  * How to use: put(), remove(), take() and add() gather changes; commit() makes all of them true at once, in their
  * order. get() and scan() see what was committed, not what is gathered. An owner calls all but flush() and
@@ -30,6 +30,7 @@
 
 #define PARK_KEY_MAX 2048
 #define PARK_VALUE_MAX ((size_t)64 << 20)
+#define PARK_SUM_KIND 'n' /* the first byte of keys that are added to: no other has it */
 
 /* One entry of a scan; key and value are lent until it returns. It must not call the table, but for put and
  * remove. False ends the scan. */
