@@ -139,10 +139,11 @@ static int by_key(const void *a, const void *b)
     return compare_keys(a, b);
 }
 
+/* The last name of a key that is one, without reading the others: a listing compares millions. */
 static const char *domain_of(const struct listed *listed)
 {
-    struct queue_names names;
-    return queue_key_read(listed->key, listed->len, &names) ? names.domain : "";
+    const char *zero = memrchr(listed->key, '\0', listed->len - 1);
+    return zero == NULL ? "" : zero + 1;
 }
 
 /* The deepest first. */
@@ -163,13 +164,18 @@ static void cut_top(struct listing *listing)
         free(listing->top[--listing->top_count].key);
 }
 
+/* Cheap, as nearly all are not. */
+static bool may_be_top(const struct listing *listing, const struct listed *queue)
+{
+    return queue->len > 0 &&
+           (listing->top_count < listing->limit || by_depth(queue, &listing->top[listing->limit - 1]) < 0);
+}
+
 /* Behind the first `limit` stand those that came since these were chosen. */
 static void keep(struct listing *listing, const struct listed *queue)
 {
     if (listing->top == NULL)
         listing->top = xcalloc(2 * listing->limit, sizeof *listing->top);
-    if (listing->top_count >= listing->limit && by_depth(queue, &listing->top[listing->limit - 1]) > 0)
-        return;
     listing->top[listing->top_count++] = listed_copy(queue->key, queue->len, queue->count);
     if (listing->top_count == 2 * listing->limit || listing->top_count == listing->limit)
         cut_top(listing);
@@ -188,6 +194,8 @@ static void add_sum(struct listing *listing, const char *tenant, uint64_t count)
 static void take(struct listing *listing, const struct listed *queue)
 {
     struct queue_names names;
+    if (!listing->by_tenant && !may_be_top(listing, queue))
+        return;
     if (!queue_key_read(queue->key, queue->len, &names) || !is_wanted(listing, &names))
         return;
     if (listing->by_tenant)
