@@ -164,10 +164,10 @@ static void cut_top(struct listing *listing)
         free(listing->top[--listing->top_count].key);
 }
 
-/* Cheap, as nearly all are not. */
+/* Cheap, as nearly all are not. The key may be none yet. */
 static bool may_be_top(const struct listing *listing, const struct listed *queue)
 {
-    return queue->len > 0 &&
+    return queue->len > 1 && queue->key[queue->len - 1] == '\0' &&
            (listing->top_count < listing->limit || by_depth(queue, &listing->top[listing->limit - 1]) < 0);
 }
 
