@@ -262,6 +262,9 @@ void backlog_left(struct node *node, struct backlog *backlog)
     next_slot(node, backlog);
     if (2 * backlog->sent > backlog->window)
         set_window(node, backlog);
+#ifdef TODOKU_WITHOUT_HUNGER
+    return;
+#endif
     if (has_beyond(backlog) || backlog->followed)
         backlog_look(node, backlog);
 }

@@ -64,6 +64,9 @@ static void on_name(void *with, uint64_t number, const void *key, size_t len, co
 {
     struct node *node = with;
     struct backlog *backlog = backlog_get(node, key, len);
+#ifdef TODOKU_WITHOUT_BACKLOG_NAMES
+    return;
+#endif
     if (backlog == NULL || backlog->number != number)
         return;
     backlog->mark = *first;
@@ -74,9 +77,7 @@ void backlogs_begin(struct node *node)
 {
     if (node->rest.park == NULL)
         return;
-#ifndef TODOKU_WITHOUT_BACKLOG_NAMES
     (void)park_backlogs(node->rest.park, on_name, node);
-#endif
     list_each (link, &node->backlogs.all)
         backlog_look(node, list_item(link, struct backlog, of_all));
 }
@@ -115,8 +116,13 @@ static size_t from_table(struct node *node, struct backlog *backlog, size_t want
     for (size_t i = 0; i < count; i++) {
         struct held *held;
         if (custody_find(node->custody, &ids[i]) == NULL && custody_fetch(node->custody, &ids[i], &held) &&
-            held != NULL)
+            held != NULL) {
+#ifdef TODOKU_WITHOUT_LASTING_PLACES
+            custody_write_row(node->custody, held, &(struct row_wish){.due = held->mail->expires});
+#endif
             place_all(node, held, now);
+            node->figures.brought++;
+        }
     }
     return count;
 }

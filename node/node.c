@@ -353,6 +353,7 @@ struct node_figures node_figures(const struct node *node)
 {
     struct node_figures figures = node->figures;
     figures.sessions = node->session_count;
+    figures.beyond = node->backlogs.beyond;
     figures.waiting = node->due.count + node->backlogs.beyond + custody_parked_held(node->custody);
     return figures;
 }

@@ -154,5 +154,9 @@ struct node_figures {
     uint64_t brought; /* messages that came back from the table for a backlog */
 };
 struct node_figures node_figures(const struct node *node);
+/* Every backlog will go on: its figures are right, and nothing but what it has at hand is waited for. */
+bool node_backlogs_sound(const struct node *node);
+/* What stands there in the table (park.h: q) will be read for its backlog. */
+bool node_backlog_reads(const struct node *node, uint64_t backlog, uint64_t order);
 
 #endif

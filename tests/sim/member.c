@@ -337,6 +337,8 @@ void member_settle_tick(struct member *member)
 {
     struct sim *sim = member->sim;
     usec_t due = deadline(member);
+    if (member->up && member->node != NULL)
+        table_look(member);
     if (due == USEC_NEVER) {
         if (member->tick != NULL)
             heap_put(&sim->heap, &member->tick->at, INT64_MAX);
