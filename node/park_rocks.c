@@ -108,8 +108,9 @@ static void free_merged(void *state, const char *merged, size_t len)
 static unsigned char is_nothing(void *state, int level, const char *key, size_t key_len, const char *value,
     size_t len, char **new_value, size_t *new_len, unsigned char *changed)
 {
-    (void)state, (void)level, (void)key_len, (void)new_value, (void)new_len;
+    (void)state, (void)level, (void)key_len, (void)new_value;
     *changed = 0;
+    *new_len = 0;
     return key[0] == PARK_SUM_KIND && len == 8 && park_table_number(value, len) == 0;
 }
 
