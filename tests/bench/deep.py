@@ -167,13 +167,13 @@ def fill(server, case, accepted):
 
 
 def queues_seconds(t, times=3):
-    """How long each of so many listings took. (One that is incomplete took two seconds.)"""
+    """How long each of so many listings took. (Without an answer: two seconds.)"""
     took = []
     for _ in range(times):
         start = time.monotonic()
         done = t.cli("queues", "--limit", "50", "--json", seconds=120)
         took.append(time.monotonic() - start)
-        if done.returncode:
+        if done.returncode and "does not answer" not in done.stderr:
             raise LabError(f"todoku queues failed ({done.returncode}): {done.stdout[-300:]}{done.stderr[-300:]}")
     return took
 
