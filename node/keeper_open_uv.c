@@ -9,8 +9,6 @@
 #include "node/keeper_state_uv.h"
 #include "node/source_check.h"
 
-#define REST_EVERY 4096 /* frames read */
-
 static void on_disk(void *context, uint64_t seq)
 {
     struct keeper *k = context;
@@ -37,8 +35,7 @@ static void recovered_record(
     if (node_replay(k->node, seq, record, len, base, &why) != 0)
         log_error("spool", "frame %llu can't be understood and is passed over: %s", (unsigned long long)seq,
             why.text);
-    if (seq % REST_EVERY == 0)
-        node_replay_rest(k->node, clock_now());
+    node_replay_rest(k->node, clock_now());
 }
 
 static void recovered_damage(void *context, const char *file, uint64_t offset, const char *why)
