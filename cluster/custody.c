@@ -128,6 +128,7 @@ void held_free(struct held *held)
         free(held->deliveries[i]);
     }
     free(held->deliveries);
+    free(held->row_places);
     blob_drop(&held->body);
     mail_drop(&held->mail);
     free(held);
@@ -185,7 +186,6 @@ void custody_free(struct custody **custody)
     heap_free(&c->askings);
     heap_free(&c->age);
     heap_free(&c->fresh);
-    id_bag_free(&c->parked);
     free(c->stale);
     free(c);
 }
@@ -195,6 +195,11 @@ struct held *custody_find(const struct custody *custody, const struct mail_id *i
     return map_get(&custody->messages, id->bytes, sizeof id->bytes);
 }
 
+bool delivery_is_open(const struct delivery *delivery)
+{
+    return is_open((enum custody_state)delivery->state);
+}
+
 uint64_t custody_on_disk(const struct custody *custody)
 {
     return custody->committed_seq;
@@ -202,7 +207,7 @@ uint64_t custody_on_disk(const struct custody *custody)
 
 bool custody_knows(const struct custody *custody, const struct mail_id *id)
 {
-    return custody_find(custody, id) != NULL || tomb_knows(custody, id) || custody_is_parked(custody, id);
+    return custody_find(custody, id) != NULL || tomb_knows(custody, id) || park_has(custody, id);
 }
 
 struct held *custody_next(const struct custody *custody, struct map_entry **at)
@@ -246,11 +251,7 @@ static void forget(struct custody *custody, struct held *held)
     end_moves(custody, held);
     if (held->base_seq != 0)
         custody->ports.release(custody->ports.context, held->base_seq);
-    if (held->row_base != 0) {
-        struct custody_row row;
-        row_name(held, &row);
-        custody->ports.row_remove(custody->ports.context, &row);
-    }
+    row_remove(custody, held);
     heap_remove(&custody->age, &held->age);
     heap_remove(&custody->fresh, &held->fresh);
     heap_remove(&custody->forgets, &held->forget);
@@ -342,9 +343,9 @@ void custody_message(struct custody *custody, const struct bus_msg *msg, const c
 
 struct custody_figures custody_figures(const struct custody *custody)
 {
-    const struct custody_figures *parked = &custody->parked_figures;
+    const struct custody_figures *parked = &custody->parked;
     struct custody_figures figures = custody->figures;
-    figures.messages = map_count(&custody->messages) + custody->parked.count;
+    figures.messages = map_count(&custody->messages) + parked->messages;
     figures.held += parked->held;
     figures.final += parked->final;
     return figures;

@@ -25,8 +25,8 @@
  *
  * How to use: feed messages, commits and the scheduler's words; effects go out through ports, which must not
  * call back in. Time: `now` comes in; custody_deadline() says when to call custody_tick(). Memory: one struct
- * held a message that is not parked, some 15 bytes for one that is; bodies are held only while their frame is
- * not written or somebody asked for them. Not thread-safe. */
+ * held a message that is not parked, nothing for one that is; bodies are held only while their frame is not
+ * written or somebody asked for them. Not thread-safe. */
 #ifndef CLUSTER_CUSTODY_H
 #define CLUSTER_CUSTODY_H
 
@@ -44,6 +44,19 @@
 struct held;
 struct signing;
 
+/* Where a row stands among those that wait for a backlog (the scheduler's: node/backlog.h). The order rises
+ * strictly within a backlog. */
+struct row_place {
+    uint64_t backlog, order;
+};
+
+/* How a row is to be found: when something of it becomes due that no place covers, and its places. */
+struct row_wish {
+    usec_t due;
+    const struct row_place *places;
+    uint32_t place_count;
+};
+
 /* One recipient of a held message. The first part is custody's; the scheduler's part below is not touched
  * here. */
 struct delivery {
@@ -54,6 +67,7 @@ struct delivery {
     uint8_t result;    /* enum delivery_result */
     bool settled;      /* it came by INJECT, or the source of the MOVE said that its side is durable */
     bool committed;    /* frame made_seq is on the disk */
+    bool in_row;       /* custody's: it is open by the message's row */
     uint64_t made_seq; /* the frame that made it what it is */
     const char *peer;  /* the other spool: where it goes (LEAVING, MOVED) or came from; interned, or null */
     usec_t due;        /* HELD: not before; DONE: when */
@@ -93,24 +107,31 @@ struct held {
     uint64_t fresh_seq;           /* the first frame about it that no row knows; 0: its row knows all */
     uint64_t row_base;            /* base_seq by its row; 0: it has none */
     usec_t row_due;               /* and its next date */
+    struct row_place *row_places; /* and its places, or null; custody's */
+    uint32_t row_place_count;
     struct heap_node expiry;      /* the scheduler's: max_age */
     struct list bodies;           /* the scheduler's: messages with a body in memory */
     struct signing *signing;      /* the scheduler's: its signatures, made or being made */
     struct list resting;          /* the scheduler's: messages that may be parked */
+    uint64_t woken_by;            /* the scheduler's: the backlog that it was brought back for, or 0 */
     struct list census;           /* the scheduler's: by when their owners were looked up last */
     uint64_t census_round;        /* and under which view */
     struct delivery **deliveries; /* one block each; in no special order */
 };
 
-/* What the table says of a message. */
+/* What the table says of a message. Lent. */
 struct custody_row {
     struct mail_id id;
-    uint64_t base_seq;    /* its living base frame */
-    uint64_t last_seq;    /* the newest frame that it knows */
-    usec_t due;           /* the next thing that becomes due, or its expiry */
-    uint32_t held, final; /* deliveries */
-    const void *bytes;    /* all of it: only custody reads them; null where a row is only named */
+    uint64_t base_seq;                /* its living base frame */
+    uint64_t last_seq;                /* the newest frame that it knows */
+    usec_t due;                       /* the next thing that becomes due, or its expiry */
+    uint32_t open_count, final_count; /* deliveries */
+    const struct row_place *places;
+    uint32_t place_count;
+    const void *bytes; /* all of it: only custody reads them; null where a row is only named */
     size_t len;
+    /* The message. Within row_put and row_remove each delivery's in_row still says what the row before said. */
+    const struct held *held;
 };
 
 struct custody_ports {
@@ -153,13 +174,16 @@ struct custody *custody_new(
 void custody_free(struct custody **custody);
 void custody_set_incarnation(struct custody *custody, uint64_t incarnation);
 
-/* Before the log is read: there is a row of this message. */
-void custody_row_known(struct custody *custody, const struct custody_row *row);
+/* Before the log is read: there are rows of so many messages, with so many deliveries. */
+void custody_rows_known(struct custody *custody, uint64_t messages, uint64_t held, uint64_t final);
 /* While the log is read, in its order; then custody_recovered once: gained is called for all that is HELD and
  * not at rest. */
 int custody_replay(
     struct custody *custody, uint64_t seq, const struct spool_record *record, bool base, struct error *error);
 void custody_recovered(struct custody *custody, usec_t now);
+/* Between two frames, to save memory: true: it may be parked, as far as the log was read. One that has ended may be
+ * gone. */
+bool custody_replay_rests(struct custody *custody, struct held *held, usec_t now);
 /* The log's last frame has this number, though it may not have been replayed (damaged): the next is higher.
  */
 void custody_log_ends(struct custody *custody, uint64_t seq);
@@ -189,8 +213,9 @@ void custody_own(struct custody *custody, struct mail *mail, struct blob *body, 
 
 /* At rest: nothing of it is under way, and all that there is to say of it is on the disk. */
 bool custody_at_rest(const struct custody *custody, const struct held *held);
-/* Writes the row of one that is at rest, if the table does not know it as it is. */
-void custody_write_row(struct custody *custody, struct held *held);
+/* Writes the row of one that is at rest, if the table does not know it as it is and is wished (null: found by
+ * its next date, or its expiry). */
+void custody_write_row(struct custody *custody, struct held *held, const struct row_wish *wish);
 /* Parks a message that is at rest and not scheduled, and whose row is in the table by now, not only on its way
  * there: `forgotten` is called, then it is freed. */
 void custody_park(struct custody *custody, struct held *held);
@@ -201,10 +226,9 @@ void custody_write_rows(struct custody *custody, uint64_t before, size_t most);
 uint64_t custody_replay_from(struct custody *custody);
 /* The oldest frame that stands for an ended message's id; UINT64_MAX: none does. */
 uint64_t custody_oldest_end(const struct custody *custody);
-/* How many are parked, and is this one (rarely: yes, though it is not)? */
+/* How many are parked. */
 uint64_t custody_parked(const struct custody *custody);
 uint64_t custody_parked_held(const struct custody *custody); /* deliveries */
-bool custody_is_parked(const struct custody *custody, const struct mail_id *id);
 /* Finds a message, parked or not; *held_r null: there is none. False: that cannot be told, for the table does
  * not answer. */
 bool custody_fetch(struct custody *custody, const struct mail_id *id, struct held **held_r);

@@ -10,8 +10,11 @@
  *   which says all before it. custody_replay_from() is the smallest of them, of the frames that stand for
  *   ended messages' ids, and of what is not durable yet.
  *
- * A row: version, flags, base_seq, last_seq, due, count; for each delivery the frame that made it; then the
- * message as a HOLD record. */
+ * Which messages are parked nobody remembers: those that have a row and are not in memory. Only how many is
+ * counted, so that nothing asks the table while nothing is parked.
+ *
+ * A row: version, flags, base_seq, last_seq, due, counts; for each delivery the frame that made it; its places;
+ * then the message as a HOLD record. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,8 +22,10 @@
 #include "base/panic.h"
 #include "cluster/custody_state.h"
 
-#define ROW_VERSION 1
+#define ROW_VERSION 2
 #define ROW_HEAD 32
+#define PLACE_SIZE 16
+#define PLACES_MOST UINT16_MAX
 #define WAKE_MOST 64
 
 static void write_number(uint8_t *out, uint64_t number)
@@ -120,9 +125,15 @@ static usec_t next_due(const struct held *held)
     return due;
 }
 
-void row_name(const struct held *held, struct custody_row *row)
+/* What a row says of it, but for the bytes. */
+static struct custody_row row_of(const struct held *held)
 {
-    *row = (struct custody_row){.id = held->mail->id, .base_seq = held->row_base, .due = held->row_due};
+    return (struct custody_row){.id = held->mail->id,
+        .base_seq = held->row_base,
+        .due = held->row_due,
+        .places = held->row_places,
+        .place_count = held->row_place_count,
+        .held = held};
 }
 
 /* The figures of what it says now. */
@@ -130,23 +141,40 @@ static void row_count(const struct held *held, struct custody_row *row)
 {
     for (uint32_t i = 0; i < held->count; i++)
         if (held->deliveries[i]->state == CUSTODY_HELD)
-            row->held++;
+            row->open_count++;
         else
-            row->final++;
+            row->final_count++;
 }
 
-static void row_encode(const struct held *held, usec_t due, struct buffer *out)
+/* Where in a row its record begins. */
+static size_t head_size(size_t deliveries, size_t places)
 {
-    size_t head = ROW_HEAD + 8 * (size_t)held->count;
+    return ROW_HEAD + 8 * deliveries + PLACE_SIZE * places;
+}
+
+static void places_encode(const struct held *held, uint8_t *out)
+{
+    for (uint32_t i = 0; i < held->row_place_count; i++) {
+        write_number(out + PLACE_SIZE * (size_t)i, held->row_places[i].backlog);
+        write_number(out + PLACE_SIZE * (size_t)i + 8, held->row_places[i].order);
+    }
+}
+
+static void row_encode(const struct held *held, struct buffer *out)
+{
+    size_t head = head_size(held->count, held->row_place_count);
     uint8_t *bytes = (uint8_t *)buffer_room(out, head);
     memset(bytes, 0, ROW_HEAD);
     bytes[0] = ROW_VERSION;
     bytes[1] = held->bodiless;
     bytes[2] = (uint8_t)held->count;
     bytes[3] = (uint8_t)(held->count >> 8);
+    bytes[4] = (uint8_t)held->row_place_count;
+    bytes[5] = (uint8_t)(held->row_place_count >> 8);
     write_number(bytes + 8, held->base_seq);
     write_number(bytes + 16, held->last_seq);
-    write_number(bytes + 24, (uint64_t)due);
+    write_number(bytes + 24, (uint64_t)held->row_due);
+    places_encode(held, bytes + head_size(held->count, 0));
     struct spool_record record = {.kind = RECORD_HOLD, .id = held->mail->id, .mail = held->mail};
     record.items = xcalloc(held->count, sizeof *record.items);
     record.item_count = held->count;
@@ -159,23 +187,71 @@ static void row_encode(const struct held *held, usec_t due, struct buffer *out)
     free(record.items);
 }
 
-static void write_row(struct custody *custody, struct held *held)
+/* The deliveries that its row now calls open. */
+static void mark_in_row(struct held *held, bool has_row)
 {
-    struct custody_row old, row;
-    bool replaces = held->row_base != 0;
+    for (uint32_t i = 0; i < held->count; i++)
+        held->deliveries[i]->in_row = has_row && delivery_is_open(held->deliveries[i]);
+}
+
+static struct row_place *copy_places(const struct row_wish *wish)
+{
+    must(wish->place_count <= PLACES_MOST);
+    return wish->place_count == 0 ? NULL : xmemdup(wish->places, wish->place_count * sizeof *wish->places);
+}
+
+static void write_row(struct custody *custody, struct held *held, const struct row_wish *wish)
+{
+    struct custody_row old = row_of(held), row;
+    struct row_place *old_places = held->row_places;
     struct buffer bytes = {0};
-    row_name(held, &old);
+    held->row_places = copy_places(wish);
+    held->row_place_count = wish->place_count;
     held->row_base = held->base_seq;
-    held->row_due = next_due(held);
-    row_name(held, &row);
+    held->row_due = wish->due;
+    row = row_of(held);
     row.last_seq = held->last_seq;
     row_count(held, &row);
-    row_encode(held, held->row_due, &bytes);
+    row_encode(held, &bytes);
     row.bytes = buffer_bytes(&bytes);
     row.len = buffer_len(&bytes);
-    custody->ports.row_put(custody->ports.context, &row, replaces ? &old : NULL);
+    custody->ports.row_put(custody->ports.context, &row, old.base_seq == 0 ? NULL : &old);
     buffer_free(&bytes);
+    free(old_places);
+    mark_in_row(held, true);
     is_known(custody, held);
+}
+
+void row_remove(struct custody *custody, struct held *held)
+{
+    struct custody_row row = row_of(held);
+    if (held->row_base == 0)
+        return;
+    custody->ports.row_remove(custody->ports.context, &row);
+    held->row_base = 0;
+    free(held->row_places);
+    held->row_places = NULL;
+    held->row_place_count = 0;
+    mark_in_row(held, false);
+}
+
+/* Found by its dates. */
+static struct row_wish plain_wish(const struct held *held)
+{
+    return (struct row_wish){.due = next_due(held)};
+}
+
+static bool is_as_wished(const struct held *held, const struct row_wish *wish)
+{
+    return held->row_due == wish->due && held->row_place_count == wish->place_count &&
+           (wish->place_count == 0 ||
+               memcmp(held->row_places, wish->places, wish->place_count * sizeof *wish->places) == 0);
+}
+
+/* While the log is read back nothing is settled but by what it says itself. */
+static bool is_settled(const struct custody *custody, const struct delivery *delivery)
+{
+    return delivery->settled || (!custody->recovered && came_settled(delivery));
 }
 
 /* All that a row of it would say is on the disk, and nothing else is to be known. */
@@ -189,7 +265,7 @@ static bool can_be_row(const struct custody *custody, const struct held *held)
         return false;
     for (uint32_t i = 0; i < held->count; i++) {
         const struct delivery *delivery = held->deliveries[i];
-        if (!delivery->settled || delivery->state == CUSTODY_LEAVING)
+        if (!is_settled(custody, delivery) || delivery->state == CUSTODY_LEAVING)
             return false;
 #ifndef TODOKU_WITHOUT_DURABLE_ROWS
         if (!delivery->committed)
@@ -208,7 +284,8 @@ void custody_write_rows(struct custody *custody, uint64_t before, size_t most)
         if (held == NULL || held->fresh_seq >= before)
             break;
         if (can_be_row(custody, held)) {
-            write_row(custody, held);
+            struct row_wish wish = plain_wish(held);
+            write_row(custody, held, &wish);
             continue;
         }
         heap_remove(&custody->fresh, &held->fresh);
@@ -227,11 +304,14 @@ bool custody_at_rest(const struct custody *custody, const struct held *held)
            held->last_seq <= custody->committed_seq && can_be_row(custody, held);
 }
 
-void custody_write_row(struct custody *custody, struct held *held)
+void custody_write_row(struct custody *custody, struct held *held, const struct row_wish *wish)
 {
+    struct row_wish plain = plain_wish(held);
     must(custody_at_rest(custody, held));
-    if (held->fresh_seq != 0)
-        write_row(custody, held);
+    if (wish == NULL)
+        wish = &plain;
+    if (held->fresh_seq != 0 || !is_as_wished(held, wish))
+        write_row(custody, held, wish);
 }
 
 void custody_park(struct custody *custody, struct held *held)
@@ -239,9 +319,9 @@ void custody_park(struct custody *custody, struct held *held)
     struct custody_row row = {0};
     must(custody_at_rest(custody, held) && held->fresh_seq == 0);
     row_count(held, &row);
-    custody->parked_figures.held += row.held;
-    custody->parked_figures.final += row.final;
-    id_bag_add(&custody->parked, &held->mail->id);
+    custody->parked.messages++;
+    custody->parked.held += row.open_count;
+    custody->parked.final += row.final_count;
     custody->ports.forgotten(custody->ports.context, held);
     heap_remove(&custody->age, &held->age);
     heap_remove(&custody->forgets, &held->forget);
@@ -250,26 +330,50 @@ void custody_park(struct custody *custody, struct held *held)
     held_free(held);
 }
 
-void custody_row_known(struct custody *custody, const struct custody_row *row)
+void custody_rows_known(struct custody *custody, uint64_t messages, uint64_t held, uint64_t final)
 {
-    id_bag_add(&custody->parked, &row->id);
-    custody->parked_figures.held += row->held;
-    custody->parked_figures.final += row->final;
+    custody->parked.messages += messages;
+    custody->parked.held += held;
+    custody->parked.final += final;
 }
 
 uint64_t custody_parked(const struct custody *custody)
 {
-    return custody->parked.count;
+    return custody->parked.messages;
 }
 
 uint64_t custody_parked_held(const struct custody *custody)
 {
-    return custody->parked_figures.held;
+    return custody->parked.held;
 }
 
-bool custody_is_parked(const struct custody *custody, const struct mail_id *id)
+/* Of one that is not in memory: 1, with its row; 0: it has none; -1: that cannot be told. */
+static int parked_row(const struct custody *custody, const struct mail_id *id, struct buffer *row)
 {
-    return custody->parked.count > 0 && id_bag_has(&custody->parked, id);
+    if (custody->parked.messages == 0)
+        return 0;
+    return custody->ports.row_get(custody->ports.context, id, row);
+}
+
+bool park_has(const struct custody *custody, const struct mail_id *id)
+{
+    struct buffer row = {0};
+    int found = parked_row(custody, id, &row);
+    buffer_free(&row);
+    return found != 0;
+}
+
+static void read_places(struct held *held, const uint8_t *head)
+{
+    const uint8_t *places = head + head_size(held->count, 0);
+    held->row_place_count = head[4] | (uint32_t)head[5] << 8;
+    if (held->row_place_count == 0)
+        return;
+    held->row_places = xcalloc(held->row_place_count, sizeof *held->row_places);
+    for (uint32_t i = 0; i < held->row_place_count; i++) {
+        held->row_places[i].backlog = read_number(places + PLACE_SIZE * (size_t)i);
+        held->row_places[i].order = read_number(places + PLACE_SIZE * (size_t)i + 8);
+    }
 }
 
 static int fill(struct custody *custody, struct held *held, const struct spool_record *record,
@@ -286,33 +390,39 @@ static int fill(struct custody *custody, struct held *held, const struct spool_r
     held->disk_seq = held->row_base = held->base_seq;
     held->last_seq = read_number(head + 16);
     held->row_due = (usec_t)read_number(head + 24);
+    read_places(held, head);
+    mark_in_row(held, true);
     if (held->open == 0)
         heap_put(&custody->forgets, &held->forget, held->row_due);
     return 0;
 }
 
-static int read_row(const struct buffer *row, struct spool_record *record, struct error *error)
+static int read_row(
+    const struct buffer *row, const struct mail_id *id, struct spool_record *record, struct error *error)
 {
     const uint8_t *head = (const uint8_t *)buffer_bytes(row);
     size_t len = buffer_len(row);
     if (len < ROW_HEAD || head[0] != ROW_VERSION)
         return error_set(error, "a row of %zu bytes of an unknown version", len);
     size_t count = head[2] | (size_t)head[3] << 8;
-    if (len < ROW_HEAD + 8 * count)
+    size_t before = head_size(count, head[4] | (size_t)head[5] << 8);
+    if (len < before)
         return error_set(error, "a row of %zu bytes is cut off", len);
-    if (record_decode(head + ROW_HEAD + 8 * count, len - ROW_HEAD - 8 * count, record, error) != 0)
+    if (record_decode(head + before, len - before, record, error) != 0)
         return -1;
-    if (record->mail != NULL && record->item_count == count)
+    if (record->mail != NULL && record->item_count == count &&
+        memcmp(record->mail->id.bytes, id->bytes, sizeof id->bytes) == 0)
         return 0;
     record_clear(record);
     return error_set(error, "a row does not say what it should");
 }
 
-static struct held *unpark(struct custody *custody, const struct buffer *row, struct error *error)
+static struct held *unpark(
+    struct custody *custody, const struct mail_id *id, const struct buffer *row, struct error *error)
 {
     struct spool_record record = {0};
     struct custody_row counted = {0};
-    if (read_row(row, &record, error) != 0)
+    if (read_row(row, id, &record, error) != 0)
         return NULL;
     struct held *held = held_new(custody, record.mail);
     if (fill(custody, held, &record, (const uint8_t *)buffer_bytes(row), error) != 0) {
@@ -323,9 +433,9 @@ static struct held *unpark(struct custody *custody, const struct buffer *row, st
         held = NULL;
     } else {
         row_count(held, &counted);
-        custody->parked_figures.held -= counted.held;
-        custody->parked_figures.final -= counted.final;
-        id_bag_remove(&custody->parked, &held->mail->id);
+        custody->parked.messages--;
+        custody->parked.held -= counted.open_count;
+        custody->parked.final -= counted.final_count;
     }
     record_clear(&record);
     return held;
@@ -334,25 +444,21 @@ static struct held *unpark(struct custody *custody, const struct buffer *row, st
 bool custody_fetch(struct custody *custody, const struct mail_id *id, struct held **held_r)
 {
     *held_r = custody_find(custody, id);
-    if (*held_r != NULL || !custody_is_parked(custody, id))
+    if (*held_r != NULL)
         return true;
     struct buffer row = {0};
     struct error error = {""};
-    int found = custody->ports.row_get(custody->ports.context, id, &row);
+    int found = parked_row(custody, id, &row);
     if (found > 0)
-        *held_r = unpark(custody, &row, &error);
+        *held_r = unpark(custody, id, &row, &error);
     buffer_free(&row);
     if (found > 0 && *held_r == NULL) {
         custody->ports.row_bad(custody->ports.context, error.text);
         return false;
     }
 #ifdef TODOKU_WITHOUT_LASTING_ROWS
-    if (*held_r != NULL) {
-        struct custody_row gone;
-        row_name(*held_r, &gone);
-        custody->ports.row_remove(custody->ports.context, &gone);
-        (*held_r)->row_base = 0;
-    }
+    if (*held_r != NULL)
+        row_remove(custody, *held_r);
 #endif
     if (*held_r != NULL && custody->recovered)
         custody->ports.unparked(custody->ports.context, *held_r);
@@ -366,8 +472,8 @@ bool park_knows(struct custody *custody, const struct mail_id *id, uint64_t seq,
 #endif
     struct buffer row = {0};
     bool knows = false;
-    if (custody_is_parked(custody, id) && custody_find(custody, id) == NULL &&
-        custody->ports.row_get(custody->ports.context, id, &row) > 0 && buffer_len(&row) >= ROW_HEAD) {
+    if (custody_find(custody, id) == NULL && parked_row(custody, id, &row) > 0 &&
+        buffer_len(&row) >= ROW_HEAD) {
         const uint8_t *head = (const uint8_t *)buffer_bytes(&row);
         *base_r = read_number(head + 8);
         knows = head[0] == ROW_VERSION && read_number(head + 16) >= seq;
@@ -380,7 +486,7 @@ void park_wake_from(struct custody *custody, uint64_t seq)
 {
     struct mail_id ids[WAKE_MOST];
     struct held *held;
-    if (custody->parked.count == 0)
+    if (custody->parked.messages == 0)
         return;
     size_t count = custody->ports.rows_from(custody->ports.context, seq, ids, WAKE_MOST);
     for (size_t i = 0; i < count; i++)

@@ -106,18 +106,37 @@ int custody_replay(
 }
 
 /* What came by INJECT has no peer; what is moving on or gone had been settled before it could. */
-static bool came_settled(const struct delivery *delivery)
+bool came_settled(const struct delivery *delivery)
 {
     return delivery->peer == NULL || delivery->state == CUSTODY_LEAVING || delivery->state == CUSTODY_MOVED ||
            delivery->state == CUSTODY_REFUSED;
 }
 
-static void recover(struct custody *custody, struct held *held, usec_t now)
+static void settle(struct held *held)
 {
-    bool asks = false;
     for (uint32_t i = 0; i < held->count; i++) {
         struct delivery *delivery = held->deliveries[i];
         delivery->settled = delivery->settled || came_settled(delivery);
+    }
+}
+
+bool custody_replay_rests(struct custody *custody, struct held *held, usec_t now)
+{
+    settle(held);
+    if (held->open > 0)
+        return custody_at_rest(custody, held);
+    custody->burying = true;
+    custody_final_check(custody, held, now);
+    custody->burying = false;
+    return false;
+}
+
+static void recover(struct custody *custody, struct held *held, usec_t now)
+{
+    bool asks = false;
+    settle(held);
+    for (uint32_t i = 0; i < held->count; i++) {
+        struct delivery *delivery = held->deliveries[i];
         asks = asks || !delivery->settled;
         if (delivery->state == CUSTODY_HELD)
             custody->ports.gained(custody->ports.context, delivery);

@@ -3,7 +3,6 @@
 #define CLUSTER_CUSTODY_STATE_H
 
 #include "cluster/custody.h"
-#include "cluster/id_bag.h"
 
 /* Bytes of MOVEs under way to one spool at most (a single larger message goes alone). */
 #define MOVE_CREDIT (4u << 20)
@@ -87,12 +86,11 @@ struct custody {
     struct map refused;  /* id -> struct refusal */
     struct list refusals;
     usec_t refused_floor;
-    struct heap age;   /* struct held by base_seq */
-    struct heap fresh; /* struct held by fresh_seq, if that is not 0; may lag behind it */
-    struct id_bag parked;
-    struct custody_figures parked_figures;
-    bool recovered; /* the log has been read */
-    bool burying;   /* what it says has ended: tombs are sorted later */
+    struct heap age;               /* struct held by base_seq */
+    struct heap fresh;             /* struct held by fresh_seq, if that is not 0; may lag behind it */
+    struct custody_figures parked; /* messages, held, final: of rows whose messages are not in memory */
+    bool recovered;                /* the log has been read */
+    bool burying;                  /* what it says has ended: tombs are sorted later */
     struct tombs tombs;
     struct list pending; /* by seq */
     struct heap moves, forgets, askings;
@@ -115,6 +113,7 @@ struct delivery *held_delivery(struct held *held, uint32_t index);
 /* The memory only: it must be in no map, heap or list any more. */
 void held_free(struct held *held);
 void held_set_base(struct custody *custody, struct held *held, uint64_t seq);
+bool delivery_is_open(const struct delivery *delivery);
 /* The only writer of a delivery's state; keeps held->open right. */
 void delivery_set_state(struct delivery *delivery, enum custody_state state);
 struct peer *custody_peer(struct custody *custody, const char *spool);
@@ -159,10 +158,14 @@ void held_is_restated(struct held *held, uint64_t seq);
 void park_wake_from(struct custody *custody, uint64_t seq);
 /* It is parked, and its row knows this frame; *base_r: its living base frame. */
 bool park_knows(struct custody *custody, const struct mail_id *id, uint64_t seq, uint64_t *base_r);
-/* What a row says of it, but for the bytes. */
-void row_name(const struct held *held, struct custody_row *row);
+/* It is parked, or that cannot be told. */
+bool park_has(const struct custody *custody, const struct mail_id *id);
+/* Takes its row, if it has one, out of the table. */
+void row_remove(struct custody *custody, struct held *held);
 
 /* custody_replay.c */
+/* By what the log says of it: others need not be asked. */
+bool came_settled(const struct delivery *delivery);
 /* Every item says all there is to know of its delivery: the last word counts. */
 int replay_item(struct custody *custody, struct held *held, const struct record_item *item, uint64_t seq,
     struct error *error);

@@ -11,7 +11,6 @@
 #include "cluster/placement.h"
 #include "node/answer.h"
 
-#define DEFAULT_LIMIT 10000
 #define MAX_ANSWER ((size_t)8 << 20) /* bytes; rows end there, whatever the limit */
 
 bool answer_selected(const struct asked *asked, const char *name, const char *value)
@@ -30,16 +29,6 @@ void answer_end_row(struct asked *asked)
     asked->rows++;
     if (buffer_len(asked->out) >= MAX_ANSWER)
         asked->limit = asked->rows;
-}
-
-static const char *queue_state(const struct queue *queue, usec_t now)
-{
-    const struct site *site = queue->domain->site;
-    if (queue->ready_count == 0)
-        return "waiting";
-    if (site == NULL)
-        return "resolving";
-    return site->down_until > now ? "down" : "ready";
 }
 
 const char *answer_priority(enum mail_priority priority)
@@ -74,65 +63,6 @@ const char *answer_gate_state(const struct gate_why *why, usec_t now)
     if (why->opens <= now)
         return NULL;
     return why->schedule != NULL ? "scheduled" : "paused";
-}
-
-static void queue_row(struct asked *asked, struct queue *queue)
-{
-    const struct site *site = queue->domain->site;
-    struct gate_why why;
-    gate_why(asked->node, queue, asked->now, &why);
-    const char *shut = answer_gate_state(&why, asked->now);
-    json_begin(asked->out, '{');
-    json_text(asked->out, "tenant", queue->tenant);
-    json_text(asked->out, "campaign", queue->campaign);
-    json_text(asked->out, "pool", queue->pool);
-    json_text(asked->out, "domain", queue->domain->name);
-    json_text(asked->out, "priority", answer_priority(queue->class));
-    json_text(asked->out, "provider", site == NULL ? "" : site->provider->name);
-    json_text(asked->out, "node", asked->node->id);
-    json_number(asked->out, "queued", (int64_t)queue->count);
-    json_number(asked->out, "ready", (int64_t)queue->ready_count);
-    json_text(asked->out, "state", shut != NULL ? shut : queue_state(queue, asked->now));
-    answer_gate(asked, &why);
-    if (shut == NULL && site != NULL && site->down_until > asked->now) {
-        json_text(asked->out, "trouble", site->trouble.text);
-        json_number(asked->out, "down_ms", (site->down_until - asked->now) / USEC_MS);
-    }
-    answer_end_row(asked);
-}
-
-static int deeper(const void *a, const void *b)
-{
-    const struct queue *left = *(const struct queue *const *)a, *right = *(const struct queue *const *)b;
-    if (left->count != right->count)
-        return left->count > right->count ? -1 : 1;
-    return strcmp(left->domain->name, right->domain->name);
-}
-
-static bool queue_selected(const struct asked *asked, const struct queue *queue)
-{
-    return answer_selected(asked, "tenant", queue->tenant) &&
-           answer_selected(asked, "campaign", queue->campaign) &&
-           answer_selected(asked, "pool", queue->pool) &&
-           answer_selected(asked, "domain", queue->domain->name) &&
-           (queue->domain->site == NULL ||
-               answer_selected(asked, "provider", queue->domain->site->provider->name));
-}
-
-static int answer_queues(struct asked *asked)
-{
-    struct node *node = asked->node;
-    size_t count = 0;
-    struct queue **queues = xcalloc(map_count(&node->queues) + 1, sizeof *queues);
-    struct map_entry *at = NULL;
-    for (struct queue *queue; (queue = map_next(&node->queues, &at)) != NULL;)
-        if (queue_selected(asked, queue))
-            queues[count++] = queue;
-    qsort(queues, count, sizeof *queues, deeper);
-    for (size_t i = 0; i < count && asked->rows < asked->limit; i++)
-        queue_row(asked, queues[i]);
-    free(queues);
-    return 200;
 }
 
 static void lane_row(struct asked *asked, const struct provider *provider, size_t source)
@@ -219,27 +149,6 @@ static int answer_providers(struct asked *asked)
         json_number(asked->out, "delivered", (int64_t)delivered);
         json_number(asked->out, "deferred", (int64_t)deferred);
         json_number(asked->out, "bounced", (int64_t)bounced);
-        answer_end_row(asked);
-    }
-    return 200;
-}
-
-static int answer_tenants(struct asked *asked)
-{
-    const struct settings *settings = asked->node->settings;
-    for (size_t i = 0; i < settings->tenant_count && asked->rows < asked->limit; i++) {
-        const struct setting_tenant *tenant = &settings->tenants[i];
-        uint64_t queued = 0;
-        struct map_entry *at = NULL;
-        for (const struct queue *queue; (queue = map_next(&asked->node->queues, &at)) != NULL;)
-            queued += strcmp(queue->tenant, tenant->id) == 0 ? queue->count : 0;
-        if (!answer_selected(asked, "tenant", tenant->id))
-            continue;
-        json_begin(asked->out, '{');
-        json_text(asked->out, "tenant", tenant->id);
-        json_text(asked->out, "pool", tenant->pools[0]);
-        json_text(asked->out, "node", asked->node->id);
-        json_number(asked->out, "queued", (int64_t)queued);
         answer_end_row(asked);
     }
     return 200;
@@ -354,7 +263,7 @@ int node_answer(struct node *node, const char *what, const char *selectors, usec
         {"tenants", answer_tenants},
     };
     struct asked asked = {.node = node, .selectors = selectors, .now = now, .out = out};
-    asked.limit = (size_t)query_number(selectors, "limit", 1, 1000000, DEFAULT_LIMIT);
+    asked.limit = (size_t)query_number(selectors, "limit", 1, 1000000, ANSWER_LIMIT);
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
         if (strcmp(table[i].what, what) == 0)
             return table[i].answer(&asked);

@@ -4,6 +4,8 @@
 
 #include "node/gate.h"
 
+#define ANSWER_LIMIT 10000 /* rows, where none is asked for */
+
 struct asked {
     struct node *node;
     const char *selectors;
@@ -25,6 +27,10 @@ const char *answer_gate_state(const struct gate_why *why, usec_t now);
 
 /* answer_holds.c: the pauses that such mail meets, as fields of the row. A null campaign: of any. */
 void explain_holds(struct asked *asked, const struct hold_match *what);
+
+/* answer_queues.c: all three steps of a listing at once (node.h) */
+int answer_queues(struct asked *asked);
+int answer_tenants(struct asked *asked);
 
 /* answer_one.c: 404 if there is no such thing; 400 with a sentence in `out` */
 int answer_message(struct asked *asked);

@@ -12,7 +12,7 @@
 
 static const char *where(const struct delivery *delivery)
 {
-    static const char *const mood[] = {"held", "ready", "waiting", "sending", "moving", "stuck"};
+    static const char *const mood[] = {"held", "ready", "waiting", "sending", "moving", "stuck", "ready"};
     if (delivery->state == CUSTODY_DONE)
         return result_name((enum delivery_result)delivery->result);
     return delivery->state == CUSTODY_HELD ? mood[delivery->mood]

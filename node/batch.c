@@ -25,7 +25,8 @@ static void gather(struct node *node, struct session *session, struct queue *que
     take(node, session, first);
     for (uint32_t i = 0; i < held->count && session->batch_count < most; i++) {
         struct delivery *delivery = held->deliveries[i];
-        if (delivery->mood == MOOD_READY && delivery->place == queue)
+        bool waits = delivery->mood == MOOD_READY || delivery->mood == MOOD_BEYOND;
+        if (waits && delivery->place == queue)
             take(node, session, delivery);
     }
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "node/backlog.h"
 #include "node/gate.h"
 
 struct domain *domain_get(struct node *node, const char *name)
@@ -26,6 +27,7 @@ static void leave_site(struct node *node, struct domain *domain)
         struct queue *queue = list_item(link, struct queue, of_domain);
         queue_deactivate(queue);
         gate_forget(queue); /* it was judged by the provider's address, which may be another one's later */
+        backlog_misplaced(node, queue);
     }
     domain->site = NULL;
     site->domains--;
@@ -60,10 +62,12 @@ static const char *routed(const struct node *node, const struct queue *queue)
     return NULL;
 }
 
-static void join_site(struct domain *domain, struct site *site)
+static void join_site(struct node *node, struct domain *domain, struct site *site)
 {
     domain->site = site;
     site->domains++;
+    list_each (link, &domain->queues)
+        backlog_misplaced(node, list_item(link, struct queue, of_domain));
 }
 
 static void take_turns(struct node *node, struct domain *domain, usec_t now)
@@ -80,7 +84,7 @@ void queue_activate(struct node *node, struct queue *queue, usec_t now)
     struct domain *domain = queue->domain;
     const char *host = domain->site == NULL ? routed(node, queue) : NULL;
     if (host != NULL)
-        join_site(domain, site_of(node, host, NULL));
+        join_site(node, domain, site_of(node, host, NULL));
     if (gate_opens(node, queue, now) > now) {
         queue_deactivate(queue);
         return;
@@ -145,7 +149,7 @@ static void settle_site(struct node *node, struct domain *domain, usec_t now)
         return;
     }
     if (domain->site == NULL)
-        join_site(domain, site);
+        join_site(node, domain, site);
     take_turns(node, domain, now);
 }
 

@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/hash.h"
 #include "base/panic.h"
+#include "node/backlog.h"
 #include "node/gate_inside.h"
 
 /* ---- rows of queues that wait ---- */
@@ -149,6 +151,7 @@ static void judge(struct node *node, struct queue *queue, usec_t now)
     gate->rules = node->gates->rules;
     gate->provider = provider_of(queue);
     gate->held = judge_holds(node, &what, now, &why);
+    gate->holder = why == NULL ? 0 : hash64('h', why->id, strlen(why->id));
     gate->set = schedules_of(node, &what);
 }
 
@@ -166,10 +169,20 @@ static usec_t opens(struct node *node, struct queue *queue, usec_t now, struct g
     return gate->set == NULL ? now : set_opens(node, gate->set, now, last_r);
 }
 
+/* What shuts it: a number that is the same after a restart. An act does not count, it is over soon. */
+static uint64_t shut_by(const struct queue *queue, const struct gate_schedule *last)
+{
+    return last == NULL ? queue->gate.holder : hash64('s', last->setting->name, strlen(last->setting->name));
+}
+
 usec_t gate_opens(struct node *node, struct queue *queue, usec_t now)
 {
     struct gate_schedule *last;
     usec_t when = opens(node, queue, now, &last);
+    uint64_t shut = when <= now ? 0 : shut_by(queue, last);
+    if (shut != queue->gate.shut)
+        backlog_misplaced(node, queue);
+    queue->gate.shut = shut;
     if (when <= now)
         list_remove(&queue->gate.waits);
     else if (last != NULL)
@@ -213,6 +226,7 @@ void gate_forget(struct queue *queue)
 {
     list_remove(&queue->gate.waits);
     queue->gate.rules = 0;
+    queue->gate.shut = 0;
 }
 
 /* ---- telling why ---- */
@@ -228,6 +242,15 @@ void gate_why(struct node *node, struct queue *queue, usec_t now, struct gate_wh
     why_r->schedule = last == NULL ? NULL : last->setting;
     if (queue->gate.held > now)
         judge_holds(node, &what, now, &why_r->hold);
+}
+
+void gate_why_of(struct node *node, struct hold_match *what, usec_t now, struct gate_why *why_r)
+{
+    *why_r = (struct gate_why){.opens = now};
+    if (node->gates->idle)
+        return;
+    usec_t held = judge_holds(node, what, now, &why_r->hold);
+    why_r->opens = held > now ? held : gate_schedule_opens(node, what, now, &why_r->schedule);
 }
 
 usec_t gate_schedule_opens(

@@ -43,6 +43,8 @@ struct gate_why {
     const struct setting_schedule *schedule;
 };
 void gate_why(struct node *node, struct queue *queue, usec_t now, struct gate_why *why_r);
+/* The same of a queue that is not in memory. */
+void gate_why_of(struct node *node, struct hold_match *what, usec_t now, struct gate_why *why_r);
 
 /* When the schedules let mail of that kind start (`now` or earlier = now); *which_r: the one that opens last. */
 usec_t gate_schedule_opens(

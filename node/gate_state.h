@@ -19,7 +19,9 @@ struct provider;
 struct queue_gate {
     uint64_t rules; /* under which it was judged; 0 = it was not */
     const struct provider *provider;
-    usec_t held;          /* until when something holds it; 0 = nothing does */
+    usec_t held;     /* until when something holds it; 0 = nothing does */
+    uint64_t holder; /* a number that stands for what does */
+    uint64_t shut;   /* the same while it is shut, by a hold or a schedule; 0: it is open, or not known */
     struct gate_set *set; /* the schedules that match, or null */
     struct list waits;    /* shut: among those on hold, or those that wait for one schedule */
     uint64_t round;       /* of that list, in which it was put there */

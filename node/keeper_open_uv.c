@@ -36,6 +36,7 @@ static void recovered_record(
     if (node_replay(k->node, seq, record, len, base, &why) != 0)
         log_error("spool", "frame %llu can't be understood and is passed over: %s", (unsigned long long)seq,
             why.text);
+    node_replay_rest(k->node, clock_now());
 }
 
 static void recovered_damage(void *context, const char *file, uint64_t offset, const char *why)

@@ -1,5 +1,5 @@
 /* keeper_state_uv - what the files of the node's keeper share (keeper*_uv.c, link_uv.c, history_uv.c,
- * explain_uv.c only) */
+ * explain_uv.c, listing_uv.c only) */
 #ifndef NODE_KEEPER_STATE_UV_H
 #define NODE_KEEPER_STATE_UV_H
 
@@ -65,6 +65,8 @@ struct keeper {
     struct list answered;   /* struct resolved: DNS answers to hand to the core */
     struct list explaining; /* explain_uv.c */
     size_t explaining_count;
+    struct list listings; /* listing_uv.c */
+    size_t listing_count;
     size_t searching; /* of those, in the event log */
     size_t working;   /* requests in libuv's pool */
     size_t memory;    /* resident, as seen last */
@@ -149,6 +151,11 @@ void keeper_say_holds(struct keeper *keeper);
 void keeper_take_holds(struct keeper *keeper, struct holds *holds, usec_t now); /* takes them over */
 /* Tells those that have ended. */
 void keeper_end_holds(struct keeper *keeper, usec_t now);
+
+/* listing_uv.c: questions that go through all queues; true if it is one, and will be answered */
+bool listing_asked(struct keeper *keeper, const struct bus_msg *msg);
+/* Nothing is under way any more: those that wait get no answer. */
+void listing_end(struct keeper *keeper);
 
 /* history_uv.c: questions that need the event log; true if it is one and will be answered */
 bool history_asked(struct keeper *keeper, const struct bus_msg *msg);

@@ -18,7 +18,7 @@
 static void take_messages(struct keeper *k, usec_t now)
 {
     for (struct bus_msg *msg; (msg = bus_local_receive(k->bus, k->member)) != NULL; bus_msg_free(&msg))
-        if (!history_asked(k, msg) && !explain_asked(k, msg))
+        if (!history_asked(k, msg) && !explain_asked(k, msg) && !listing_asked(k, msg))
             node_bus(k->node, msg, now);
 }
 
@@ -251,6 +251,7 @@ struct keeper *keeper_open(const struct settings *settings, struct keyring *keyr
     list_init(&k->dirty);
     list_init(&k->answered);
     list_init(&k->explaining);
+    list_init(&k->listings);
     list_init(&k->silences);
     pthread_mutex_init(&k->lock, NULL);
     pthread_cond_init(&k->calmed, NULL);
@@ -350,6 +351,7 @@ void keeper_close(struct keeper **keeper)
     resolve_free(&k->resolve);
     keeper_forget_answers(k);
     explain_end(k);
+    listing_end(k);
     event_log_close(&k->events);
     tls_context_free(&k->tls);
     keyring_drop(&k->keyring);

@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/panic.h"
 #include "node/act.h"
+#include "node/backlog.h"
 #include "node/gate.h"
 
 /* Their number never changes. */
@@ -41,6 +42,7 @@ struct node *node_new(const char *id, const char *spool, uint64_t incarnation,
     list_init(&node->acts);
     node->holds = holds_new();
     rest_init(&node->rest);
+    backlogs_init(node);
     node->placement = placement_new();
     node->source_count = settings->node.source_count;
     node->sources = xcalloc(node->source_count, sizeof *node->sources);
@@ -89,6 +91,7 @@ static void free_rooms(struct node *node)
     map_free(&node->domains);
     map_free(&node->sites);
     map_free(&node->stands);
+    backlogs_free(node);
     turns_book_clear(&node->turns_book);
     map_free(&node->providers);
 }
@@ -176,6 +179,7 @@ void node_recovered(struct node *node, usec_t now)
     node->started = node->now = now;
     custody_recovered(node->custody, now);
     rest_begin(&node->rest);
+    backlogs_begin(node);
     node_settle(node, now);
 }
 
@@ -211,6 +215,7 @@ void node_set_settings(struct node *node, const struct settings *settings, usec_
         provider_settings(node, provider, now);
     }
     node->now = now;
+    backlogs_settings(node);
     gates_set_settings(node, now);
     batches_withdraw(node, NULL, now);
     census_begin(node);
@@ -253,6 +258,7 @@ void node_settle(struct node *node, usec_t now)
 {
     rest_wake(node, now);
     due_tick(node, now);
+    backlogs_step(node, now);
     pump(node, now);
     if (!list_empty(&node->crowd))
         crowd_thin_out(node, now);
@@ -320,10 +326,11 @@ usec_t node_deadline(const struct node *node)
     const struct heap *heaps[] = {
         &node->due, &node->expiries, &node->session_timers, &node->site_timers, &node->lane_timers};
     usec_t first = custody_deadline(node->custody), gate = gate_deadline(node), act = act_deadline(node),
-           rest = rest_deadline(node);
+           rest = rest_deadline(node), backlogs = backlogs_deadline(node);
     first = gate < first ? gate : first;
     first = act < first ? act : first;
     first = rest < first ? rest : first;
+    first = backlogs < first ? backlogs : first;
     for (size_t i = 0; i < sizeof heaps / sizeof heaps[0]; i++) {
         const struct heap_node *timer = heap_first(heaps[i]);
         if (timer != NULL && timer->key < first)
@@ -346,6 +353,7 @@ struct node_figures node_figures(const struct node *node)
 {
     struct node_figures figures = node->figures;
     figures.sessions = node->session_count;
-    figures.waiting = node->due.count + custody_parked_held(node->custody);
+    figures.beyond = node->backlogs.beyond;
+    figures.waiting = node->due.count + node->backlogs.beyond + custody_parked_held(node->custody);
     return figures;
 }

@@ -75,6 +75,10 @@ struct node_table {
     usec_t ahead;              /* what is due later than this from now is parked. 0 = a minute */
     usec_t checkpoint_every;   /* 0 = 10 s */
     uint64_t checkpoint_bytes; /* of log. 0 = 64 MiB */
+    uint64_t replay_most;      /* deliveries in memory while the log is read. 0 = 65,536 */
+    uint64_t room;             /* deliveries at hand in all. 0 = node.window / 1 KiB */
+    uint64_t least;            /* that each backlog may have at hand. 0 = BACKLOG_LEAST */
+    usec_t beyond_for;         /* what is beyond its window stays in memory while there is room. 0 = 1 s */
 };
 int node_open_table(
     struct node *node, const struct node_table *table, struct park_start *start_r, struct error *error);
@@ -83,6 +87,8 @@ bool node_table_works(const struct node *node);
 void node_checkpointed(struct node *node, bool ok, const char *why, usec_t now);
 int node_replay(
     struct node *node, uint64_t seq, const void *record, size_t len, bool base, struct error *error);
+/* Between frames, as often as you like: memory stays bounded, if there is a table (rest_replay.c). */
+void node_replay_rest(struct node *node, usec_t now);
 /* Before it, if the log's last frame may not have been replayed: it is damaged, or was not understood. */
 void node_log_ends(struct node *node, uint64_t seq);
 void node_recovered(struct node *node, usec_t now);
@@ -130,6 +136,17 @@ usec_t node_deadline(const struct node *node);
 void node_set_hint(struct node *node, const char *domain, struct mx_answer *answer);
 int node_answer(struct node *node, const char *what, const char *selectors, usec_t now, struct buffer *out);
 
+/* What waits, by queue or by tenant, goes through the counts of all queues, at rest or not: in three steps, so that
+ * the second, which may take a second, can be in another thread while the node goes on. (node_answer does all three.)
+ * Null: the question is neither "queues" nor "tenants". */
+struct listing;
+struct listing *node_list_begin(struct node *node, const char *what, const char *selectors);
+/* Nobody else uses it meanwhile; the node must not end. -1: the table can't be read. */
+int listing_read(struct listing *listing, struct error *error);
+/* Its rows as they stand now: once, after a read that worked. */
+void node_list_end(struct node *node, const struct listing *listing, usec_t now, struct buffer *out);
+void listing_free(struct listing **listing);
+
 /* Figures for the outside; also what the simulator's oracles look at. */
 struct custody *node_custody(struct node *node);
 /* Some session has it. */
@@ -137,7 +154,13 @@ bool node_gave(const struct delivery *delivery);
 struct node_figures {
     uint64_t accepted, delivered, deferred, bounced, expired, cancelled;
     uint64_t ready, waiting, in_flight, sessions, body_bytes;
+    uint64_t beyond;  /* of those waiting: in memory, and only behind their window */
+    uint64_t brought; /* messages that came back from the table for a backlog */
 };
 struct node_figures node_figures(const struct node *node);
+/* Every backlog will go on: its figures are right, and nothing but what it has at hand is waited for. */
+bool node_backlogs_sound(const struct node *node);
+/* What stands there in the table (park.h: q) will be read for its backlog. */
+bool node_backlog_reads(const struct node *node, uint64_t backlog, uint64_t order);
 
 #endif

@@ -93,8 +93,10 @@ static void gained(void *context, struct delivery *delivery)
         heap_put(&node->expiries, &held->expiry, held->mail->expires);
     heap_put(&node->due, &delivery->timer, delivery->due);
     delivery->mood = MOOD_WAITING;
-    if (delivery->due > node->now)
+    if (delivery->due > node->now) {
+        delivery_join_queue(node, delivery);
         rest_consider(node, held);
+    }
 }
 
 static void left(void *context, struct delivery *delivery)
@@ -128,7 +130,7 @@ static void forgotten(void *context, struct held *held)
     act_forgotten(node, held);
     heap_remove(&node->expiries, &held->expiry);
     list_remove(&held->census);
-    list_remove(&held->resting);
+    rest_forget(node, held);
     body_let_go(node, held);
 }
 
@@ -172,12 +174,16 @@ static int row_get(void *context, const struct mail_id *id, struct buffer *bytes
 
 static void row_put(void *context, const struct custody_row *row, const struct custody_row *old)
 {
-    park_row_put(((struct node *)context)->rest.park, row, old);
+    struct node *node = context;
+    park_row_put(node->rest.park, row, old);
+    row_counts(node, row->held, true);
 }
 
 static void row_remove(void *context, const struct custody_row *row)
 {
-    park_row_remove(((struct node *)context)->rest.park, row);
+    struct node *node = context;
+    park_row_remove(node->rest.park, row);
+    row_counts(node, row->held, false);
 }
 
 static size_t rows_from(void *context, uint64_t base_seq, struct mail_id *ids, size_t max)

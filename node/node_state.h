@@ -2,6 +2,7 @@
  *
  * Where a delivery waits is its mood; each mood is a list or a heap:
  *   READY    in its queue's ready list: may be sent now
+ *   BEYOND   in its queue's beyond list: it could be, but waits behind a window (backlog.h)
  *   WAITING  in the node's `due` heap: not before its time
  *   SENDING  in a session's batch
  *   MOVING   in the node's `moving` list: will be handed to custody_move at the end of this step
@@ -34,7 +35,7 @@
 
 #define CENSUS_STEP 128 /* deliveries that are placed anew in one step */
 
-enum mood { MOOD_NOWHERE, MOOD_READY, MOOD_WAITING, MOOD_SENDING, MOOD_MOVING, MOOD_STUCK };
+enum mood { MOOD_NOWHERE, MOOD_READY, MOOD_WAITING, MOOD_SENDING, MOOD_MOVING, MOOD_STUCK, MOOD_BEYOND };
 
 /* One of our addresses. */
 struct source {
@@ -157,7 +158,12 @@ struct queue {
     struct turn_flow turn, site_turn;
     struct list ready;           /* struct delivery */
     uint64_t ready_count, count; /* count: all that have this queue as their place */
+    uint64_t in_rows;            /* of these, what the table counts by its rows */
     struct queue_gate gate;
+    struct backlog *backlog; /* null: there was nothing ready yet, or there is no table */
+    struct list of_backlog, of_waiting, misplaced;
+    struct list beyond; /* struct delivery */
+    uint64_t beyond_count;
 };
 
 enum session_state {
@@ -224,16 +230,35 @@ struct rest {
     usec_t ahead, every;
     uint64_t bytes_most;
     struct list resting; /* struct held: may be parked */
-    usec_t look_at;      /* at them again */
-    uint64_t walk_seq;   /* all that is parked is looked at anew, by base frame */
-    usec_t walk_at;      /* USEC_NEVER: it is not */
+    size_t resting_count;
+    usec_t look_at;    /* at them again */
+    uint64_t walk_seq; /* all that is parked is looked at anew, by base frame */
+    usec_t walk_at;    /* USEC_NEVER: it is not */
     bool walk_again;
     bool begun; /* the log has been read; before, custody does not know where it ends */
     bool flushing, told;
+    uint64_t replay_most, replay_next; /* rest_replay.c: deliveries in memory */
     uint64_t next_from, flushing_from; /* replay from: right now, and what the table says */
     uint64_t seen_seq;                 /* the newest frame on the disk at the last checkpoint */
     uint64_t bytes;                    /* of log since then */
     usec_t checkpoint_at;
+};
+
+/* backlog.c */
+struct backlogs {
+    struct map by_key;
+    struct list all, ending, paused; /* struct backlog */
+    struct list misplaced;           /* struct queue */
+    struct turns hungry;
+    struct turn_clock clock;
+    struct backlog *waking; /* what is placed just now was brought back for this one */
+    uint64_t strays;        /* of that, what went behind other windows */
+    uint64_t beyond, ready[TURN_CLASSES], room[TURN_CLASSES], share;
+    uint64_t room_set, least; /* by node_open_table */
+    usec_t beyond_for;        /* at rest no sooner, while there is room */
+    usec_t pressed_until, trim_at;
+    size_t trim_left;
+    struct buffer key;
 };
 
 struct node {
@@ -276,6 +301,8 @@ struct node {
     struct list moving, stuck; /* struct delivery */
     struct list bodies;        /* struct held with a body kept for the first attempt */
     struct rest rest;
+    struct backlogs backlogs;
+    uint64_t stuck_count;
     struct buffer scratch;
     char hint_domain[DNS_NAME_SIZE]; /* node_set_hint */
     struct mx_answer *hint;
@@ -306,6 +333,8 @@ void delivery_place(struct node *node, struct delivery *delivery, usec_t now);
 void delivery_leave_mood(struct node *node, struct delivery *delivery);
 /* The view or the settings are others: it goes where it belongs now, if that is somewhere else. */
 void delivery_place_anew(struct node *node, struct delivery *delivery, usec_t now);
+/* It counts among its queue's. */
+void delivery_join_queue(struct node *node, struct delivery *delivery);
 /* Takes it out of its queue for good. */
 void delivery_leave_queue(struct node *node, struct delivery *delivery);
 /* What was to be sent, and was not, is the next again; unless it belongs elsewhere meanwhile. */
@@ -317,6 +346,10 @@ void due_tick(struct node *node, usec_t now);
 void moves_hand_over(struct node *node, usec_t now);
 bool pool_here(const struct node *node, const char *pool);
 bool source_has_pool(const struct node *node, size_t source, const char *pool);
+
+/* row_counts.c */
+/* What the table counts of each queue: the message's row is put, or removed. */
+void row_counts(struct node *node, const struct held *held, bool put);
 
 /* census.c: everything is placed anew when the view changes, a little in each step */
 void census_begin(struct node *node);
@@ -335,6 +368,8 @@ void rest_free(struct rest *rest);
 void rest_begin(struct rest *rest);
 /* Something of it waits: may it be parked? */
 void rest_consider(struct node *node, struct held *held);
+/* It may not any more, or is about to end. */
+void rest_forget(struct node *node, struct held *held);
 void rest_unparked(struct node *node, struct held *held);
 /* What is due soon comes back. */
 void rest_wake(struct node *node, usec_t now);

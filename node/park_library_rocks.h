@@ -24,6 +24,8 @@
     FUNCTION(cache_create_lru_opts)                                                                          \
     FUNCTION(cache_destroy)                                                                                  \
     FUNCTION(close)                                                                                          \
+    FUNCTION(compactionfilter_create)                                                                        \
+    FUNCTION(compactionfilter_destroy)                                                                       \
     FUNCTION(create_iterator)                                                                                \
     FUNCTION(filterpolicy_create_bloom_full)                                                                 \
     FUNCTION(flush)                                                                                          \
@@ -43,16 +45,19 @@
     FUNCTION(lru_cache_options_destroy)                                                                      \
     FUNCTION(lru_cache_options_set_capacity)                                                                 \
     FUNCTION(lru_cache_options_set_num_shard_bits)                                                           \
+    FUNCTION(mergeoperator_create)                                                                           \
     FUNCTION(open)                                                                                           \
     FUNCTION(options_create)                                                                                 \
     FUNCTION(options_destroy)                                                                                \
     FUNCTION(options_set_allow_concurrent_memtable_write)                                                    \
     FUNCTION(options_set_avoid_unnecessary_blocking_io)                                                      \
     FUNCTION(options_set_block_based_table_factory)                                                          \
-    FUNCTION(options_set_compression)                                                                        \
+    FUNCTION(options_set_compaction_filter)                                                                  \
+    FUNCTION(options_set_compression_per_level)                                                              \
     FUNCTION(options_set_create_if_missing)                                                                  \
     FUNCTION(options_set_info_log_level)                                                                     \
     FUNCTION(options_set_keep_log_file_num)                                                                  \
+    FUNCTION(options_set_level0_file_num_compaction_trigger)                                                 \
     FUNCTION(options_set_manifest_preallocation_size)                                                        \
     FUNCTION(options_set_max_background_jobs)                                                                \
     FUNCTION(options_set_max_bytes_for_level_base)                                                           \
@@ -62,6 +67,8 @@
     FUNCTION(options_set_max_open_files)                                                                     \
     FUNCTION(options_set_max_write_buffer_number)                                                            \
     FUNCTION(options_set_memtable_prefix_bloom_size_ratio)                                                   \
+    FUNCTION(options_set_merge_operator)                                                                     \
+    FUNCTION(options_set_min_write_buffer_number_to_merge)                                                   \
     FUNCTION(options_set_prefix_extractor)                                                                   \
     FUNCTION(options_set_stats_dump_period_sec)                                                              \
     FUNCTION(options_set_stats_persist_period_sec)                                                           \
@@ -82,7 +89,9 @@
     FUNCTION(writebatch_data)                                                                                \
     FUNCTION(writebatch_delete)                                                                              \
     FUNCTION(writebatch_destroy)                                                                             \
+    FUNCTION(writebatch_merge)                                                                               \
     FUNCTION(writebatch_put)                                                                                 \
+    FUNCTION(writebatch_singledelete)                                                                        \
     FUNCTION(writeoptions_create)                                                                            \
     FUNCTION(writeoptions_destroy)                                                                           \
     FUNCTION(writeoptions_disable_WAL)

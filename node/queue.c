@@ -4,7 +4,9 @@
 
 #include "base/alloc.h"
 #include "base/panic.h"
+#include "node/backlog.h"
 #include "node/gate.h"
+#include "node/queue_key.h"
 
 bool source_has_pool(const struct node *node, size_t source, const char *pool)
 {
@@ -40,19 +42,9 @@ static struct queue *queue_new(
     queue->class = mail->priority;
     queue->domain = domain_get(node, domain);
     list_init(&queue->ready);
+    list_init(&queue->beyond);
     list_push_back(&queue->domain->queues, &queue->of_domain);
     return queue;
-}
-
-/* The key is the class and the four names, each with its zero. */
-static size_t queue_key(struct buffer *key, const struct mail *mail, const char *domain)
-{
-    const char *names[] = {mail->tenant, mail->campaign, mail->pool, domain};
-    char class = (char)mail->priority;
-    buffer_add(key, &class, 1);
-    for (size_t i = 0; i < 4; i++)
-        buffer_add(key, names[i], strlen(names[i]) + 1);
-    return buffer_len(key);
 }
 
 static struct queue *queue_get(struct node *node, const struct delivery *delivery)
@@ -60,8 +52,9 @@ static struct queue *queue_get(struct node *node, const struct delivery *deliver
     const struct mail *mail = delivery->held->mail;
     const char *domain = recipient_domain(delivery);
     buffer_clear(&node->scratch);
-    size_t len = queue_key(&node->scratch, mail, domain);
+    queue_key_add(&node->scratch, mail, domain);
     const char *key = buffer_bytes(&node->scratch);
+    size_t len = buffer_len(&node->scratch);
     struct queue *queue = map_get(&node->queues, key, len);
     if (queue == NULL) {
         queue = queue_new(node, mail, domain, key, len);
@@ -74,6 +67,7 @@ static void queue_end(struct node *node, struct queue *queue)
 {
     queue_deactivate(queue);
     gate_forget(queue);
+    backlog_detach(node, queue);
     list_remove(&queue->of_domain);
     domain_unused(node, queue->domain);
     map_remove(&node->queues, queue->key, queue->key_len);
@@ -84,13 +78,14 @@ static void queue_end(struct node *node, struct queue *queue)
     free(queue);
 }
 
-static void join(struct node *node, struct delivery *delivery)
+void delivery_join_queue(struct node *node, struct delivery *delivery)
 {
     if (delivery->place != NULL)
         return;
     struct queue *queue = queue_get(node, delivery);
     delivery->place = queue;
     queue->count++;
+    queue->in_rows += delivery->in_row;
 }
 
 void delivery_leave_queue(struct node *node, struct delivery *delivery)
@@ -99,6 +94,7 @@ void delivery_leave_queue(struct node *node, struct delivery *delivery)
     if (queue == NULL)
         return;
     delivery->place = NULL;
+    queue->in_rows -= delivery->in_row;
     if (--queue->count == 0)
         queue_end(node, queue);
 }
@@ -107,6 +103,7 @@ static void ready_changed(struct node *node, struct queue *queue, int by)
 {
     queue->ready_count += (uint64_t)(int64_t)by;
     node->figures.ready += (uint64_t)(int64_t)by;
+    node->backlogs.ready[queue->class] += (uint64_t)(int64_t)by;
     if (queue->party != NULL)
         queue->party->ready[queue->class] += (uint64_t)(int64_t)by;
 }
@@ -133,12 +130,20 @@ void delivery_leave_mood(struct node *node, struct delivery *delivery)
             first_changed(queue);
         if (queue->ready_count == 0)
             queue_deactivate(queue);
+        if (queue->backlog != NULL)
+            backlog_left(node, queue->backlog);
+        break;
+    case MOOD_BEYOND:
+        backlog_beyond_left(node, delivery);
         break;
     case MOOD_WAITING:
         heap_remove(&node->due, &delivery->timer);
         break;
-    case MOOD_MOVING:
     case MOOD_STUCK:
+        node->stuck_count--;
+        list_remove(&delivery->link);
+        break;
+    case MOOD_MOVING:
         list_remove(&delivery->link);
         break;
     case MOOD_SENDING:
@@ -152,14 +157,22 @@ void delivery_leave_mood(struct node *node, struct delivery *delivery)
 
 static void make_ready(struct node *node, struct delivery *delivery, bool front, usec_t now)
 {
-    join(node, delivery);
+    delivery_join_queue(node, delivery);
     struct queue *queue = delivery->place;
+    if (queue->backlog == NULL && node->rest.park != NULL)
+        backlog_attach(node, queue);
+    if (!front && !backlog_admits(node, queue)) {
+        backlog_beyond(node, delivery, false);
+        return;
+    }
     delivery->mood = MOOD_READY;
     if (front)
         list_push_front(&queue->ready, &delivery->link);
     else
         list_push_back(&queue->ready, &delivery->link);
     ready_changed(node, queue, 1);
+    if (queue->backlog != NULL)
+        queue->backlog->at_hand++;
     if (queue->ready.next == &delivery->link)
         first_changed(queue);
     queue_activate(node, queue, now);
@@ -214,7 +227,7 @@ static const struct view_node *other_owner(const struct node *node, const struct
 
 static void wait_until(struct node *node, struct delivery *delivery, usec_t when)
 {
-    join(node, delivery);
+    delivery_join_queue(node, delivery);
     delivery->mood = MOOD_WAITING;
     heap_put(&node->due, &delivery->timer, when);
     rest_consider(node, delivery->held);
@@ -227,8 +240,11 @@ static void place_here(struct node *node, struct delivery *delivery, usec_t now)
     else if (pool_here(node, delivery->held->mail->pool))
         make_ready(node, delivery, false, now);
     else {
+        delivery_join_queue(node, delivery);
         delivery->mood = MOOD_STUCK;
+        node->stuck_count++;
         list_push_back(&node->stuck, &delivery->link);
+        rest_consider(node, delivery->held);
     }
 }
 
@@ -262,13 +278,14 @@ static bool is_right(const struct node *node, const struct delivery *delivery)
 {
     if (other_owner(node, delivery) != NULL)
         return false;
-    return delivery->mood == MOOD_READY ? pool_here(node, delivery->held->mail->pool)
-                                        : delivery->timer.key == delivery->due;
+    return delivery->mood == MOOD_WAITING ? delivery->timer.key == delivery->due
+                                          : pool_here(node, delivery->held->mail->pool);
 }
 
 void delivery_place_anew(struct node *node, struct delivery *delivery, usec_t now)
 {
-    bool waits = delivery->mood == MOOD_READY || delivery->mood == MOOD_WAITING;
+    bool waits =
+        delivery->mood == MOOD_READY || delivery->mood == MOOD_WAITING || delivery->mood == MOOD_BEYOND;
     if (delivery->mood != MOOD_STUCK && (!waits || is_right(node, delivery)))
         return;
     delivery_leave_mood(node, delivery);

@@ -1,9 +1,11 @@
 /* rest - which messages lie in the table instead of memory, and when they come back
  *
- * Parked is a message of which nothing is due for longer than `ahead`: every recipient that is still open waits,
- * for a retry or for its time to be sent. It comes back half of that before the first of them is due (or it
- * expires), whenever somebody asks for it by its id, and when the view or the settings change: then all that is
- * parked is brought back, a little at a time, looked at by the census as everybody is, and parked again if it
+ * Parked is a message of which nothing can go for a while: every recipient that is still open waits for longer
+ * than `ahead`, for a retry or for its time to be sent; or is beyond its window (backlog.h), for a second or
+ * because memory is short; or has no source here (but for the first STUCK_HERE, so that the alert stands). It
+ * comes back half of `ahead` before the first of them is due (or it expires), when its backlog wants it,
+ * whenever somebody asks for it by its id, and when the view or the settings change: then all that is parked is
+ * brought back, a little at a time, looked at by the census as everybody is, and parked again if it
  * still may rest. So what has to move to another node does so soon, however late it is due.
  *
  * Its row is in the table before it leaves memory: the rows of some are written and committed together, then
@@ -13,16 +15,20 @@
  * the rows, lets the owner bring the table to the disk, and when that is done, lets it delete older segments.
  * What is written is what was right one checkpoint before: by then the events of all frames before it are on
  * the disk too, and need not be told again from the log. */
+#include <stdlib.h>
+
 #include "base/alloc.h"
 #include "base/panic.h"
 #include "node/act.h"
-#include "node/node_state.h"
+#include "node/backlog.h"
 
 #define WAKE_STEP 128 /* messages that come back in one step */
-#define PARK_STEP 128 /* looked at in one step */
+#define PARK_STEP 512 /* looked at in one step */
 #define WALK_STEP 32  /* brought back for the census in one of its steps */
 #define WALK_PAUSE (10 * USEC_MS)
 #define BUSY_PAUSE (250 * USEC_MS)
+#define BUSY_PAUSE_LEAST (2 * USEC_MS)
+#define STUCK_HERE 128
 #define ROWS_MOST 1024 /* written at a checkpoint of messages that stay */
 #define AHEAD USEC_MIN
 #define CHECKPOINT_EVERY (10 * USEC_SEC)
@@ -42,7 +48,9 @@ int node_open_table(
     rest->ahead = table->ahead == 0 ? AHEAD : table->ahead;
     rest->every = table->checkpoint_every == 0 ? CHECKPOINT_EVERY : table->checkpoint_every;
     rest->bytes_most = table->checkpoint_bytes == 0 ? CHECKPOINT_BYTES : table->checkpoint_bytes;
+    rest->replay_most = table->replay_most;
     rest->next_from = start_r->from;
+    backlogs_set(node, table->room, table->least, table->beyond_for);
     return 0;
 }
 
@@ -74,29 +82,88 @@ bool node_table_works(const struct node *node)
 
 void rest_consider(struct node *node, struct held *held)
 {
-    if (works(node) && !list_linked(&held->resting))
-        list_push_back(&node->rest.resting, &held->resting);
+    if (!works(node) || list_linked(&held->resting))
+        return;
+    list_push_back(&node->rest.resting, &held->resting);
+    node->rest.resting_count++;
+}
+
+void rest_forget(struct node *node, struct held *held)
+{
+    if (!list_linked(&held->resting))
+        return;
+    list_remove(&held->resting);
+    node->rest.resting_count--;
 }
 
 /* ---- parking ---- */
 
 enum rest_verdict { REST_NO, REST_LATER, REST_NOW };
 
-static enum rest_verdict verdict_of_held(const struct node *node, const struct held *held, usec_t now)
+static enum rest_verdict verdict_of_one(const struct node *node, const struct delivery *delivery, usec_t now)
 {
     usec_t soon = now + node->rest.ahead;
-    if (held->open == 0 || held->mail->expires <= soon)
+    switch ((enum mood)delivery->mood) {
+    case MOOD_WAITING:
+        return delivery->due > soon && delivery->timer.key > soon ? REST_NOW : REST_NO;
+    case MOOD_BEYOND:
+        return backlogs_press(node) || now - beyond_since(delivery) >= node->backlogs.beyond_for ? REST_NOW
+                                                                                                 : REST_LATER;
+    case MOOD_STUCK:
+        return node->stuck_count > STUCK_HERE ? REST_NOW : REST_NO;
+    default:
+        return REST_NO;
+    }
+}
+
+/* What has something beyond is looked at until it is parked: nobody tells when the rest of it is done. */
+static enum rest_verdict verdict_of_held(const struct node *node, const struct held *held, usec_t now)
+{
+    enum rest_verdict verdict = REST_NOW;
+    bool beyond = false;
+    if (held->open == 0 || held->mail->expires <= now + node->rest.ahead)
         return REST_NO;
     for (uint32_t i = 0; i < held->count; i++) {
         const struct delivery *delivery = held->deliveries[i];
-        if (delivery->state == CUSTODY_HELD && delivery->committed &&
-            (delivery->mood != MOOD_WAITING || delivery->due <= soon || delivery->timer.key <= soon))
-            return REST_NO;
+        if (delivery->state != CUSTODY_HELD || !delivery->committed)
+            continue;
+        enum rest_verdict one = verdict_of_one(node, delivery, now);
+        verdict = one < verdict ? one : verdict;
+        beyond = beyond || delivery->mood == MOOD_BEYOND;
     }
+    if (verdict == REST_NO)
+        return beyond ? REST_LATER : REST_NO;
     if (held->census_round != node->round || held->number <= act_upto(node) ||
         !custody_at_rest(node->custody, held))
         return REST_LATER;
-    return REST_NOW;
+    return verdict;
+}
+
+static bool has_place(const struct row_wish *wish, uint64_t backlog)
+{
+    for (uint32_t i = 0; i < wish->place_count; i++)
+        if (wish->places[i].backlog == backlog)
+            return true;
+    return false;
+}
+
+/* Each backlog of it has a place for it; what else it waits for is its date. */
+static void write_row(struct node *node, struct held *held, usec_t now)
+{
+    struct row_place *places = xcalloc(held->count, sizeof *places);
+    struct row_wish wish = {.due = held->mail->expires, .places = places};
+    for (uint32_t i = 0; i < held->count; i++) {
+        const struct delivery *delivery = held->deliveries[i];
+        const struct queue *queue = delivery->place;
+        if (delivery->state != CUSTODY_HELD)
+            continue;
+        if (delivery->mood == MOOD_BEYOND && !has_place(&wish, queue->backlog->number))
+            places[wish.place_count++] = backlog_row_place(node, queue->backlog, now);
+        else if (delivery->mood == MOOD_WAITING && delivery->due < wish.due)
+            wish.due = delivery->due;
+    }
+    custody_write_row(node->custody, held, &wish);
+    free(places);
 }
 
 static void park_one(struct node *node, struct held *held)
@@ -121,9 +188,9 @@ static size_t choose(struct node *node, struct held *parking[PARK_STEP], bool *a
         struct held *held = list_item(link, struct held, resting);
         enum rest_verdict verdict = verdict_of_held(node, held, now);
         bool was_last = link == last;
-        list_remove(link);
+        rest_forget(node, held);
         if (verdict == REST_LATER) {
-            list_push_back(&rest->resting, link);
+            rest_consider(node, held);
             busy++;
         } else if (verdict == REST_NOW) {
             parking[count++] = held;
@@ -135,6 +202,13 @@ static size_t choose(struct node *node, struct held *parking[PARK_STEP], bool *a
     return count;
 }
 
+/* All are looked at within BUSY_PAUSE. */
+static usec_t pause_of(const struct rest *rest)
+{
+    usec_t pause = BUSY_PAUSE * PARK_STEP / (usec_t)(rest->resting_count + PARK_STEP);
+    return pause > BUSY_PAUSE_LEAST ? pause : BUSY_PAUSE_LEAST;
+}
+
 static void park_some(struct node *node, usec_t now)
 {
     struct rest *rest = &node->rest;
@@ -143,9 +217,9 @@ static void park_some(struct node *node, usec_t now)
     if (list_empty(&rest->resting) || now < rest->look_at)
         return;
     size_t count = choose(node, parking, &all_busy, now);
-    rest->look_at = all_busy ? now + BUSY_PAUSE : now;
+    rest->look_at = all_busy ? now + pause_of(rest) : now;
     for (size_t i = 0; i < count; i++)
-        custody_write_row(node->custody, parking[i]);
+        write_row(node, parking[i], now);
     if (count == 0 || !park_commit(rest->park))
         return;
     for (size_t i = 0; i < count; i++)
@@ -154,7 +228,7 @@ static void park_some(struct node *node, usec_t now)
 
 /* ---- coming back ---- */
 
-void rest_unparked(struct node *node, struct held *held)
+static void place_soon(struct node *node, struct held *held)
 {
     for (uint32_t i = 0; i < held->count; i++) {
         struct delivery *delivery = held->deliveries[i];
@@ -163,11 +237,19 @@ void rest_unparked(struct node *node, struct held *held)
         heap_put(&node->due, &delivery->timer, delivery->due);
         delivery->mood = MOOD_WAITING;
     }
+    census_join_anew(node, held);
+    rest_consider(node, held);
+}
+
+void rest_unparked(struct node *node, struct held *held)
+{
     if (held->open == 0)
         return;
     heap_put(&node->expiries, &held->expiry, held->mail->expires);
-    census_join_anew(node, held);
-    rest_consider(node, held);
+    if (node->backlogs.waking != NULL)
+        census_join(node, held); /* its backlog places it at once */
+    else
+        place_soon(node, held);
 }
 
 static void fetch_all(struct node *node, const struct mail_id *ids, size_t count)

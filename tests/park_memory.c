@@ -12,13 +12,16 @@
 
 struct entry {
     size_t key_len, value_len;
+    bool again;      /* it was put when it was there already: it may not be taken */
     uint8_t bytes[]; /* the key, then the value */
 };
 
-/* Owns its entry; of a removal only the key counts. */
+enum change_kind { CHANGE_PUT, CHANGE_REMOVE, CHANGE_TAKE, CHANGE_ADD };
+
+/* Owns its entry; of a removal or taking only the key counts. */
 struct change {
     struct entry *entry;
-    bool removal;
+    enum change_kind kind;
 };
 
 struct changes {
@@ -43,6 +46,7 @@ static struct entry *entry_new(const void *key, size_t key_len, const void *valu
     struct entry *entry = xmalloc(sizeof *entry + key_len + value_len);
     entry->key_len = key_len;
     entry->value_len = value_len;
+    entry->again = false;
     memcpy(entry->bytes, key, key_len);
     if (value_len > 0)
         memcpy(entry->bytes + key_len, value, value_len);
@@ -115,22 +119,43 @@ static void insert(struct park_memory *memory, size_t at, struct entry *entry)
     memory->count++;
 }
 
+/* What an addition comes to: 0 is not kept. */
+static struct change sum_of(const struct park_memory *memory, struct change change)
+{
+    struct entry *entry = change.entry;
+    size_t at = place(memory, entry->bytes, entry->key_len);
+    int64_t number = park_table_number(entry->bytes + entry->key_len, 8);
+    if (is_there(memory, at, entry->bytes, entry->key_len)) {
+        const struct entry *before = memory->entries[at];
+        must(before->value_len == 8);
+        number += park_table_number(before->bytes + before->key_len, 8);
+    }
+    park_table_set_number(entry->bytes + entry->key_len, number);
+    return (struct change){entry, number == 0 ? CHANGE_REMOVE : CHANGE_PUT};
+}
+
 /* Does the change, whose entry it takes over; returns what undoes it. */
 static struct change apply(struct park_memory *memory, struct change change)
 {
+    if (change.kind == CHANGE_ADD)
+        change = sum_of(memory, change);
     struct entry *entry = change.entry, *before;
     size_t at = place(memory, entry->bytes, entry->key_len);
     bool there = is_there(memory, at, entry->bytes, entry->key_len);
-    if (!there && change.removal)
+    if (change.kind == CHANGE_TAKE) {
+        must(there && !memory->entries[at]->again);
+        change.kind = CHANGE_REMOVE;
+    }
+    if (!there && change.kind == CHANGE_REMOVE)
         return change;
     if (!there) {
         insert(memory, at, entry);
         count_in(memory, entry);
-        return (struct change){entry_new(entry->bytes, entry->key_len, NULL, 0), true};
+        return (struct change){entry_new(entry->bytes, entry->key_len, NULL, 0), CHANGE_REMOVE};
     }
     before = memory->entries[at];
     count_out(memory, before);
-    if (change.removal) {
+    if (change.kind == CHANGE_REMOVE) {
         memory->count--;
         memmove(
             memory->entries + at, memory->entries + at + 1, (memory->count - at) * sizeof *memory->entries);
@@ -139,7 +164,15 @@ static struct change apply(struct park_memory *memory, struct change change)
         memory->entries[at] = entry;
         count_in(memory, entry);
     }
-    return (struct change){before, false};
+    return (struct change){before, CHANGE_PUT};
+}
+
+static struct change change_once(struct park_memory *memory, struct change change)
+{
+    struct entry *entry = change.entry;
+    size_t at = place(memory, entry->bytes, entry->key_len);
+    entry->again = is_there(memory, at, entry->bytes, entry->key_len);
+    return apply(memory, change);
 }
 
 /* The face */
@@ -148,14 +181,31 @@ static void memory_put(void *context, const void *key, size_t key_len, const voi
 {
     struct park_memory *memory = context;
     memory->figures.puts++;
-    changes_add(&memory->gathered, (struct change){entry_new(key, key_len, value, value_len), false});
+    changes_add(&memory->gathered, (struct change){entry_new(key, key_len, value, value_len), CHANGE_PUT});
 }
 
 static void memory_remove(void *context, const void *key, size_t key_len)
 {
     struct park_memory *memory = context;
     memory->figures.removes++;
-    changes_add(&memory->gathered, (struct change){entry_new(key, key_len, NULL, 0), true});
+    changes_add(&memory->gathered, (struct change){entry_new(key, key_len, NULL, 0), CHANGE_REMOVE});
+}
+
+static void memory_take(void *context, const void *key, size_t key_len)
+{
+    struct park_memory *memory = context;
+    memory->figures.removes++;
+    changes_add(&memory->gathered, (struct change){entry_new(key, key_len, NULL, 0), CHANGE_TAKE});
+}
+
+static void memory_add(void *context, const void *key, size_t key_len, int64_t by)
+{
+    struct park_memory *memory = context;
+    uint8_t number[8];
+    memory->figures.adds++;
+    park_table_set_number(number, by);
+    changes_add(
+        &memory->gathered, (struct change){entry_new(key, key_len, number, sizeof number), CHANGE_ADD});
 }
 
 static int refuse(struct error *error)
@@ -172,7 +222,7 @@ static int memory_commit(void *context, struct error *error)
         return refuse(error);
     }
     for (size_t i = 0; i < memory->gathered.count; i++)
-        memory->gathered.list[i] = apply(memory, memory->gathered.list[i]);
+        memory->gathered.list[i] = change_once(memory, memory->gathered.list[i]);
     if (memory->undo_count == memory->undo_size) {
         memory->undo_size = memory->undo_size == 0 ? 64 : 2 * memory->undo_size;
         memory->undo = xrealloc(memory->undo, memory->undo_size * sizeof *memory->undo);
@@ -230,6 +280,8 @@ struct park_table park_memory_table(struct park_memory *memory)
     return (struct park_table){.context = memory,
         .put = memory_put,
         .remove = memory_remove,
+        .take = memory_take,
+        .add = memory_add,
         .commit = memory_commit,
         .get = memory_get,
         .scan = memory_scan,

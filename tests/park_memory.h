@@ -4,7 +4,7 @@
  * any number of the newest of them. flush() is flush_begin and flush_end at once; the simulator, where a flush
  * takes time, calls the two itself.
  *
- * Memory: all of it, twice for what is not flushed. One thread. */
+ * Memory: all of it, twice for what is not flushed. One thread, also for scans. */
 #ifndef TESTS_PARK_MEMORY_H
 #define TESTS_PARK_MEMORY_H
 
@@ -31,8 +31,8 @@ void park_memory_wipe(struct park_memory *memory);
 void park_memory_fail(struct park_memory *memory, bool failing);
 
 struct park_memory_figures {
-    uint64_t keys, bytes;                         /* of keys and values, as committed */
-    uint64_t puts, removes, commits, gets, scans; /* calls since it was made */
+    uint64_t keys, bytes;                               /* of keys and values, as committed */
+    uint64_t puts, removes, adds, commits, gets, scans; /* calls since it was made */
 };
 struct park_memory_figures park_memory_figures(const struct park_memory *memory);
 

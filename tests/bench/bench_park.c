@@ -1,17 +1,20 @@
-/* bench_park - what it costs to park messages and to wake them, beside appending them to the log
+/* bench_park - what it costs to park messages, to wake them and to see their end, beside appending them to the log
  *
- * bench_park [DIR [MESSAGES [shuffled]]]: in DIR (default: a folder under /tmp, which should be a real disk),
- * with MESSAGES (default 1,000,000) rows of 200 to 300 bytes of which half is text that repeats:
+ * bench_park [DIR [MESSAGES [waiting|shuffled|ready]]]: in DIR (default: a folder under /tmp, which should be a
+ * real disk), with MESSAGES (default 1,000,000) rows of 200 to 300 bytes of which half is text that repeats:
  *
- *     spool    their records are appended to a log, no body, one after another
- *     park     row, base and agenda keys put, 100 messages a commit
- *     start    the table is closed and opened, all base keys are read
- *     wake     the agenda is read in order of due, 100 at a time; the rows are got, then all keys removed
+ *     log      their records are appended to a log, no body, one after another
+ *     park     rows are put and deliveries counted, 100 messages a commit
+ *     start    the table is closed and opened, what a start wants to know is read
+ *     counts   the queues' numbers are read
+ *     wake     100 at a time: ids are looked up in order, their rows got, and removed again as ended
  *
- * Due dates are those of a retry after 15 minutes with a fifth of jitter, while 1,000 messages a second are
- * parked; `shuffled`: drawn from a day, which is what a table has to fear. Flushes as a checkpoint does, every
- * 200,000. Prints messages a second, CPU time of the whole process a message and its ratio to the log's, what
- * RSS has come to (the process keeps nothing else), bytes on disk a message. Trust the ratios. */
+ * `waiting`: due dates of a retry after 15 minutes with a fifth of jitter, while 1,000 messages a second are
+ * parked, woken by the agenda; `shuffled`: drawn from a day, which is what a table has to fear. `ready`: each
+ * stands under one of 1,000 backlogs, drawn, which are woken in turn. Queues: 10,000, drawn. Flushes as a
+ * checkpoint does, every 200,000. Prints messages a second, CPU time of the whole process a message and its
+ * ratio to the log's, what RSS has come to (the process keeps little else), bytes on disk a message. Trust the
+ * ratios. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -23,6 +26,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
+#include "node/park.h"
 #include "node/park_rocks.h"
 #include "node/spool.h"
 #include "tests/bench/bench_help.h"
@@ -30,13 +34,17 @@
 #define BATCH 100
 #define CHECKPOINT 200000
 #define ROW_MAX 300
-#define AGENDA_KEY 25
+#define BACKLOGS 1000
+#define QUEUES 10000
 
 struct bench {
     char dir[400], table_dir[420], spool_dir[420];
     uint64_t messages;
-    bool shuffled;
+    bool shuffled, ready;
     struct park_table table;
+    struct park *park;
+    struct park_mark marks[BACKLOGS];
+    uint64_t counted; /* deliveries, by the table */
     usec_t began, cpu_began;
     double log_cpu; /* a message */
 };
@@ -129,17 +137,31 @@ static size_t make_row(uint64_t number, unsigned char row[ROW_MAX])
     return len;
 }
 
-static void make_agenda_key(const struct bench *bench, uint64_t number, unsigned char key[AGENDA_KEY])
-{
-    key[0] = 't';
-    write_number(key + 1, due_of(bench, number));
-    make_id(number, key + 9);
-}
+struct message {
+    struct custody_row row;
+    struct row_place place;
+    char queue[48];
+    size_t queue_len;
+    unsigned char bytes[ROW_MAX];
+};
 
-static void make_base_key(uint64_t number, unsigned char key[9])
+/* The bytes begin with the number. */
+static void make_message(const struct bench *bench, uint64_t number, struct message *message)
 {
-    key[0] = 'b';
-    write_number(key + 1, number);
+    struct random random = {number * 5};
+    uint64_t queue = random_below(&random, QUEUES);
+    message->place =
+        (struct row_place){queue % BACKLOGS * 0x9e3779b97f4a7c15u, 1700000000000000 + number * 1000};
+    message->row = (struct custody_row){.base_seq = number,
+        .last_seq = number,
+        .due = (usec_t)due_of(bench, number),
+        .open_count = 1,
+        .places = &message->place,
+        .place_count = bench->ready,
+        .bytes = message->bytes};
+    make_id(number, message->row.id.bytes);
+    message->queue_len = (size_t)snprintf(
+        message->queue, sizeof message->queue, "1acme%cspring%c%cd%u.example", 0, 0, 0, (unsigned)queue);
 }
 
 /* ---- the parts ---- */
@@ -170,101 +192,122 @@ static void flush(const struct bench *bench)
     check(bench->table.flush(bench->table.context, &why), &why);
 }
 
-static void commit(const struct bench *bench, uint64_t done)
+static void commit(const struct bench *bench, bool checkpoint)
 {
-    struct error why;
-    check(bench->table.commit(bench->table.context, &why), &why);
-    if (done % CHECKPOINT == 0)
+    if (!park_commit(bench->park)) {
+        fprintf(stderr, "%s\n", park_trouble(bench->park));
+        exit(1);
+    }
+    if (checkpoint)
         flush(bench);
 }
 
 static void bench_parking(struct bench *bench)
 {
-    const struct park_table *table = &bench->table;
-    unsigned char row_key[17] = {'m'}, base_key[9], agenda_key[AGENDA_KEY], row[ROW_MAX];
+    struct message message;
     begin(bench);
     for (uint64_t i = 1; i <= bench->messages; i++) {
-        make_id(i, row_key + 1);
-        make_base_key(i, base_key);
-        make_agenda_key(bench, i, agenda_key);
-        table->put(table->context, row_key, sizeof row_key, row, make_row(i, row));
-        table->put(table->context, base_key, sizeof base_key, row_key + 1, 16);
-        table->put(table->context, agenda_key, sizeof agenda_key, "", 0);
+        make_message(bench, i, &message);
+        message.row.len = make_row(i, message.bytes);
+        park_row_put(bench->park, &message.row, NULL);
+        park_count(bench->park, message.queue, message.queue_len, 1);
         if (i % BATCH == 0)
-            commit(bench, i);
+            commit(bench, i % CHECKPOINT == 0);
     }
     flush(bench);
     report(bench, "park", bench->table_dir);
 }
 
-static bool count(void *with, const void *key, size_t key_len, const void *value, size_t value_len)
+/* Of a custody only the counters are used. */
+static void open_park(struct bench *bench)
 {
-    (void)key, (void)key_len, (void)value, (void)value_len;
-    ++*(uint64_t *)with;
-    return true;
+    const struct custody_ports ports = {.context = bench};
+    struct custody *custody = custody_new("bench", "bench", 1, &ports);
+    struct park_start start;
+    struct error why;
+    bench->park = park_new(&bench->table);
+    check(park_open(bench->park, "disk", "bench", UINT64_MAX - 1, custody, &start, &why), &why);
+    free(start.living);
+    custody_free(&custody);
+}
+
+static void open_table(struct bench *bench, struct park_rocks **rocks)
+{
+    struct park_rocks_settings settings = {.dir = bench->table_dir};
+    struct error why;
+    *rocks = park_rocks_open(&settings, &why);
+    check(*rocks == NULL ? -1 : 0, &why);
+    bench->table = park_rocks_table(*rocks);
+    open_park(bench);
 }
 
 static void bench_start(struct bench *bench, struct park_rocks **rocks)
 {
-    struct park_rocks_settings settings = {.dir = bench->table_dir};
-    struct error why;
-    uint64_t counted = 0;
     begin(bench);
+    park_free(&bench->park);
     park_rocks_close(rocks);
-    *rocks = park_rocks_open(&settings, &why);
-    check(*rocks == NULL ? -1 : 0, &why);
-    bench->table = park_rocks_table(*rocks);
-    check(bench->table.scan(bench->table.context, "b", 1, 1, count, &counted, &why), &why);
+    open_table(bench, rocks);
     report(bench, "start", bench->table_dir);
-    if (counted != bench->messages)
-        fprintf(stderr, "%llu messages were counted\n", (unsigned long long)counted);
 }
 
-struct agenda {
-    unsigned char keys[BATCH][AGENDA_KEY];
-    size_t count;
-};
-
-static bool note(void *with, const void *key, size_t key_len, const void *value, size_t value_len)
+static void add_count(void *with, const void *queue_key, size_t len, uint64_t count)
 {
-    struct agenda *agenda = with;
-    (void)value, (void)value_len;
-    memcpy(agenda->keys[agenda->count++], key, key_len);
-    return agenda->count < BATCH;
+    struct bench *bench = with;
+    (void)queue_key, (void)len;
+    bench->counted += count;
 }
 
-static void wake(const struct bench *bench, const unsigned char *agenda_key, struct buffer *row)
+static void bench_counts(struct bench *bench)
 {
-    const struct park_table *table = &bench->table;
-    unsigned char row_key[17] = {'m'}, base_key[9] = {'b'};
-    struct error why = {"a row is missing"};
-    memcpy(row_key + 1, agenda_key + 9, 16);
+    struct error why;
+    begin(bench);
+    bench->counted = 0;
+    check(park_counts(bench->park, add_count, bench, &why), &why);
+    report(bench, "counts", bench->table_dir);
+    if (bench->counted != bench->messages)
+        fprintf(stderr, "%llu deliveries were counted\n", (unsigned long long)bench->counted);
+}
+
+static void wake(struct bench *bench, const struct mail_id *id, struct buffer *row)
+{
+    struct message message;
+    uint64_t number = 0;
     buffer_clear(row);
-    check(table->get(table->context, row_key, sizeof row_key, row, &why) == 1 ? 0 : -1, &why);
-    memcpy(base_key + 1, buffer_bytes(row), 8);
-    table->remove(table->context, row_key, sizeof row_key);
-    table->remove(table->context, base_key, sizeof base_key);
-    table->remove(table->context, agenda_key, AGENDA_KEY);
+    check(park_row_get(bench->park, id, row) == 1 ? 0 : -1, &(struct error){"a row is missing"});
+    for (size_t i = 0; i < 8; i++)
+        number = number << 8 | (unsigned char)buffer_bytes(row)[i];
+    make_message(bench, number, &message);
+    park_row_remove(bench->park, &message.row);
+    park_count(bench->park, message.queue, message.queue_len, -1);
+}
+
+/* The next ids to be woken. */
+static size_t look(struct bench *bench, uint64_t round, struct mail_id ids[BATCH])
+{
+    bool more;
+    size_t which = round % BACKLOGS;
+    if (!bench->ready)
+        return park_agenda(bench->park, USEC_NEVER - 1, ids, BATCH);
+    return park_backlog_next(
+        bench->park, which * 0x9e3779b97f4a7c15u, &bench->marks[which], ids, BATCH, &more);
 }
 
 static void bench_waking(struct bench *bench)
 {
-    const struct park_table *table = &bench->table;
-    unsigned char low[AGENDA_KEY] = {'t'};
-    struct agenda agenda;
+    struct mail_id ids[BATCH];
     struct buffer row = {0};
-    struct error why;
     usec_t longest = 0;
+    uint64_t round = 0, flushed = 0;
     begin(bench);
-    for (uint64_t done = 0; done < bench->messages; done += agenda.count) {
+    for (uint64_t done = 0; done < bench->messages; round++) {
         usec_t start = clock_now();
-        agenda.count = 0;
-        check(table->scan(table->context, low, sizeof low, 1, note, &agenda, &why), &why);
-        check(agenda.count > 0 ? 0 : -1, &(struct error){"the agenda ended too early"});
-        memcpy(low, agenda.keys[agenda.count - 1], sizeof low);
-        for (size_t i = 0; i < agenda.count; i++)
-            wake(bench, agenda.keys[i], &row);
-        commit(bench, done + agenda.count);
+        size_t count = look(bench, round, ids);
+        check(count > 0 || bench->ready ? 0 : -1, &(struct error){"the agenda ended too early"});
+        for (size_t i = 0; i < count; i++)
+            wake(bench, &ids[i], &row);
+        done += count;
+        commit(bench, done / CHECKPOINT > flushed);
+        flushed = done / CHECKPOINT;
         if (clock_now() - start > longest)
             longest = clock_now() - start;
     }
@@ -276,26 +319,29 @@ static void bench_waking(struct bench *bench)
 
 int main(int argc, char **argv)
 {
-    struct bench bench = {.messages = argc > 2 ? strtoull(argv[2], NULL, 10) : 1000000,
-        .shuffled = argc > 3 && strcmp(argv[3], "shuffled") == 0};
+    static struct bench bench;
+    const char *how = argc > 3 ? argv[3] : "waiting";
     struct error why;
+    bench.messages = argc > 2 ? strtoull(argv[2], NULL, 10) : 1000000;
+    bench.shuffled = strcmp(how, "shuffled") == 0;
+    bench.ready = strcmp(how, "ready") == 0;
     bench.messages -= bench.messages % BATCH;
     snprintf(bench.dir, sizeof bench.dir, "%s/bench-park-XXXXXX", argc > 1 ? argv[1] : "/tmp");
     if (bench.messages == 0 || mkdtemp(bench.dir) == NULL) {
-        fprintf(stderr, "usage: %s [DIR [MESSAGES [shuffled]]]\n", argv[0]);
+        fprintf(stderr, "usage: %s [DIR [MESSAGES [waiting|shuffled|ready]]]\n", argv[0]);
         return 2;
     }
     snprintf(bench.table_dir, sizeof bench.table_dir, "%s/park", bench.dir);
     snprintf(bench.spool_dir, sizeof bench.spool_dir, "%s/spool", bench.dir);
     bench_log(&bench);
     bench_remove(bench.spool_dir);
-    struct park_rocks_settings settings = {.dir = bench.table_dir};
-    struct park_rocks *rocks = park_rocks_open(&settings, &why);
-    check(rocks == NULL ? -1 : 0, &why);
-    bench.table = park_rocks_table(rocks);
+    struct park_rocks *rocks;
+    open_table(&bench, &rocks);
     bench_parking(&bench);
     bench_start(&bench, &rocks);
+    bench_counts(&bench);
     bench_waking(&bench);
+    park_free(&bench.park);
     park_rocks_close(&rocks);
     check(park_rocks_destroy(bench.table_dir, &why), &why);
     bench_remove(bench.dir);

@@ -7,7 +7,8 @@
  * X-Test-Id and in its text, so that nobody can store one text for all, and --size bytes in all. How often a domain comes: --skew zipf (the default: the n-th is as
  * frequent as 1/n, as real lists are), even (each in turn; with as many domains as messages each has one).
  * The same number always goes to the same domain (they count from --begin); further recipients (g7.1, g7.2, ...) are in the domains
- * that follow it, wherever that leads. MAIL, RCPT and DATA travel together where PIPELINING is
+ * that follow it, wherever that leads; even, the next message's come behind them. --envelopes N: N messages in a row are the same
+ * to the last byte, and differ in their recipients only. MAIL, RCPT and DATA travel together where PIPELINING is
  * offered (RFC 2920), else one by one. The last line of output is `N accepted, N refused, N unknown, T s, C s
  * cpu`.
  *
@@ -57,7 +58,7 @@ struct connection {
 static struct {
     struct sockaddr_in to;
     long begin, count, next, accepted, refused, unknown;
-    int connections, domains, recipients, open, epoll, even, times, pause;
+    int connections, domains, recipients, envelopes, open, epoll, even, times, pause;
     double *up_to; /* Zipf: the share of the domains up to this one */
     size_t size, head_size;
     double seconds;
@@ -69,6 +70,7 @@ static struct {
     .connections = 10,
     .domains = 100,
     .recipients = 1,
+    .envelopes = 1,
     .size = 10240,
     .seconds = 120,
     .sender = "news@sender.test",
@@ -129,7 +131,7 @@ static void make_shares(void)
 static int domain_of(long number)
 {
     if (gen.even)
-        return (int)(number % gen.domains);
+        return (int)(number * gen.recipients % gen.domains);
     unsigned long long z = ((unsigned long long)number + 1) * 0x9e3779b97f4a7c15ULL;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
@@ -241,11 +243,12 @@ static void next_message(struct connection *c)
 
 static void send_message(struct connection *c)
 {
+    long same = c->number - c->number % gen.envelopes;
+    int domain = same == c->number ? c->domain : domain_of(same);
     int n = snprintf(c->head, gen.head_size,
         "From: <%s>\r\nTo: <%s%ld@d%03d.test>\r\nDate: Mon, 02 Jun 2025 10:00:00 +0000\r\nMessage-ID: "
         "<%s%ld@lab.test>\r\nSubject: measure\r\nX-Test-Id: %s%ld\r\n\r\nThis is number %ld.\r\n",
-        gen.sender, gen.prefix, c->number, c->domain, gen.prefix, c->number, gen.prefix, c->number,
-        c->number);
+        gen.sender, gen.prefix, same, domain, gen.prefix, same, gen.prefix, same, same);
     c->out[0] = (struct iovec){c->head, (size_t)n};
     c->out[1] = (struct iovec){gen.body, gen.body_len};
     c->stage = DOT;
@@ -349,7 +352,8 @@ static void connect_one(struct connection *c)
 static const char usage[] =
     "usage: gen --to ADDR:PORT [--count N] [--connections N] [--size BYTES] [--domains N] [--sender "
     "ADDRESS]\n"
-    "           [--begin NUMBER] [--recipients N] [--prefix TEXT] [--skew zipf|even] [--accepted FILE] "
+    "           [--begin NUMBER] [--recipients N] [--envelopes N] [--prefix TEXT] [--skew zipf|even] "
+    "[--accepted FILE] "
     "[--times 0|1] [--pause "
     "MS] [--seconds "
     "N]\n"
@@ -383,6 +387,8 @@ static void read_options(int argc, char **argv)
             gen.begin = atol(value);
         else if (strcmp(option, "--recipients") == 0)
             gen.recipients = atoi(value);
+        else if (strcmp(option, "--envelopes") == 0)
+            gen.envelopes = atoi(value);
         else if (strcmp(option, "--seconds") == 0)
             gen.seconds = atof(value);
         else if (strcmp(option, "--sender") == 0)
@@ -401,8 +407,8 @@ static void read_options(int argc, char **argv)
         } else
             fatal("%s: no such option; see --help", option);
     }
-    if (gen.recipients < 1 || gen.recipients > 10000)
-        fatal("--recipients: 1 to 10000");
+    if (gen.recipients < 1 || gen.recipients > 10000 || gen.envelopes < 1)
+        fatal("--recipients: 1 to 10000; --envelopes: 1 or more");
     gen.head_size = 1024 + (size_t)gen.recipients * (48 + strlen(gen.prefix));
     if (!gen.to.sin_family || gen.connections < 1 || gen.connections > MAX_CONNECTIONS || gen.domains < 1)
         fatal("give --to ADDR:PORT, 1 to %d connections and at least one domain", MAX_CONNECTIONS);

@@ -140,6 +140,7 @@ static void replay(struct member *member, uint64_t from)
         if (node_replay(member->node, frame->seq, frame->record, frame->len, frame->base, &error) != 0)
             sim_fail(member->sim, "replay: %s does not understand frame %llu of its own log: %s",
                 member->name, (unsigned long long)frame->seq, error.text);
+        node_replay_rest(member->node, member->sim->now);
     }
 }
 
@@ -339,6 +340,8 @@ void member_settle_tick(struct member *member)
 {
     struct sim *sim = member->sim;
     usec_t due = deadline(member);
+    if (member->up && member->node != NULL)
+        table_look(member);
     if (due == USEC_NEVER) {
         if (member->tick != NULL)
             heap_put(&sim->heap, &member->tick->at, INT64_MAX);

@@ -177,6 +177,8 @@ struct member {
     const struct settings *settings;
     struct disk disk;
     struct park_memory *table; /* of what is at rest; null = none yet */
+    uint64_t looks;            /* table.c */
+    uint64_t brought;          /* of node_figures, at the last checkpoint */
     bool table_bad;            /* it fails, until a process starts with an empty one */
     uint64_t told_seq;         /* newest frame whose event is in the event log on the disk */
     struct wire **sessions;    /* by session number */
@@ -219,7 +221,7 @@ struct sim_options {
 struct sim_counts {
     uint64_t seeds, steps, messages, deliveries, accepted, doubled, moves, segments, bounced, expired,
         restarts, views, sealed, aside, verdicts, heads, joined_late, late_mail, wrong_disks, parked,
-        checkpoints, rows_found, tables_lost;
+        checkpoints, rows_found, tables_lost, brought;
     uint64_t faults[FAULT_KINDS];
     uint64_t coverage[FAULT_KINDS][DOING_KINDS];
 };
@@ -252,6 +254,8 @@ struct sim {
                   meanwhile */
     usec_t park_ahead, checkpoint_every; /* of all nodes; park_ahead 0: they have no tables */
     uint64_t checkpoint_bytes;
+    uint64_t room, least; /* of what is ready in memory, of each backlog: as node_table has them */
+    usec_t beyond_for;
     int nodes, members_count;
     struct member members[SIM_MEMBERS];
     usec_t cut_until[SIM_MEMBERS][SIM_MEMBERS];
@@ -337,6 +341,7 @@ uint64_t table_open(struct member *member);
 void table_checkpoint(struct member *member);
 void table_failed(struct member *member, const char *why);
 /* False: there is none, or it fails already. */
+void table_look(struct member *member);
 bool table_breaks(struct member *member);
 void table_crash(struct member *member);
 /* Would a crash now take something of it back? */

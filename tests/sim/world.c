@@ -108,6 +108,11 @@ static void draw_plan(struct sim *sim)
         USEC_SEC, USEC_SEC, 20 * USEC_SEC, 20 * USEC_SEC, 30 * USEC_MIN, USEC_HOUR};
     sim->checkpoint_every = sim_between(sim, 100 * USEC_MS, everies[sim_draw(sim, 6)]);
     sim->checkpoint_bytes = (uint64_t)1 << sim_between(sim, 16, 24);
+    static const uint64_t rooms[] = {0, 40, 12, 12, 6, 6}, leasts[] = {0, 8, 4, 2, 1, 1};
+    static const usec_t beyonds[] = {0, USEC_MS, 20 * USEC_MS, 500 * USEC_MS};
+    sim->room = rooms[sim_draw(sim, 6)];
+    sim->least = leasts[sim_draw(sim, 6)];
+    sim->beyond_for = beyonds[sim_draw(sim, 4)];
     struct weather *w = &sim->weather;
     *w = (struct weather){
         .bus_loss = rough ? 30 : 5,

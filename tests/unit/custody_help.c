@@ -100,14 +100,31 @@ static int on_row_get(void *context, const struct mail_id *id, struct buffer *by
     return park_row_get(((struct bench *)context)->park, id, bytes);
 }
 
+/* By recipient's address. */
+static void count_in_rows(struct bench *bench, const struct held *held, bool has_row)
+{
+    for (uint32_t i = 0; i < held->count; i++) {
+        const struct delivery *delivery = held->deliveries[i];
+        bool open = delivery->state == CUSTODY_HELD || delivery->state == CUSTODY_LEAVING;
+        const char *address = held->mail->recipients[delivery->index];
+        if ((has_row && open) != delivery->in_row)
+            park_count(bench->park, address, strlen(address), delivery->in_row ? -1 : 1);
+    }
+}
+
 static void on_row_put(void *context, const struct custody_row *row, const struct custody_row *old)
 {
-    park_row_put(((struct bench *)context)->park, row, old);
+    struct bench *bench = context;
+    must(row->held != NULL && (old == NULL || old->held == row->held));
+    count_in_rows(bench, row->held, true);
+    park_row_put(bench->park, row, old);
 }
 
 static void on_row_remove(void *context, const struct custody_row *row)
 {
-    park_row_remove(((struct bench *)context)->park, row);
+    struct bench *bench = context;
+    count_in_rows(bench, row->held, false);
+    park_row_remove(bench->park, row);
 }
 
 static size_t on_rows_from(void *context, uint64_t base_seq, struct mail_id *ids, size_t max)
@@ -247,10 +264,15 @@ bool bench_is_resident(const struct bench *bench, unsigned number)
 
 void bench_park(struct bench *bench, unsigned number)
 {
+    bench_park_at(bench, number, NULL);
+}
+
+void bench_park_at(struct bench *bench, unsigned number, const struct row_wish *wish)
+{
     struct mail_id id = bench_id(number);
     struct held *held = custody_find(bench->custody, &id);
     must(held != NULL);
-    custody_write_row(bench->custody, held);
+    custody_write_row(bench->custody, held, wish);
     must(park_commit(bench->park));
     custody_park(bench->custody, held);
 }

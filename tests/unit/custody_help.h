@@ -41,6 +41,7 @@ void bench_restart_table(
     struct bench *fresh, const struct bench *old, uint64_t upto, struct park_memory *table);
 /* Parks message `number`, which must be at rest. */
 void bench_park(struct bench *bench, unsigned number);
+void bench_park_at(struct bench *bench, unsigned number, const struct row_wish *wish);
 bool bench_is_resident(const struct bench *bench, unsigned number);
 /* Everything appended is on the disk. */
 void bench_commit(struct bench *bench);

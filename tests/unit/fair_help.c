@@ -16,7 +16,7 @@
 #include "node/node.h"
 #include "tests/unit/node_help.h"
 
-enum kind { COMMITTED, CONNECTED, OUTPUT, ANSWER, CLOSED, BODY, RESOLVED };
+enum kind { COMMITTED, CONNECTED, OUTPUT, ANSWER, CLOSED, BODY, RESOLVED, FLUSHED };
 
 struct event {
     struct heap_node at;
@@ -54,14 +54,15 @@ static void on_resolve(void *context, const char *domain)
 static void on_connect(
     void *context, uint32_t session, const char *source, const struct mx_address *address, uint16_t port)
 {
-    (void)source, (void)address, (void)port;
+    (void)source, (void)port;
     struct desk *desk = context;
     assert_true(session < MAX_CONNS);
     buffer_clear(&desk->conns[session].in);
     desk->conns[session].in_data = false;
     desk->connects++;
     later(desk, desk->world.rtt, CONNECTED, session, NULL);
-    later(desk, desk->world.rtt, ANSWER, session, "220 mx\r\n");
+    if (desk->world.silent_site == 0 || address->bytes[3] != desk->world.silent_site)
+        later(desk, desk->world.rtt, ANSWER, session, "220 mx\r\n");
 }
 
 static void on_output(void *context, uint32_t session)
@@ -73,6 +74,22 @@ static void on_close(void *context, uint32_t session, bool gently)
 {
     (void)gently;
     later(context, 0, CLOSED, session, NULL);
+}
+
+static void on_checkpoint(void *context)
+{
+    later(context, USEC_MS, FLUSHED, 0, NULL);
+}
+
+static void on_keep_from(void *context, uint64_t seq)
+{
+    (void)context, (void)seq;
+}
+
+static void on_table_failed(void *context, const char *why)
+{
+    (void)context;
+    fail_msg("%s", why);
 }
 
 /* ---- the receiver ---- */
@@ -132,7 +149,7 @@ static void receive(struct desk *desk, uint32_t number)
     }
 }
 
-/* Domains are named "...-SITE.test": each site has a host of its own, and all one provider. */
+/* Domains are named "...-SITE.test": each site has a host of its own, and all one provider, but for the silent one. */
 static void resolved(struct desk *desk, const char *domain)
 {
     struct mx_answer *answer = xcalloc(1, sizeof *answer + sizeof(struct mx_host));
@@ -140,9 +157,13 @@ static void resolved(struct desk *desk, const char *domain)
     answer->status = MX_OK;
     answer->expires = USEC_NEVER;
     answer->host_count = 1;
-    snprintf(answer->hosts[0].name, sizeof answer->hosts[0].name, "mx%s.prov.test", strchr(domain, '-') + 1);
+    const char *site = strchr(domain, '-') + 1;
+    bool silent = desk->world.silent_site != 0 && (unsigned)atoi(site) == desk->world.silent_site;
+    snprintf(
+        answer->hosts[0].name, sizeof answer->hosts[0].name, "mx%.200s%s", site, silent ? "" : ".prov.test");
     answer->hosts[0].address_count = 1;
     answer->hosts[0].addresses[0].family = AF_INET;
+    answer->hosts[0].addresses[0].bytes[3] = (uint8_t)atoi(site);
     node_resolved(desk->node, domain, answer, desk->now);
     mx_answer_drop(&answer);
 }
@@ -175,7 +196,16 @@ static void happen(struct desk *desk, const struct event *event)
     case RESOLVED:
         resolved(desk, event->text);
         break;
+    case FLUSHED:
+        node_checkpointed(desk->node, true, "", desk->now);
+        break;
     }
+}
+
+uint64_t in_memory(const struct desk *desk)
+{
+    const struct custody *custody = node_custody(desk->node);
+    return custody_figures(custody).held - custody_parked_held(custody);
 }
 
 static bool step(struct desk *desk, usec_t until)
@@ -195,6 +225,8 @@ static bool step(struct desk *desk, usec_t until)
         free(event->text);
         free(event);
     }
+    uint64_t count = in_memory(desk);
+    desk->most_in_memory = count > desk->most_in_memory ? count : desk->most_in_memory;
     return true;
 }
 
@@ -246,6 +278,33 @@ void reset(struct desk *desk)
     desk->ordered = desk->taken = desk->connects = 0;
 }
 
+static void open_table(struct desk *desk)
+{
+    struct park_start start;
+    struct error error = {""};
+    desk->table = park_memory_new();
+    struct node_table table = {.table = park_memory_table(desk->table),
+        .disk = "d",
+        .room = desk->world.room,
+        .least = desk->world.least};
+    if (node_open_table(desk->node, &table, &start, &error) != 0)
+        fail_msg("%s", error.text);
+    free(start.living);
+}
+
+void hold_one(struct desk *desk, const struct hold_match *match)
+{
+    struct holds *holds = holds_new();
+    struct error error;
+    struct hold hold = {.id = "1", .reason = "", .by = "op"};
+    if (match != NULL) {
+        hold.match = *match;
+        assert_int_equal(holds_add(holds, &hold, &error), 0);
+    }
+    node_set_holds(desk->node, holds, desk->now);
+    holds_drop(&holds);
+}
+
 struct desk *open_desk(struct world world)
 {
     char config[1024];
@@ -271,7 +330,12 @@ struct desk *open_desk(struct world world)
     ports.connect = on_connect;
     ports.output = on_output;
     ports.close = on_close;
+    ports.checkpoint = on_checkpoint;
+    ports.keep_from = on_keep_from;
+    ports.table_failed = on_table_failed;
     desk->node = node_new("n1", "n1.0", 1, desk->settings, &ports, 1);
+    if (world.table)
+        open_table(desk);
     node_recovered(desk->node, desk->now);
     static const char *const pool = "main";
     struct view *view = view_new(1);
@@ -284,6 +348,7 @@ struct desk *open_desk(struct world world)
 void close_desk(struct desk *desk)
 {
     node_free(&desk->node);
+    park_memory_free(&desk->table);
     for (struct heap_node *at; (at = heap_pop(&desk->events, INT64_MAX)) != NULL;) {
         struct event *event = heap_item(at, struct event, at);
         free(event->text);

@@ -7,6 +7,7 @@
 
 #include "base/buffer.h"
 #include "node/node.h"
+#include "tests/park_memory.h"
 
 enum { MAX_CONNS = 64, KINDS = 128 };
 
@@ -15,6 +16,9 @@ struct world {
     const char *limits;          /* of the provider */
     bool on_disk;                /* no body stays in memory */
     usec_t rtt, reading, taking; /* taking: from the final dot to its answer, beyond the rtt */
+    bool table;                  /* there is one for what is at rest, */
+    uint64_t room, least; /* and so much of what is ready is at hand (node.h: node_table; 0: as usual) */
+    unsigned silent_site; /* answers nothing, from its greeting on; 0: they all answer */
 };
 
 /* How one recipient's first letter fared: t, n, b are the classes, other letters as the test likes. */
@@ -34,6 +38,8 @@ struct desk {
     struct settings *settings;
     struct node *node;
     struct heap events;
+    struct park_memory *table;
+    uint64_t most_in_memory; /* deliveries, at the end of each step */
     struct conn conns[MAX_CONNS];
     struct count counts[KINDS];
     unsigned messages, connects, taken;
@@ -56,6 +62,10 @@ void inject_many(struct desk *desk, unsigned count, struct letter letter);
 void run(struct desk *desk, usec_t time);
 /* Until that many are taken in all, or the time is over. */
 void run_to(struct desk *desk, unsigned count, usec_t time);
+/* Deliveries that are held, and not parked. */
+uint64_t in_memory(const struct desk *desk);
+/* One hold on what this names; null: none at all. */
+void hold_one(struct desk *desk, const struct hold_match *match);
 /* Counts begin anew. */
 void reset(struct desk *desk);
 

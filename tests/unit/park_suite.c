@@ -157,6 +157,86 @@ static void test_values(void **state)
     }
 }
 
+/* ---- sums ---- */
+
+static void add(const struct park_table *table, const char *key, int64_t by)
+{
+    table->add(table->context, key, strlen(key), by);
+}
+
+/* One that came to 0 may be gone. */
+static int64_t sum_at(const struct park_table *table, const char *key)
+{
+    struct buffer value = {0};
+    struct error why;
+    int found = table->get(table->context, key, strlen(key), &value, &why);
+    if (found < 0)
+        fail_msg("%s", why.text);
+    assert_int_equal(buffer_len(&value), found == 0 ? 0 : 8);
+    int64_t sum = park_table_number(buffer_bytes(&value), buffer_len(&value));
+    buffer_free(&value);
+    return sum;
+}
+
+static void test_sums(void **state)
+{
+    struct park_suite *suite = *state;
+    const struct park_table *table = &suite->table;
+    add(table, "n1", 5);
+    add(table, "n1", -2);
+    add(table, "n2", -7);
+    assert_int_equal(sum_at(table, "n1"), 0); /* is only gathered */
+    park_commit(table);
+    assert_int_equal(sum_at(table, "n1"), 3);
+    assert_int_equal(sum_at(table, "n2"), -7);
+    park_flush(table);
+    add(table, "n1", (int64_t)1 << 40);
+    add(table, "n2", 7);
+    park_commit(table);
+    assert_int_equal(sum_at(table, "n1"), ((int64_t)1 << 40) + 3);
+    assert_int_equal(sum_at(table, "n2"), 0);
+    park_flush(table);
+    add(table, "n2", 1);
+    park_remove(table, "n1");
+    add(table, "n1", 9);
+    park_commit(table);
+    suite->reopen(suite);
+    assert_int_equal(sum_at(&suite->table, "n1"), 9);
+    assert_int_equal(sum_at(&suite->table, "n2"), 1);
+}
+
+static void take(const struct park_table *table, const char *key)
+{
+    table->take(table->context, key, strlen(key));
+}
+
+/* Each time it was put it is taken once, in the same batch, a later one, or behind a flush. */
+static void test_taking(void **state)
+{
+    struct park_suite *suite = *state;
+    const struct park_table *table = &suite->table;
+    park_put(table, "a", "1");
+    park_put(table, "b", "1");
+    take(table, "b");
+    park_commit(table);
+    assert_string_equal(park_show(table, "a", 0, 9), "a=1");
+    take(table, "a");
+    park_put(table, "a", "2");
+    park_put(table, "b", "2");
+    park_commit(table);
+    park_flush(table);
+    assert_string_equal(park_show(table, "a", 0, 9), "a=2 b=2");
+    take(table, "a");
+    park_commit(table);
+    park_flush(table);
+    assert_null(park_get(table, "a"));
+    take(table, "b");
+    park_put(table, "b", "3");
+    park_commit(table);
+    suite->reopen(suite);
+    assert_string_equal(park_show(&suite->table, "a", 0, 9), "b=3");
+}
+
 /* ---- scans ---- */
 
 static void test_scan(void **state)
@@ -296,7 +376,48 @@ static void test_model(void **state)
     }
 }
 
-/* ---- a flush beside the rest ---- */
+/* The same with sums, and with keys that are put and taken in turn. */
+static void test_model_of_words(void **state)
+{
+    enum { WORDS = 40 };
+    struct park_suite *suite = *state;
+    struct random random = {9};
+    int64_t sums[WORDS] = {0};
+    int puts[WORDS] = {0};
+    char key[16], text[16];
+    for (int step = 0; step < 6000; step++) {
+        int i = (int)random_below(&random, WORDS), by = (int)random_below(&random, 21) - 10;
+        snprintf(key, sizeof key, "n%02d", i);
+        add(&suite->table, key, by);
+        sums[i] += by;
+        i = (int)random_below(&random, WORDS);
+        snprintf(key, sizeof key, "q%02d", i);
+        if (puts[i] != 0)
+            take(&suite->table, key);
+        puts[i] = puts[i] != 0 && by > 0 ? 0 : step + 1;
+        snprintf(text, sizeof text, "%d", puts[i]);
+        if (puts[i] != 0)
+            park_put(&suite->table, key, text);
+        if (random_below(&random, 8) > 0)
+            continue;
+        park_commit(&suite->table);
+        if (random_below(&random, 20) == 0)
+            park_flush(&suite->table);
+        if (random_below(&random, 100) == 0)
+            suite->reopen(suite);
+    }
+    park_commit(&suite->table);
+    for (int i = 0; i < WORDS; i++) {
+        snprintf(key, sizeof key, "n%02d", i);
+        assert_int_equal(sum_at(&suite->table, key), sums[i]);
+        snprintf(key, sizeof key, "q%02d", i);
+        snprintf(text, sizeof text, "%d", puts[i]);
+        const char *value = park_get(&suite->table, key);
+        assert_string_equal(value == NULL ? "0" : value, text);
+    }
+}
+
+/* ---- a flush and scans beside the rest ---- */
 
 struct flusher {
     const struct park_table *table;
@@ -337,6 +458,67 @@ static void test_flush_in_a_thread(void **state)
     check_all(&suite->table, &model);
 }
 
+struct scanner {
+    const struct park_table *table;
+    atomic_bool stop;
+    int scans, failures;
+    int64_t sums[3], newest;
+    size_t count;
+};
+
+static bool note_sum(void *with, const void *key, size_t key_len, const void *value, size_t value_len)
+{
+    struct scanner *scanner = with;
+    (void)key, (void)key_len;
+    if (scanner->count < 3)
+        scanner->sums[scanner->count] = park_table_number(value, value_len);
+    scanner->count++;
+    return true;
+}
+
+/* Sees what some commit made, and no older one than the last time. */
+static void *scan_on(void *with)
+{
+    struct scanner *scanner = with;
+    while (!atomic_load(&scanner->stop)) {
+        scanner->count = 0;
+        if (scanner->table->scan(scanner->table->context, "n", 1, 1, note_sum, scanner, NULL) != 0 ||
+            scanner->count != 3 || scanner->sums[0] != scanner->sums[1] ||
+            scanner->sums[0] != -scanner->sums[2] || scanner->sums[0] < scanner->newest)
+            scanner->failures++;
+        scanner->newest = scanner->sums[0];
+        scanner->scans++;
+    }
+    return NULL;
+}
+
+static void test_scan_in_a_thread(void **state)
+{
+    struct park_suite *suite = *state;
+    if (!suite->threads)
+        skip();
+    struct scanner scanner = {.table = &suite->table};
+    pthread_t thread;
+    for (int round = 1; round <= 3000; round++) {
+        add(&suite->table, "n", 1);
+        add(&suite->table, "na", 1);
+        add(&suite->table, "nz", -1);
+        park_put(&suite->table, "t", "x");
+        park_commit(&suite->table);
+        if (round == 1)
+            assert_int_equal(pthread_create(&thread, NULL, scan_on, &scanner), 0);
+        if (round % 200 == 0) {
+            park_flush(&suite->table);
+            assert_int_equal(sum_at(&suite->table, "na"), round);
+            assert_string_equal(park_show(&suite->table, "t", 1, 9), "t=x");
+        }
+    }
+    atomic_store(&scanner.stop, true);
+    pthread_join(thread, NULL);
+    assert_int_equal(scanner.failures, 0);
+    assert_true(scanner.scans > 0);
+}
+
 /* ---- */
 
 static struct park_suite *current;
@@ -361,10 +543,14 @@ int park_suite_run(struct park_suite *suite)
         cmocka_unit_test_setup_teardown(test_commit, open_table, close_table),
         cmocka_unit_test_setup_teardown(test_last_word, open_table, close_table),
         cmocka_unit_test_setup_teardown(test_values, open_table, close_table),
+        cmocka_unit_test_setup_teardown(test_sums, open_table, close_table),
+        cmocka_unit_test_setup_teardown(test_taking, open_table, close_table),
         cmocka_unit_test_setup_teardown(test_scan, open_table, close_table),
         cmocka_unit_test_setup_teardown(test_change_amid_a_scan, open_table, close_table),
         cmocka_unit_test_setup_teardown(test_model, open_table, close_table),
+        cmocka_unit_test_setup_teardown(test_model_of_words, open_table, close_table),
         cmocka_unit_test_setup_teardown(test_flush_in_a_thread, open_table, close_table),
+        cmocka_unit_test_setup_teardown(test_scan_in_a_thread, open_table, close_table),
     };
     current = suite;
     return cmocka_run_group_tests_name(suite->name, tests, NULL, NULL);

@@ -130,6 +130,8 @@ static void inject(struct desk *desk, unsigned number, usec_t send_in, usec_t ma
 static void pass(struct desk *desk, usec_t time)
 {
     usec_t until = desk->now + time;
+    for (; desk->answered < desk->checkpoints; desk->answered++)
+        node_checkpointed(desk->node, true, "", desk->now);
     for (unsigned steps = 0; steps < 100000; steps++) {
         usec_t next = node_deadline(desk->node);
         if (next > until)
@@ -160,7 +162,7 @@ static void start_node(struct desk *desk)
         .table_failed = on_failed};
     desk->node = node_new("n1", "n1.0", 1, desk->settings, &ports, 1);
     struct node_table table = {
-        .table = park_memory_table(desk->table), .disk = "disk", .log_end = desk->newest};
+        .table = park_memory_table(desk->table), .disk = "disk", .log_end = desk->newest, .least = 100000};
     if (node_open_table(desk->node, &table, &start, &error) != 0)
         fail_msg("%s", error.text);
     free(start.living);

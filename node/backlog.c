@@ -1,0 +1,337 @@
+/* backlog - see backlog.h: which backlog a queue belongs to, and what its deliveries do to it */
+#include "node/backlog.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/hash.h"
+#include "base/panic.h"
+#include "node/backlog_inside.h"
+
+#define PLACE_SIZE 20 /* of "!" and a number */
+
+/* ---- names ---- */
+
+static void set_names(struct backlog *backlog)
+{
+    const char *at = backlog->key + 1,
+               **names[] = {&backlog->tenant, &backlog->campaign, &backlog->pool, &backlog->place};
+    backlog->class = (enum mail_priority)(unsigned char)backlog->key[0];
+    for (size_t i = 0; i < 4; i++) {
+        *names[i] = at;
+        at += strlen(at) + 1;
+    }
+}
+
+/* A class and four texts, each with its zero. */
+static bool key_good(const char *key, size_t len)
+{
+    size_t zeros = 0;
+    if (len < 5 || (unsigned char)key[0] >= TURN_CLASSES || key[len - 1] != '\0')
+        return false;
+    for (size_t i = 1; i < len; i++)
+        zeros += key[i] == '\0';
+    return zeros == 4;
+}
+
+struct backlog *backlog_get(struct node *node, const void *key, size_t len)
+{
+    struct backlogs *backlogs = &node->backlogs;
+    struct backlog *backlog = map_get(&backlogs->by_key, key, len);
+    if (backlog != NULL || !key_good(key, len))
+        return backlog;
+    backlog = xcalloc(1, sizeof *backlog);
+    backlog->key = xmemdup(key, len);
+    backlog->key_len = len;
+    set_names(backlog);
+    backlog->number = hash64(0, key, len);
+    backlog->mark.order = (uint64_t)node->now;
+    backlog->turn.cost = 1;
+    backlog->slot = node->now;
+    backlog->most = UINT64_MAX;
+    backlog->window = backlogs->least;
+    list_init(&backlog->queues);
+    list_init(&backlog->waiting);
+    list_push_back(&backlogs->all, &backlog->of_all);
+    map_set(&backlogs->by_key, key, len, backlog);
+    return backlog;
+}
+
+void backlog_free(struct node *node, struct backlog *backlog)
+{
+    struct backlogs *backlogs = &node->backlogs;
+    if (backlogs->trim_left > 0)
+        backlogs->trim_left--;
+    turns_leave(&backlog->turn);
+    list_remove(&backlog->of_all);
+    list_remove(&backlog->of_ending);
+    list_remove(&backlog->of_paused);
+    map_remove(&backlogs->by_key, backlog->key, backlog->key_len);
+    free(backlog->key);
+    free(backlog);
+}
+
+/* ---- places ---- */
+
+static bool fits(const struct backlog *backlog, const struct queue *queue)
+{
+    return backlog->class == queue->class && strcmp(backlog->tenant, queue->tenant) == 0 &&
+           strcmp(backlog->pool, queue->pool) == 0 &&
+           (strcmp(backlog->campaign, queue->campaign) == 0 || backlog->campaign[0] == '\0');
+}
+
+static struct backlog *find(
+    struct node *node, const struct queue *queue, const char *campaign, const char *place)
+{
+    struct buffer *key = &node->backlogs.key;
+    const char *names[] = {queue->tenant, campaign, queue->pool, place};
+    char class = (char)queue->class;
+    buffer_clear(key);
+    buffer_add(key, &class, 1);
+    for (size_t i = 0; i < 4; i++)
+        buffer_add(key, names[i], strlen(names[i]) + 1);
+    return map_get(&node->backlogs.by_key, buffer_bytes(key), buffer_len(key));
+}
+
+/* The one of its place. While there are very many, a new one is shared by all campaigns and sites; not by what
+ * is on hold, which would stand in the others' way. */
+static struct backlog *where(struct node *node, const struct queue *queue)
+{
+    char shut[PLACE_SIZE];
+    const struct backlogs *backlogs = &node->backlogs;
+    const struct site *site = queue->domain->site;
+    const char *place = site == NULL ? "" : site->key;
+    if (queue->gate.shut != 0) {
+        snprintf(shut, sizeof shut, "!%016llx", (unsigned long long)queue->gate.shut);
+        place = shut;
+    } else if (site == NULL && backlogs->waking != NULL && fits(backlogs->waking, queue)) {
+        return backlogs->waking; /* what brought it here is as good a guess as any */
+    }
+    struct backlog *backlog = find(node, queue, queue->campaign, place);
+    if (backlog == NULL && map_count(&backlogs->by_key) >= backlogs->room[MAIL_TRANSACTIONAL] / 4 + 64)
+        backlog = find(node, queue, "", place[0] == '!' ? place : "");
+    return backlog != NULL ? backlog
+                           : backlog_get(node, buffer_bytes(&backlogs->key), buffer_len(&backlogs->key));
+}
+
+/* What its pace lets it start in ten seconds. */
+static uint64_t pace_of(const struct node *node, const struct queue *queue)
+{
+    const struct site *site = queue->domain->site;
+    uint64_t sources = 0;
+    if (site == NULL || site->provider->limits.rate.count == 0)
+        return UINT64_MAX;
+    const struct rate *rate = &site->provider->limits.rate;
+    for (size_t i = 0; i < node->source_count; i++)
+        sources += source_has_pool(node, i, queue->pool);
+    uint64_t most = (uint64_t)BACKLOG_SLOT * rate->count / (uint64_t)rate->per * sources;
+    return most < BACKLOG_FIRST ? BACKLOG_FIRST : most;
+}
+
+static void set_window(const struct node *node, struct backlog *backlog)
+{
+    uint64_t started = backlog->sent > backlog->sent_before ? backlog->sent : backlog->sent_before;
+    uint64_t window = 2 * started > node->backlogs.least ? 2 * started : node->backlogs.least;
+    backlog->window = window < backlog->most ? window : backlog->most;
+}
+
+static void join(struct node *node, struct queue *queue, struct backlog *backlog)
+{
+    queue->backlog = backlog;
+    list_push_back(&backlog->queues, &queue->of_backlog);
+    backlog->at_hand += queue->ready_count;
+    backlog->waiting_count += queue->beyond_count;
+    if (queue->beyond_count > 0)
+        list_push_back(&backlog->waiting, &queue->of_waiting);
+    backlog->most = pace_of(node, queue);
+    set_window(node, backlog);
+}
+
+static void may_end(struct node *node, struct backlog *backlog)
+{
+    if (list_empty(&backlog->queues) && !backlog->more && !list_linked(&backlog->of_ending))
+        list_push_back(&node->backlogs.ending, &backlog->of_ending);
+}
+
+static void leave(struct node *node, struct queue *queue)
+{
+    struct backlog *backlog = queue->backlog;
+    queue->backlog = NULL;
+    list_remove(&queue->of_backlog);
+    list_remove(&queue->of_waiting);
+    backlog->at_hand -= queue->ready_count;
+    backlog->sent += queue->ready_count;
+    backlog->waiting_count -= queue->beyond_count;
+    backlog_look(node, backlog);
+    may_end(node, backlog);
+}
+
+void backlog_attach(struct node *node, struct queue *queue)
+{
+    join(node, queue, where(node, queue));
+}
+
+void backlog_detach(struct node *node, struct queue *queue)
+{
+    list_remove(&queue->misplaced);
+    if (queue->backlog != NULL)
+        leave(node, queue);
+}
+
+void backlog_misplaced(struct node *node, struct queue *queue)
+{
+    if (queue->backlog != NULL && !list_linked(&queue->misplaced))
+        list_push_back(&node->backlogs.misplaced, &queue->misplaced);
+}
+
+/* The queue's last one gives its place at hand back. */
+static void give_back(struct node *node, struct queue *queue)
+{
+    struct delivery *delivery = list_item(queue->ready.prev, struct delivery, link);
+    struct backlog *backlog = queue->backlog;
+    delivery_leave_mood(node, delivery);
+    if (backlog->sent > 0)
+        backlog->sent--;
+    backlog_beyond(node, delivery, true);
+}
+
+void backlog_place_anew(struct node *node, struct queue *queue)
+{
+    struct backlog *backlog = where(node, queue);
+    if (backlog == queue->backlog)
+        return;
+    leave(node, queue);
+    join(node, queue, backlog);
+    while (backlog->at_hand > backlog->window && queue->ready_count > 0)
+        give_back(node, queue);
+    backlog_look(node, backlog);
+}
+
+/* ---- deliveries ---- */
+
+static void next_slot(const struct node *node, struct backlog *backlog)
+{
+    usec_t since = node->now - backlog->slot;
+    if (since < BACKLOG_SLOT)
+        return;
+    backlog->sent_before = since < 2 * BACKLOG_SLOT ? backlog->sent : 0;
+    backlog->sent = 0;
+    backlog->slot = node->now;
+    set_window(node, backlog);
+}
+
+/* How many of it at hand are worth while. */
+uint64_t backlog_worth(const struct node *node, const struct backlog *backlog)
+{
+    uint64_t started = backlog->sent > backlog->sent_before ? backlog->sent : backlog->sent_before;
+    uint64_t first = node->backlogs.pressed_until > node->now   ? 2
+                     : node->backlogs.least < 2 * BACKLOG_FIRST ? (node->backlogs.least + 1) / 2
+                                                                : BACKLOG_FIRST;
+    uint64_t worth = 2 * started > first ? 2 * started : first;
+    return worth < backlog->window ? worth : backlog->window;
+}
+
+static bool has_beyond(const struct backlog *backlog)
+{
+    return backlog->waiting_count > 0 || backlog->more;
+}
+
+void backlog_look(struct node *node, struct backlog *backlog)
+{
+    if (backlog->followed && backlog->at_hand <= backlog_worth(node, backlog) / 2) {
+        backlog->followed = false;
+        backlogs_go_on(node);
+    }
+    bool in = backlog->turn.campaign != NULL;
+    if (!has_beyond(backlog) || list_linked(&backlog->of_paused)) {
+        turns_leave(&backlog->turn);
+        may_end(node, backlog);
+    } else if (in && backlog->at_hand >= backlog_worth(node, backlog))
+        turns_leave(&backlog->turn);
+    else if (!in && backlog->at_hand <= backlog_worth(node, backlog) / 2)
+        turns_join(
+            &node->backlogs.hungry, &backlog->turn, backlog->class, backlog->tenant, backlog->campaign);
+}
+
+void backlog_left(struct node *node, struct backlog *backlog)
+{
+    backlog->at_hand--;
+    backlog->sent++;
+    next_slot(node, backlog);
+    if (2 * backlog->sent > backlog->window)
+        set_window(node, backlog);
+#ifdef TODOKU_WITHOUT_HUNGER
+    return;
+#endif
+    if (has_beyond(backlog) || backlog->followed)
+        backlog_look(node, backlog);
+}
+
+void backlog_beyond(struct node *node, struct delivery *delivery, bool front)
+{
+    struct queue *queue = delivery->place;
+    struct backlog *backlog = queue->backlog;
+    delivery->mood = MOOD_BEYOND;
+    delivery->timer.key = node->now;
+    if (front)
+        list_push_front(&queue->beyond, &delivery->link);
+    else
+        list_push_back(&queue->beyond, &delivery->link);
+    if (queue->beyond_count++ == 0)
+        list_push_back(&backlog->waiting, &queue->of_waiting);
+    backlog->waiting_count++;
+    node->backlogs.beyond++;
+    if (node->backlogs.waking != NULL) {
+        node->backlogs.strays++;
+        backlog->followed = true;
+    }
+    backlog_look(node, backlog);
+    rest_consider(node, delivery->held);
+}
+
+void backlog_beyond_left(struct node *node, struct delivery *delivery)
+{
+    struct queue *queue = delivery->place;
+    list_remove(&delivery->link);
+    node->backlogs.beyond--;
+    queue->backlog->waiting_count--;
+    if (--queue->beyond_count == 0)
+        list_remove(&queue->of_waiting);
+    if (queue->backlog->waiting_count == 0)
+        backlog_look(node, queue->backlog);
+}
+
+/* ---- room ---- */
+
+void backlog_trim(struct node *node, struct backlog *backlog)
+{
+    uint64_t worth;
+    next_slot(node, backlog);
+    worth = backlog_worth(node, backlog);
+    if (backlog->at_hand <= worth)
+        return;
+    list_each (link, &backlog->queues) {
+        struct queue *queue = list_item(link, struct queue, of_backlog);
+        while (queue->ready_count > 0 && backlog->at_hand > worth)
+            give_back(node, queue);
+        if (backlog->at_hand <= worth)
+            break;
+    }
+    backlog_look(node, backlog);
+}
+
+struct row_place backlog_row_place(struct node *node, struct backlog *backlog, usec_t now)
+{
+    uint64_t last = backlog->order > backlog->mark.order ? backlog->order : backlog->mark.order;
+    backlog->order = (uint64_t)now > last ? (uint64_t)now : last + 1;
+#ifdef TODOKU_WITHOUT_RISING_ORDER
+    backlog->order = 1;
+#endif
+    if (!backlog->named)
+        park_backlog_named(node->rest.park, backlog->number, backlog->key, backlog->key_len);
+    backlog->named = true;
+    backlog->more = true;
+    return (struct row_place){.backlog = backlog->number, .order = backlog->order};
+}

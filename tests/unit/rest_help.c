@@ -1,0 +1,267 @@
+/* rest_help - see rest_help.h */
+#include "tests/unit/rest_help.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/alloc.h"
+
+enum { LOG_ROOM = 100000 };
+
+static const char config[] =
+    "pools: { main: {} }\n"
+    "node: { id: n1, sources: [{ address: 127.0.0.1, helo: m.test, pools: [main] }] }\n"
+    "tenants: [{ id: acme, pools: [main], domains: ['*'] }, { id: zen, pools: [main], domains: ['*'] }]\n";
+
+/* ---- ports ---- */
+
+static void on_append(void *context, uint64_t seq, struct buffer *bytes, struct blob *body, bool base)
+{
+    struct rest_desk *desk = context;
+    (void)body;
+    assert_true(seq == desk->newest + 1 && seq <= LOG_ROOM);
+    struct rest_frame *frame = &desk->log[seq - 1];
+    frame->base = base;
+    buffer_add(&frame->record, buffer_bytes(bytes), buffer_len(bytes));
+    desk->newest = seq;
+}
+
+static void on_release(void *context, uint64_t seq)
+{
+    (void)context, (void)seq;
+}
+
+static void on_read_body(void *context, uint64_t seq)
+{
+    (void)context, (void)seq;
+}
+
+static void on_send(void *context, struct bus_msg *msg)
+{
+    (void)context;
+    bus_msg_free(&msg);
+}
+
+static void on_resolve(void *context, const char *domain)
+{
+    (void)context, (void)domain;
+}
+
+static void on_event(void *context, uint64_t seq, const char *json, size_t len)
+{
+    (void)context, (void)seq, (void)json, (void)len;
+}
+
+static void on_checkpoint(void *context)
+{
+    ((struct rest_desk *)context)->checkpoints++;
+}
+
+static void on_keep_from(void *context, uint64_t seq)
+{
+    (void)context, (void)seq;
+}
+
+static void on_failed(void *context, const char *why)
+{
+    assert_true(why[0] != '\0');
+    ((struct rest_desk *)context)->failures++;
+}
+
+/* ---- life ---- */
+
+static void set_view(struct rest_desk *desk)
+{
+    static const char *const pool = "main";
+    struct view *view = view_new(1);
+    view_add_source(view_add_node(view, "n1", "n1.0", 1, 100), "192.0.2.1", "m.test", &pool, 1);
+    node_set_view(desk->node, view, desk->now);
+    view_drop(&view);
+}
+
+static uint64_t in_memory(const struct rest_desk *desk)
+{
+    return custody_figures(node_custody(desk->node)).messages - custody_parked(node_custody(desk->node));
+}
+
+static void replay(struct rest_desk *desk, uint64_t from)
+{
+    struct error error = {""};
+    desk->most_messages = 0;
+    for (uint64_t seq = from == 0 ? 1 : from; seq <= desk->newest; seq++) {
+        const struct rest_frame *frame = &desk->log[seq - 1];
+        if (node_replay(desk->node, seq, buffer_bytes(&frame->record), buffer_len(&frame->record),
+                frame->base, &error) != 0)
+            fail_msg("%s", error.text);
+        node_replay_rest(desk->node, desk->now);
+        if (in_memory(desk) > desk->most_messages)
+            desk->most_messages = in_memory(desk);
+    }
+}
+
+static void start(struct rest_desk *desk)
+{
+    struct park_start start;
+    struct error error = {""};
+    struct node_ports ports = {.context = desk,
+        .append = on_append,
+        .release = on_release,
+        .read_body = on_read_body,
+        .send = on_send,
+        .resolve = on_resolve,
+        .event = on_event,
+        .checkpoint = on_checkpoint,
+        .keep_from = on_keep_from,
+        .table_failed = on_failed};
+    desk->node = node_new("n1", "n1.0", 1, desk->settings, &ports, 1);
+    struct node_table table = {.table = park_memory_table(desk->table),
+        .disk = "disk",
+        .log_end = desk->newest,
+        .replay_most = desk->replay_most};
+    node_set_told(desk->node, desk->newest);
+    if (node_open_table(desk->node, &table, &start, &error) != 0)
+        fail_msg("%s", error.text);
+    free(start.living);
+    replay(desk, start.from);
+    node_log_ends(desk->node, desk->newest);
+    node_recovered(desk->node, desk->now);
+    set_view(desk);
+}
+
+void rest_open(struct rest_desk *desk)
+{
+    struct fault *faults = NULL;
+    size_t fault_count = 0;
+    *desk = (struct rest_desk){.now = 1000 * USEC_SEC, .table = park_memory_new()};
+    desk->log = xcalloc(LOG_ROOM, sizeof *desk->log);
+    desk->settings = settings_parse(config, sizeof config - 1, "test", &faults, &fault_count);
+    if (desk->settings == NULL)
+        fail_msg("%s", faults[0].text);
+    start(desk);
+}
+
+void rest_close(struct rest_desk *desk)
+{
+    node_free(&desk->node);
+    settings_free(&desk->settings);
+    park_memory_free(&desk->table);
+    for (uint64_t i = 0; i < desk->newest; i++)
+        buffer_free(&desk->log[i].record);
+    free(desk->log);
+    buffer_free(&desk->answer);
+}
+
+void rest_restart(struct rest_desk *desk)
+{
+    node_free(&desk->node);
+    desk->answered = desk->checkpoints;
+    start(desk);
+}
+
+void rest_inject(struct rest_desk *desk, const char *tenant, const char *campaign, const char *to, usec_t in)
+{
+    struct bus_msg *msg = bus_msg_new(BUS_INJECT, "c1", "n1");
+    unsigned number = ++desk->injected;
+    msg->to_incarnation = 1;
+    strcpy(msg->spool, "n1.0");
+    msg->mail = mail_new();
+    memcpy(msg->mail->id.bytes, &number, sizeof number);
+    msg->id = msg->mail->id;
+    msg->mail->created = desk->now;
+    msg->mail->expires = desk->now + USEC_DAY;
+    msg->mail->send_at = in == 0 ? 0 : desk->now + in;
+    mail_set(&msg->mail->pool, "main");
+    mail_set(&msg->mail->tenant, tenant);
+    mail_set(&msg->mail->campaign, campaign);
+    for (size_t len; *to != '\0'; to += len + (to[len] == ',')) {
+        char address[64];
+        len = strcspn(to, ",");
+        snprintf(address, sizeof address, "%.*s", (int)len, to);
+        mail_add_recipient(msg->mail, address);
+    }
+    msg->body = blob_copy("x", 1);
+    msg->mail->body_len = 1;
+    node_bus(desk->node, msg, desk->now);
+    bus_msg_free(&msg);
+}
+
+void rest_pass(struct rest_desk *desk, usec_t time)
+{
+    usec_t until = desk->now + time;
+    node_committed(desk->node, desk->newest, desk->now);
+    for (unsigned steps = 0; steps < 1000000; steps++) {
+        usec_t next = node_deadline(desk->node);
+        if (next > until)
+            break;
+        desk->now = next > desk->now ? next : desk->now;
+        node_tick(desk->node, desk->now);
+        node_committed(desk->node, desk->newest, desk->now);
+        for (; desk->answered < desk->checkpoints; desk->answered++)
+            node_checkpointed(desk->node, true, "", desk->now);
+    }
+    assert_true(node_deadline(desk->node) > until);
+    desk->now = until;
+}
+
+/* ---- questions ---- */
+
+void rest_ask(struct rest_desk *desk, const char *question)
+{
+    char what[32];
+    size_t len = strcspn(question, "?");
+    snprintf(what, sizeof what, "%.*s", (int)len, question);
+    buffer_clear(&desk->answer);
+    desk->code = node_answer(
+        desk->node, what, question[len] == '?' ? question + len + 1 : "", desk->now, &desk->answer);
+}
+
+size_t rest_rows_told(struct rest_desk *desk)
+{
+    size_t rows = 0;
+    for (const char *at = buffer_text(&desk->answer); (at = strchr(at, '\n')) != NULL; at++)
+        rows++;
+    return rows;
+}
+
+static int64_t count_of(const char *row)
+{
+    const char *at = strstr(row, "\"queued\":");
+    return at == NULL ? -1 : strtoll(at + strlen("\"queued\":"), NULL, 10);
+}
+
+uint64_t rest_sum(struct rest_desk *desk)
+{
+    uint64_t sum = 0;
+    const char *row = buffer_text(&desk->answer);
+    for (const char *end; (end = strchr(row, '\n')) != NULL; row = end + 1)
+        sum += (uint64_t)count_of(row);
+    return sum;
+}
+
+int64_t rest_queued(struct rest_desk *desk, const char *text)
+{
+    const char *row = buffer_text(&desk->answer);
+    for (const char *end; (end = strchr(row, '\n')) != NULL; row = end + 1) {
+        const char *found = strstr(row, text);
+        if (found != NULL && found < end)
+            return count_of(row);
+    }
+    return -1;
+}
+
+uint64_t rest_parked(const struct rest_desk *desk)
+{
+    return custody_parked(node_custody(desk->node));
+}
+
+uint64_t rest_held(const struct rest_desk *desk)
+{
+    return custody_figures(node_custody(desk->node)).held;
+}

@@ -1,0 +1,128 @@
+/* The table is lost: all of the log is read, memory stays bounded meanwhile, and all is as it was. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/rest_help.h"
+
+enum { MESSAGES = 2000, RECIPIENTS = 2, MOST = 200 };
+
+/* Every third is due at once, the others in an hour. */
+static void fill(struct rest_desk *desk)
+{
+    rest_open(desk);
+    desk->replay_most = MOST;
+    for (unsigned i = 0; i < MESSAGES; i++) {
+        char to[80];
+        snprintf(to, sizeof to, "a@d%u.test,b@d%u.test", i % 100, (i + 17) % 100);
+        rest_inject(desk, i % 2 == 0 ? "acme" : "zen", "news", to, i % 3 == 0 ? 0 : USEC_HOUR);
+    }
+    rest_pass(desk, 3 * USEC_SEC);
+}
+
+static void end(struct rest_desk *desk, const char *which)
+{
+    struct bus_msg *msg = bus_msg_new(BUS_ASK, "c1", "n1");
+    bus_msg_set_text(msg, which, strlen(which));
+    node_bus(desk->node, msg, desk->now);
+    bus_msg_free(&msg);
+    rest_pass(desk, 30 * USEC_SEC);
+}
+
+/* As it should be, now and when the time has come. */
+static void check(struct rest_desk *desk, uint64_t held)
+{
+    if (desk->most_messages * RECIPIENTS > MOST + RECIPIENTS)
+        fail_msg("%llu messages in memory", (unsigned long long)desk->most_messages);
+    assert_int_equal(rest_held(desk), held);
+    rest_pass(
+        desk, 25 * USEC_SEC); /* two checkpoints: what ended after its row was written is told no more */
+    assert_int_equal(desk->failures, 0);
+    assert_int_equal(rest_held(desk), held);
+    rest_ask(desk, "queues");
+    assert_int_equal(rest_sum(desk), held);
+}
+
+static void test_memory_stays_bounded(void **state)
+{
+    (void)state;
+    struct rest_desk desk;
+    fill(&desk);
+    park_memory_wipe(desk.table);
+    rest_restart(&desk);
+    check(&desk, (uint64_t)MESSAGES * RECIPIENTS);
+    rest_pass(&desk, USEC_HOUR);
+    assert_true(node_figures(desk.node).ready > 0);
+    end(&desk, "delete?tenant=acme&reason=x");
+    end(&desk, "delete?tenant=zen&reason=x");
+    assert_int_equal(rest_held(&desk), 0);
+    rest_ask(&desk, "queues");
+    assert_int_equal(rest_rows_told(&desk), 0);
+    rest_close(&desk);
+}
+
+static void test_what_has_ended_is_buried(void **state)
+{
+    (void)state;
+    struct rest_desk desk;
+    fill(&desk);
+    end(&desk, "delete?tenant=acme&reason=x");
+    uint64_t newest = desk.newest;
+    park_memory_wipe(desk.table);
+    rest_restart(&desk);
+    check(&desk, (uint64_t)MESSAGES * RECIPIENTS / 2);
+    desk.injected = 0; /* one that was deleted comes again */
+    newest = desk.newest;
+    rest_inject(&desk, "acme", "news", "a@d0.test,b@d17.test", 0);
+    assert_int_equal(desk.newest, newest);
+    rest_close(&desk);
+}
+
+/* Facts about what was parked on the way. */
+static void test_the_log_goes_on_about_it(void **state)
+{
+    (void)state;
+    struct rest_desk desk;
+    fill(&desk);
+    end(&desk, "delete?domain=d3.test&reason=x"); /* one of the message's two recipients */
+    park_memory_wipe(desk.table);
+    rest_restart(&desk);
+    check(&desk, (uint64_t)MESSAGES * RECIPIENTS - 2 * MESSAGES / 100);
+    rest_ask(&desk, "queues?domain=d3.test");
+    assert_int_equal(rest_rows_told(&desk), 0);
+    rest_close(&desk);
+}
+
+/* Any part of what the replay wrote may be on the disk when it is cut off. */
+static void test_a_crash_on_the_way(void **state)
+{
+    (void)state;
+    for (unsigned kept = 0; kept < 5; kept++) {
+        struct rest_desk desk;
+        fill(&desk);
+        end(&desk, "delete?domain=d3.test&reason=x");
+        park_memory_wipe(desk.table);
+        rest_restart(&desk);
+        park_memory_crash(desk.table, park_memory_at_risk(desk.table) * kept / 4);
+        rest_restart(&desk);
+        check(&desk, (uint64_t)MESSAGES * RECIPIENTS - 2 * MESSAGES / 100);
+        rest_close(&desk);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_memory_stays_bounded),
+        cmocka_unit_test(test_what_has_ended_is_buried),
+        cmocka_unit_test(test_the_log_goes_on_about_it),
+        cmocka_unit_test(test_a_crash_on_the_way),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
