@@ -51,6 +51,8 @@ struct delivery *held_add_delivery(struct held *held, uint32_t index)
         held->deliveries = xrealloc(held->deliveries, room * sizeof(struct delivery *));
     }
     held->deliveries[held->count++] = delivery;
+    if (index >= held->beyond)
+        held->beyond = index + 1;
     return delivery;
 }
 
@@ -59,6 +61,8 @@ struct delivery *held_delivery(struct held *held, uint32_t index)
     /* Most messages are here whole, in order. */
     if (index < held->count && held->deliveries[index]->index == index)
         return held->deliveries[index];
+    if (index >= held->beyond)
+        return NULL;
     for (uint32_t i = 0; i < held->count; i++)
         if (held->deliveries[i]->index == index)
             return held->deliveries[i];
