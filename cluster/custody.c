@@ -51,8 +51,8 @@ struct delivery *held_add_delivery(struct held *held, uint32_t index)
         held->deliveries = xrealloc(held->deliveries, room * sizeof(struct delivery *));
     }
     held->deliveries[held->count++] = delivery;
-    if (index >= held->beyond)
-        held->beyond = index + 1;
+    if (index >= held->index_end)
+        held->index_end = index + 1;
     return delivery;
 }
 
@@ -61,7 +61,7 @@ struct delivery *held_delivery(struct held *held, uint32_t index)
     /* Most messages are here whole, in order. */
     if (index < held->count && held->deliveries[index]->index == index)
         return held->deliveries[index];
-    if (index >= held->beyond)
+    if (index >= held->index_end)
         return NULL;
     for (uint32_t i = 0; i < held->count; i++)
         if (held->deliveries[i]->index == index)

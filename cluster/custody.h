@@ -94,7 +94,7 @@ struct held {
     uint64_t disk_seq;               /* newest base frame that is on the disk: where the body can be read */
     uint64_t last_seq;               /* newest frame about it */
     uint32_t count;
-    uint32_t beyond; /* custody's: no delivery of it has this index, or a higher one */
+    uint32_t index_end;           /* above the index of each delivery */
     uint32_t open;                /* deliveries that are HELD or LEAVING */
     uint32_t pended;              /* custody's: frames about it that are under way to the disk */
     uint32_t pins;                /* scheduler: attempts that use the body */
