@@ -162,7 +162,6 @@ static void leave(struct node *node, struct queue *queue)
     list_remove(&queue->of_backlog);
     list_remove(&queue->of_waiting);
     backlog->at_hand -= queue->ready_count;
-    backlog->sent += queue->ready_count;
     backlog->waiting_count -= queue->beyond_count;
     backlog_look(node, backlog);
     may_end(node, backlog);
@@ -197,11 +196,20 @@ static void give_back(struct node *node, struct queue *queue)
     backlog_beyond(node, delivery, true);
 }
 
+/* What has found its site counts as started there where nothing was known of it. Any other change of place is
+ * none: a gate that opens and shuts would make what is behind it look fast. */
+static bool has_found_site(const struct backlog *from, const struct backlog *to)
+{
+    return from->place[0] == '\0' && to->place[0] != '\0' && to->place[0] != '!';
+}
+
 void backlog_place_anew(struct node *node, struct queue *queue)
 {
     struct backlog *backlog = where(node, queue);
     if (backlog == queue->backlog)
         return;
+    if (has_found_site(queue->backlog, backlog))
+        queue->backlog->sent += queue->ready_count;
     leave(node, queue);
     join(node, queue, backlog);
     while (backlog->at_hand > backlog->window && queue->ready_count > 0)

@@ -18,6 +18,8 @@
 
 enum kind { COMMITTED, CONNECTED, OUTPUT, ANSWER, CLOSED, BODY, RESOLVED, FLUSHED };
 
+#define LATER_LETTER 'z'
+
 struct event {
     struct heap_node at;
     enum kind kind;
@@ -51,6 +53,11 @@ static void on_resolve(void *context, const char *domain)
     later(context, USEC_MS, RESOLVED, 0, domain);
 }
 
+static bool refuses(const struct desk *desk, unsigned site)
+{
+    return desk->world.refuse_from != 0 && site >= desk->world.refuse_from;
+}
+
 static void on_connect(
     void *context, uint32_t session, const char *source, const struct mx_address *address, uint16_t port)
 {
@@ -60,6 +67,10 @@ static void on_connect(
     buffer_clear(&desk->conns[session].in);
     desk->conns[session].in_data = false;
     desk->connects++;
+    if (refuses(desk, address->bytes[2] * 256u + address->bytes[3])) {
+        later(desk, desk->world.rtt, CLOSED, session, NULL);
+        return;
+    }
     later(desk, desk->world.rtt, CONNECTED, session, NULL);
     if (desk->world.silent_site == 0 || address->bytes[3] != desk->world.silent_site)
         later(desk, desk->world.rtt, ANSWER, session, "220 mx\r\n");
@@ -119,7 +130,9 @@ static void one_line(struct desk *desk, uint32_t number, const char *line)
         later(desk, rtt, ANSWER, number, "250-mx\r\n250 PIPELINING\r\n");
     else if (strncmp(line, "RCPT TO:<", 9) == 0) {
         conn->rcpt = line[9];
-        later(desk, rtt, ANSWER, number, "250 ok\r\n");
+        later(desk, rtt, ANSWER, number, conn->rcpt == LATER_LETTER ? "451 4.7.1 later\r\n" : "250 ok\r\n");
+    } else if (strcmp(line, "DATA") == 0 && conn->rcpt == LATER_LETTER) {
+        later(desk, rtt, ANSWER, number, "503 5.5.1 no recipients\r\n");
     } else if (strcmp(line, "DATA") == 0) {
         conn->in_data = true;
         later(desk, rtt, ANSWER, number, "354 go\r\n");
@@ -158,12 +171,14 @@ static void resolved(struct desk *desk, const char *domain)
     answer->expires = USEC_NEVER;
     answer->host_count = 1;
     const char *site = strchr(domain, '-') + 1;
-    bool silent = desk->world.silent_site != 0 && (unsigned)atoi(site) == desk->world.silent_site;
+    unsigned at = (unsigned)atoi(site);
+    bool silent = (desk->world.silent_site != 0 && at == desk->world.silent_site) || refuses(desk, at);
     snprintf(
         answer->hosts[0].name, sizeof answer->hosts[0].name, "mx%.200s%s", site, silent ? "" : ".prov.test");
     answer->hosts[0].address_count = 1;
     answer->hosts[0].addresses[0].family = AF_INET;
-    answer->hosts[0].addresses[0].bytes[3] = (uint8_t)atoi(site);
+    answer->hosts[0].addresses[0].bytes[2] = (uint8_t)(at >> 8);
+    answer->hosts[0].addresses[0].bytes[3] = (uint8_t)at;
     node_resolved(desk->node, domain, answer, desk->now);
     mx_answer_drop(&answer);
 }
@@ -315,8 +330,8 @@ struct desk *open_desk(struct world world)
         "tenants: [{ id: t, pools: [main], domains: ['*'] }]\n"
         "providers:\n"
         "  - { name: default, connections: 2, rate: none }\n"
-        "  - { name: prov, match: { mx_suffix: [prov.test] }, %s }\n",
-        world.limits);
+        "  - { name: prov, match: { mx_suffix: [prov.test] }, %s }\n%s",
+        world.limits, world.more == NULL ? "" : world.more);
     struct desk *desk = xcalloc(1, sizeof *desk);
     desk->world = world;
     desk->now = 1000 * USEC_SEC;

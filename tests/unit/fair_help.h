@@ -9,7 +9,7 @@
 #include "node/node.h"
 #include "tests/park_memory.h"
 
-enum { MAX_CONNS = 64, KINDS = 128 };
+enum { MAX_CONNS = 1024, KINDS = 128 };
 
 /* What a test sets: the lane's limits, and how the world behaves. */
 struct world {
@@ -19,6 +19,9 @@ struct world {
     bool table;                  /* there is one for what is at rest, */
     uint64_t room, least; /* and so much of what is ready is at hand (node.h: node_table; 0: as usual) */
     unsigned silent_site; /* answers nothing, from its greeting on; 0: they all answer */
+    unsigned refuse_from; /* this site and those above take no connections; 0: they all do */
+    unsigned also; /* all mail has a second recipient at that site, who is to come later (451); 0: none has */
+    const char *more; /* settings; null: none */
 };
 
 /* How one recipient's first letter fared: t, n, b are the classes, other letters as the test likes. */

@@ -183,6 +183,26 @@ static void test_what_is_on_hold_takes_no_room(void **state)
     close_desk(desk);
 }
 
+/* A release opens a gate and shuts it, each second: what is behind it does not look fast for that. */
+static void test_a_release_takes_little_room(void **state)
+{
+    (void)state;
+    struct desk *desk = open_desk((struct world){.limits = "connections: 20, rate: none",
+        .rtt = USEC_MS,
+        .table = true,
+        .room = 2000,
+        .least = 50,
+        .more = "schedules: [{ name: drops, match: { tenant: t }, release: { count: 5, every: 1s } }]\n"});
+    inject_many(desk, 8000, (struct letter){'s', MAIL_BULK, "t", "c", 1, 20, 0});
+    run(desk, 20 * USEC_SEC);
+    assert_in_range(taken(desk, 's'), 90, 110);
+    assert_true(node_figures(desk->node).ready < 300);
+    inject_many(desk, 2000, (struct letter){'o', MAIL_BULK, "other", "c", 1, 20, 0});
+    run(desk, 10 * USEC_SEC);
+    assert_int_equal(taken(desk, 'o'), 2000);
+    close_desk(desk);
+}
+
 /* P12: 20,000 for a stopped lane, then 20,000 to as many domains, some at a time: what is in memory stays bounded. */
 static void test_memory_is_bounded(void **state)
 {
@@ -232,6 +252,7 @@ int main(void)
         cmocka_unit_test(test_a_stopped_lane_is_in_nobodys_way),
         cmocka_unit_test(test_resume),
         cmocka_unit_test(test_what_is_on_hold_takes_no_room),
+        cmocka_unit_test(test_a_release_takes_little_room),
         cmocka_unit_test(test_memory_is_bounded),
         cmocka_unit_test(test_parked_mail_expires),
     };
