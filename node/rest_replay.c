@@ -52,8 +52,10 @@ static void park_all(struct node *node, struct held *const *parking, size_t coun
         write_row(node, parking[i], now);
     if (!park_commit(node->rest.park))
         return;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        park_expect(node->rest.park, parking[i]->row_due);
         custody_park(node->custody, parking[i]);
+    }
 }
 
 static void let_go(struct node *node, uint64_t down_to, usec_t now)

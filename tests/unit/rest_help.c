@@ -124,7 +124,9 @@ static void start(struct rest_desk *desk)
     struct node_table table = {.table = park_memory_table(desk->table),
         .disk = "disk",
         .log_end = desk->newest,
-        .replay_most = desk->replay_most};
+        .replay_most = desk->replay_most,
+        .room = desk->room,
+        .least = desk->least};
     node_set_told(desk->node, desk->newest);
     if (node_open_table(desk->node, &table, &start, &error) != 0)
         fail_msg("%s", error.text);
@@ -132,7 +134,8 @@ static void start(struct rest_desk *desk)
     replay(desk, start.from);
     node_log_ends(desk->node, desk->newest);
     node_recovered(desk->node, desk->now);
-    set_view(desk);
+    if (!desk->without_view)
+        set_view(desk);
 }
 
 void rest_open(struct rest_desk *desk)

@@ -24,6 +24,9 @@ struct rest_desk {
     size_t checkpoints, answered, failures;
     usec_t now;
     uint64_t replay_most; /* deliveries in memory while the log is read; 0: as usual */
+    uint64_t room,
+        least;         /* from the next start on: so much of what is ready is at hand (node.h: node_table) */
+    bool without_view; /* as a node that starts while the store cannot be reached */
     unsigned injected;
     int code;
     struct buffer answer;

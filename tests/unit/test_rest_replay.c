@@ -116,6 +116,25 @@ static void test_a_crash_on_the_way(void **state)
     }
 }
 
+/* Nobody looks through all that is parked unless a view comes: the dates must do. */
+static void test_dates_are_kept_without_a_view(void **state)
+{
+    (void)state;
+    struct rest_desk desk;
+    rest_open(&desk);
+    desk.replay_most = 50;
+    for (unsigned i = 0; i < 200; i++)
+        rest_inject(&desk, "acme", "news", "a@d.test", i < 100 ? 3 * USEC_MIN : 20 * USEC_HOUR);
+    rest_pass(&desk, 25 * USEC_SEC);
+    assert_int_equal(rest_parked(&desk), 200);
+    desk.without_view = true;
+    park_memory_wipe(desk.table);
+    rest_restart(&desk);
+    rest_pass(&desk, 3 * USEC_MIN);
+    assert_int_equal(node_figures(desk.node).ready, 100);
+    rest_close(&desk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -123,6 +142,7 @@ int main(void)
         cmocka_unit_test(test_what_has_ended_is_buried),
         cmocka_unit_test(test_the_log_goes_on_about_it),
         cmocka_unit_test(test_a_crash_on_the_way),
+        cmocka_unit_test(test_dates_are_kept_without_a_view),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
