@@ -73,10 +73,15 @@ static void on_name(void *with, uint64_t number, const void *key, size_t len, co
     backlog->named = backlog->more = true;
 }
 
+/* What a replay parked, and ended later on, has left backlogs here whose names go: on_name tells which stay. */
 void backlogs_begin(struct node *node)
 {
     if (node->rest.park == NULL)
         return;
+    list_each (link, &node->backlogs.all) {
+        struct backlog *backlog = list_item(link, struct backlog, of_all);
+        backlog->named = backlog->more = false;
+    }
     (void)park_backlogs(node->rest.park, on_name, node);
     list_each (link, &node->backlogs.all)
         backlog_look(node, list_item(link, struct backlog, of_all));

@@ -135,6 +135,36 @@ static void test_dates_are_kept_without_a_view(void **state)
     rest_close(&desk);
 }
 
+/* What is parked under a backlog is found after a crash only by its name. */
+static void test_a_backlog_that_was_empty_for_a_while_has_its_name(void **state)
+{
+    (void)state;
+    struct rest_desk desk;
+    rest_open(&desk);
+    desk.replay_most = 50;
+    for (unsigned i = 0; i < 200; i++)
+        rest_inject(&desk, "acme", "news", "a@d.test", 0);
+    rest_pass(&desk, USEC_SEC);
+    end(&desk, "delete?tenant=acme&reason=x");
+    for (unsigned i = 0; i < 10; i++)
+        rest_inject(&desk, "acme", "news", "a@d.test", 0);
+    rest_pass(&desk, USEC_SEC);
+    park_memory_wipe(desk.table);
+    desk.least = 4;
+    rest_restart(&desk); /* the 200 are parked on the way, and end */
+    for (unsigned i = 0; i < 1000; i++)
+        rest_inject(&desk, "acme", "news", "a@d.test", 0);
+    rest_pass(&desk, 25 * USEC_SEC); /* checkpoints: the next replay is short */
+    uint64_t at_hand = node_figures(desk.node).ready;
+    assert_int_equal(rest_parked(&desk) + at_hand, 1010);
+    desk.least = 0;
+    desk.without_view = true;
+    rest_restart(&desk);
+    rest_pass(&desk, USEC_SEC);
+    assert_true(node_figures(desk.node).ready > at_hand);
+    rest_close(&desk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -143,6 +173,7 @@ int main(void)
         cmocka_unit_test(test_the_log_goes_on_about_it),
         cmocka_unit_test(test_a_crash_on_the_way),
         cmocka_unit_test(test_dates_are_kept_without_a_view),
+        cmocka_unit_test(test_a_backlog_that_was_empty_for_a_while_has_its_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
