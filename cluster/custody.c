@@ -20,6 +20,7 @@ struct custody *custody_new(
     list_init(&custody->refusals);
     list_init(&custody->pending);
     list_init(&custody->body_waiters);
+    list_init(&custody->asides);
     return custody;
 }
 
@@ -171,6 +172,8 @@ void custody_free(struct custody **custody)
         return;
     for (struct list *link; (link = list_pop(&c->body_waiters)) != NULL;)
         free(list_item(link, struct body_wait, link));
+    for (struct list *link; (link = list_pop(&c->asides)) != NULL;)
+        free(list_item(link, struct aside, link));
     for (struct list *link; (link = list_pop(&c->pending)) != NULL;)
         pending_free(list_item(link, struct pending, link));
     struct map_entry *at = NULL;
@@ -301,6 +304,7 @@ void custody_tick(struct custody *custody, usec_t now)
     settle_tick(custody, now);
     forget_refusals(custody, now);
     tomb_tick(custody, now);
+    restate_tick(custody, now);
     for (struct heap_node *node; (node = heap_pop(&custody->forgets, now)) != NULL;) {
         struct held *held = heap_item(node, struct held, forget);
         if (may_be_forgotten(custody, held))
@@ -313,7 +317,9 @@ void custody_tick(struct custody *custody, usec_t now)
 usec_t custody_deadline(const struct custody *custody)
 {
     const struct heap *heaps[] = {&custody->moves, &custody->forgets, &custody->askings};
-    usec_t first = tomb_deadline(custody);
+    usec_t first = tomb_deadline(custody), again = restate_deadline(custody);
+    if (again < first)
+        first = again;
     for (size_t i = 0; i < sizeof heaps / sizeof heaps[0]; i++) {
         const struct heap_node *node = heap_first(heaps[i]);
         if (node != NULL && node->key < first)

@@ -94,12 +94,14 @@ struct held {
     uint64_t disk_seq;               /* newest base frame that is on the disk: where the body can be read */
     uint64_t last_seq;               /* newest frame about it */
     uint32_t count;
-    uint32_t index_end;           /* above the index of each delivery */
-    uint32_t open;                /* deliveries that are HELD or LEAVING */
-    uint32_t pended;              /* custody's: frames about it that are under way to the disk */
-    uint32_t pins;                /* scheduler: attempts that use the body */
-    bool reading;                 /* the body was asked for */
-    bool bodiless;                /* only refusals are here: the base frame has no body */
+    uint32_t index_end; /* above the index of each delivery */
+    uint32_t open;      /* deliveries that are HELD or LEAVING */
+    uint32_t pended;    /* custody's: frames about it that are under way to the disk */
+    uint32_t pins;      /* scheduler: attempts that use the body */
+    bool reading;       /* the body was asked for */
+    bool bodiless;      /* only refusals are here: the base frame has no body */
+    bool lost;          /* custody's: nor has it one here, for it could not be read when it should have */
+    uint8_t misses;     /* custody's: so often it could not be read, to be restated */
     struct heap_node forget;      /* custody's: when to forget the finals */
     struct heap_node asking;      /* custody's: when to ask the source of a MOVE again */
     struct heap_node age;         /* custody's: by base_seq */

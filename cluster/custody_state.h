@@ -12,6 +12,9 @@
 /* Restated in one go at most. */
 #define RESTATE_MOST 256
 #define RESTATE_BYTES (1u << 20)
+/* A body that cannot be read is asked for so often, this long apart, before it is given up. */
+#define READS_MOST 3
+#define READ_AGAIN USEC_MIN
 /* INJECTs refused by this incarnation that are remembered. */
 #define CUSTODY_MAX_REFUSED 65536
 
@@ -95,6 +98,9 @@ struct custody {
     struct list pending; /* by seq */
     struct heap moves, forgets, askings;
     struct list body_waiters; /* struct body_wait */
+    struct list asides;       /* struct aside, by until */
+    uint64_t aside_last;      /* the highest base frame set aside, and up to which one others are restated, */
+    uint64_t aside_reach;     /* while there are any */
     uint64_t *stale;          /* base frames that the replay found restated */
     size_t stale_count;
 };
@@ -104,6 +110,13 @@ struct body_wait {
     struct list link;
     struct held *held;
     struct move *move; /* null = a restatement */
+};
+
+/* A message whose body could not be read: not to be restated before then. */
+struct aside {
+    struct list link;
+    struct held *held;
+    usec_t until;
 };
 
 /* custody.c */
@@ -175,6 +188,8 @@ void custody_release_later(struct custody *custody, uint64_t seq);
 void restate_with(struct custody *custody, struct held *held, struct blob *body, usec_t now);
 /* Asks for the body, for this move or (null) a restatement. */
 void want_body(struct custody *custody, struct held *held, struct move *move);
+void restate_tick(struct custody *custody, usec_t now);
+usec_t restate_deadline(const struct custody *custody);
 
 /* custody_tomb.c */
 /* Keeps nothing but the id of an ended message if that is enough; its base frame then stays alive for that.

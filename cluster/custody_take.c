@@ -189,10 +189,10 @@ static void log_taken(struct custody *custody, struct held *held, const struct b
     struct take *take, bool room, usec_t now)
 {
     uint64_t old = held->base_seq, seq;
-    bool has_body = held->base_seq != 0 && !held->bodiless;
+    bool has_body = held->base_seq != 0 && !held->bodiless && !held->lost;
     if (room && !has_body) {
         held->body = held->body != NULL ? held->body : blob_hold(msg->body);
-        held->bodiless = false;
+        held->bodiless = held->lost = false;
         seq = log_hold(custody, held, msg->body, now);
     } else if (held->base_seq == 0) {
         held->bodiless = true;

@@ -48,12 +48,27 @@ static void read_work(uv_work_t *work)
         read->body = NULL;
 }
 
+/* Many messages may share the text that is damaged: said at most every ten seconds. */
+static void say_unread(struct keeper *k, const char *why, usec_t now)
+{
+    k->unread++;
+    if (k->unread_said != 0 && now - k->unread_said < 10 * USEC_SEC)
+        return;
+    if (k->unread == 1)
+        log_error("spool", "a message's body could not be read back: %s", why);
+    else
+        log_error("spool", "a message's body could not be read back (%llu since this was said last): %s",
+            (unsigned long long)k->unread, why);
+    k->unread_said = now;
+    k->unread = 0;
+}
+
 static void read_done(uv_work_t *work, int status)
 {
     struct body_read *read = work->data;
     (void)status;
     if (read->body == NULL)
-        log_error("spool", "a message's body could not be read back: %s", read->error.text);
+        say_unread(read->keeper, read->error.text, clock_now());
     node_body(read->keeper->node, read->seq, read->body, clock_now());
     links_flush(read->keeper);
     read->keeper->working--;

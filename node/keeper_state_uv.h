@@ -56,6 +56,8 @@ struct keeper {
     struct tls_context *tls;
     struct keyring *keyring; /* of `settings` */
     struct signer *signer;
+    usec_t unread_said;   /* when it was told last that a body could not be read back */
+    uint64_t unread;      /* how many could not since */
     usec_t unsigned_said; /* when the log was told last that something could not be signed */
     struct link **links;  /* by session - 1 */
     size_t link_room;

@@ -162,6 +162,9 @@ void node_body(struct node *node, uint64_t seq, struct blob *body, usec_t now)
         body_read(node, held);
         return;
     }
+    /* A frame without the body that the mail has: it could not be read when it was restated. */
+    if (body != NULL && body->len == 0 && held->mail->body_len != 0)
+        body = NULL;
     custody_body(node->custody, held, body, now);
     session_body(node, held, body, now);
     node_settle(node, now);

@@ -212,6 +212,14 @@ void bench_read(struct bench *bench)
     blob_drop(&body);
 }
 
+void bench_fail_read(struct bench *bench)
+{
+    struct held *held = bench->wanted;
+    must(held != NULL);
+    bench->wanted = NULL;
+    custody_body(bench->custody, held, NULL, bench->now);
+}
+
 static bool is_living(const struct park_start *start, const struct bench_frame *frame)
 {
     if (frame->seq >= start->from)

@@ -47,6 +47,8 @@ bool bench_is_resident(const struct bench *bench, unsigned number);
 void bench_commit(struct bench *bench);
 /* The body that is wanted is read. */
 void bench_read(struct bench *bench);
+/* It cannot be read. */
+void bench_fail_read(struct bench *bench);
 /* A fresh process of the same spool that reads the frames up to `upto`. */
 void bench_restart(struct bench *fresh, const struct bench *old, uint64_t upto);
 /* Takes the oldest message of this type out of what was sent, or null. */

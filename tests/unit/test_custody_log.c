@@ -119,6 +119,89 @@ static void test_restates_from_the_disk(void **state)
     bench_close(&old);
 }
 
+/* Restates whatever is named next and reads what is asked for, all but message 1. Returns how often that was asked
+ * for. */
+static int restate_around(struct bench *bench)
+{
+    const struct held *bad = bench_delivery(bench, 1, 0)->held;
+    int asked = 0;
+    for (int turn = 0; turn < 50; turn++) {
+        size_t oldest = 0;
+        while (oldest < bench->frame_count && bench->frames[oldest].released)
+            oldest++;
+        custody_restate(bench->custody, bench->frames[oldest].seq, true, bench->now);
+        bench_commit(bench);
+        if (bench->wanted != NULL && bench->wanted == bad) {
+            asked++;
+            bench_fail_read(bench);
+        } else if (bench->wanted != NULL) {
+            bench_read(bench);
+        }
+    }
+    return asked;
+}
+
+/* One whose body cannot be read is passed by, asked for a few times more, and then does without. */
+static void test_restates_around_what_cannot_be_read(void **state)
+{
+    (void)state;
+    struct bench old, a;
+    bench_open(&old, "a");
+    inject_durably(&old, 1, 1);
+    bench_restart(&a, &old, old.last_seq);
+    inject_durably(&a, 2, 1);
+    inject_durably(&a, 3, 1);
+    for (int misses = 1; misses < READS_MOST; misses++) {
+        assert_int_equal(restate_around(&a), 1);
+        assert_false(a.frames[0].released);
+        /* What stood behind it was restated with it, and once more the first time; not in circles. */
+        assert_int_equal(a.frame_count, 5 + 2 * (size_t)misses);
+        assert_true(a.frames[1].released && a.frames[2].released);
+        assert_int_equal(custody_deadline(a.custody), a.now + READ_AGAIN);
+        a.now += READ_AGAIN;
+        custody_tick(a.custody, a.now);
+    }
+    const struct held *held = bench_delivery(&a, 1, 0)->held;
+    assert_false(held->lost);
+    custody_restate(a.custody, 1, true, a.now);
+    bench_fail_read(&a);
+    assert_true(held->lost && !held->bodiless);
+    bench_commit(&a);
+    assert_true(a.frames[0].released);
+    const struct bench_frame *last = &a.frames[a.frame_count - 1];
+    assert_true(last->seq == held->disk_seq && last->base && !last->has_body);
+    /* From now on without asking; and it ends like any other. */
+    custody_restate(a.custody, last->seq, true, a.now);
+    bench_commit(&a);
+    assert_null(a.wanted);
+    custody_done(a.custody, bench_delivery(&a, 1, 0), RESULT_BOUNCED, 430, "{}", a.now);
+    bench_commit(&a);
+    assert_null(bench_delivery(&a, 1, 0));
+    bench_close(&a);
+    bench_close(&old);
+}
+
+/* One that ends while it is set aside is not forgotten before its time is up, and then is. */
+static void test_ends_while_it_is_set_aside(void **state)
+{
+    (void)state;
+    struct bench old, a;
+    bench_open(&old, "a");
+    inject_durably(&old, 1, 1);
+    bench_restart(&a, &old, old.last_seq);
+    custody_restate(a.custody, 1, true, a.now);
+    bench_fail_read(&a);
+    custody_done(a.custody, bench_delivery(&a, 1, 0), RESULT_BOUNCED, 430, "{}", a.now);
+    bench_commit(&a);
+    assert_non_null(bench_delivery(&a, 1, 0));
+    a.now += READ_AGAIN;
+    custody_tick(a.custody, a.now);
+    assert_null(bench_delivery(&a, 1, 0));
+    assert_true(a.frames[0].released);
+    bench_close(&a);
+    bench_close(&old);
+}
+
 static void test_restates_ended_messages(void **state)
 {
     (void)state;
@@ -358,6 +441,8 @@ int main(void)
         cmocka_unit_test(test_restates_in_one_go),
         cmocka_unit_test(test_restates_one_where_room_is_short),
         cmocka_unit_test(test_restates_from_the_disk),
+        cmocka_unit_test(test_restates_around_what_cannot_be_read),
+        cmocka_unit_test(test_ends_while_it_is_set_aside),
         cmocka_unit_test(test_restates_ended_messages),
         cmocka_unit_test(test_restates_ended_out_of_order),
         cmocka_unit_test(test_many_ends_come_and_go),
