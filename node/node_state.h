@@ -232,6 +232,8 @@ struct rest {
     struct list resting; /* struct held: may be parked */
     size_t resting_count;
     usec_t look_at;    /* at them again */
+    usec_t wake_at;    /* no sooner */
+    bool waking;       /* what comes back just now is placed at once */
     uint64_t walk_seq; /* all that is parked is looked at anew, by base frame */
     usec_t walk_at;    /* USEC_NEVER: it is not */
     bool walk_again;

@@ -3,10 +3,10 @@
  * Parked is a message of which nothing can go for a while: every recipient that is still open waits for longer
  * than `ahead`, for a retry or for its time to be sent; or is beyond its window (backlog.h), for a second or
  * because memory is short; or has no source here (but for the first STUCK_HERE, so that the alert stands). It
- * comes back half of `ahead` before the first of them is due (or it expires), when its backlog wants it,
- * whenever somebody asks for it by its id, and when the view or the settings change: then all that is parked is
- * brought back, a little at a time, looked at by the census as everybody is, and parked again if it
- * still may rest. So what has to move to another node does so soon, however late it is due.
+ * comes back half of `ahead` before the first of them is due (or it expires), or only then when memory is short;
+ * when its backlog wants it, whenever somebody asks for it by its id, and when the view or the settings change:
+ * then all that is parked is brought back, a little at a time, looked at by the census as everybody is, and
+ * parked again if it still may rest. So what has to move to another node does so soon, however late it is due.
  *
  * Its row is in the table before it leaves memory: the rows of some are written and committed together, then
  * these are let go of.
@@ -22,7 +22,9 @@
 #include "node/act.h"
 #include "node/backlog.h"
 
-#define WAKE_STEP 128 /* messages that come back in one step */
+#define WAKE_STEP 128 /* deliveries that come back in one step, and the last part's */
+#define WAKE_PART 16  /* messages looked for at once */
+#define WAKE_PAUSE (10 * USEC_MS)
 #define PARK_STEP 512 /* looked at in one step */
 #define WALK_STEP 32  /* brought back for the census in one of its steps */
 #define WALK_PAUSE (10 * USEC_MS)
@@ -228,6 +230,15 @@ static void park_some(struct node *node, usec_t now)
 
 /* ---- coming back ---- */
 
+static void place_now(struct node *node, struct held *held, usec_t now)
+{
+    for (uint32_t i = 0; i < held->count; i++) {
+        struct delivery *delivery = held->deliveries[i];
+        if (delivery->state == CUSTODY_HELD && delivery->mood == MOOD_NOWHERE)
+            delivery_place(node, delivery, now);
+    }
+}
+
 static void place_soon(struct node *node, struct held *held)
 {
     for (uint32_t i = 0; i < held->count; i++) {
@@ -246,8 +257,8 @@ void rest_unparked(struct node *node, struct held *held)
     if (held->open == 0)
         return;
     heap_put(&node->expiries, &held->expiry, held->mail->expires);
-    if (node->backlogs.waking != NULL)
-        census_join(node, held); /* its backlog places it at once */
+    if (node->backlogs.waking != NULL || node->rest.waking)
+        census_join(node, held); /* who wakes it places it at once */
     else
         place_soon(node, held);
 }
@@ -259,13 +270,66 @@ static void fetch_all(struct node *node, const struct mail_id *ids, size_t count
         (void)custody_fetch(node->custody, &ids[i], &held);
 }
 
+/* There is room for what is not due yet. */
+static bool has_room_for_early(const struct node *node)
+{
+    return node->due.count + node->figures.ready + node->backlogs.beyond <
+           node->backlogs.room[MAIL_TRANSACTIONAL] / 2;
+}
+
+/* What is due until then comes back. What there is no room for comes when it is due: then it goes behind its
+ * window, where it may rest again. */
+static usec_t wake_upto(const struct node *node, usec_t now)
+{
+    return has_room_for_early(node) ? now + node->rest.ahead / 2 : now;
+}
+
+/* What came back does not rest as fast as it comes. */
+static bool is_behind(const struct node *node)
+{
+    return works(node) && node->backlogs.beyond > node->backlogs.room[MAIL_TRANSACTIONAL] / 2 + WAKE_STEP;
+}
+
+/* How many deliveries came back. */
+static size_t wake_some(struct node *node, usec_t upto, usec_t now)
+{
+    struct mail_id ids[WAKE_PART];
+    struct held *held;
+    size_t woken = 0, count = park_agenda(node->rest.park, upto, ids, WAKE_PART);
+    node->rest.waking = true;
+    for (size_t i = 0; i < count; i++) {
+        woken++;
+        if (custody_find(node->custody, &ids[i]) != NULL || !custody_fetch(node->custody, &ids[i], &held) ||
+            held == NULL)
+            continue;
+        woken += held->count;
+        place_now(node, held, now);
+    }
+    node->rest.waking = false;
+    return woken;
+}
+
 void rest_wake(struct node *node, usec_t now)
 {
-    struct mail_id ids[WAKE_STEP];
     struct rest *rest = &node->rest;
-    if (!rest->begun || rest->park == NULL || park_next(rest->park) > now + rest->ahead / 2)
+    if (!rest->begun || rest->park == NULL || now < rest->wake_at)
         return;
-    fetch_all(node, ids, park_agenda(rest->park, now + rest->ahead / 2, ids, WAKE_STEP));
+    usec_t upto = wake_upto(node, now);
+    size_t woken = 0;
+    while (woken < WAKE_STEP && park_next(rest->park) <= upto)
+        woken += wake_some(node, upto, now);
+    if (woken > 0 && backlogs_press(node))
+        rest->look_at = now; /* those that were busy when there was room may rest now */
+    rest->wake_at = is_behind(node) ? now + WAKE_PAUSE : now;
+}
+
+static usec_t wake_deadline(const struct node *node)
+{
+    usec_t next = park_next(node->rest.park);
+    if (next == USEC_NEVER)
+        return next;
+    next -= has_room_for_early(node) ? node->rest.ahead / 2 : 0;
+    return next > node->rest.wake_at ? next : node->rest.wake_at;
 }
 
 size_t rest_rows(struct node *node, uint64_t *seq, struct mail_id *ids, size_t max)
@@ -377,9 +441,9 @@ usec_t rest_deadline(const struct node *node)
     const struct rest *rest = &node->rest;
     if (!rest->begun || rest->park == NULL)
         return USEC_NEVER;
-    usec_t first = rest->walk_at, next = park_next(rest->park);
-    if (next != USEC_NEVER && next - rest->ahead / 2 < first)
-        first = next - rest->ahead / 2;
+    usec_t first = rest->walk_at, wake = wake_deadline(node);
+    if (wake < first)
+        first = wake;
     if (!works(node))
         return first;
     if (!list_empty(&rest->resting) && rest->look_at < first)

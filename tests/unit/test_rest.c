@@ -25,6 +25,7 @@ struct desk {
     struct node *node;
     struct park_memory *table;
     uint64_t newest, kept_from;
+    uint64_t room, least, most_in_memory; /* deliveries */
     size_t leaving, done, checkpoints, answered, failures;
     usec_t now;
     char answer[2000];
@@ -126,6 +127,12 @@ static void inject(struct desk *desk, unsigned number, usec_t send_in, usec_t ma
     bus_msg_free(&msg);
 }
 
+static uint64_t in_memory(const struct desk *desk)
+{
+    const struct custody *custody = node_custody(desk->node);
+    return custody_figures(custody).held - custody_parked_held(custody);
+}
+
 /* Time goes on; the disk and the table are fast. */
 static void pass(struct desk *desk, usec_t time)
 {
@@ -141,6 +148,8 @@ static void pass(struct desk *desk, usec_t time)
         node_committed(desk->node, desk->newest, desk->now);
         for (; desk->answered < desk->checkpoints; desk->answered++)
             node_checkpointed(desk->node, true, "", desk->now);
+        uint64_t count = in_memory(desk);
+        desk->most_in_memory = count > desk->most_in_memory ? count : desk->most_in_memory;
     }
     assert_true(node_deadline(desk->node) > until);
     desk->now = until;
@@ -161,8 +170,11 @@ static void start_node(struct desk *desk)
         .keep_from = on_keep_from,
         .table_failed = on_failed};
     desk->node = node_new("n1", "n1.0", 1, desk->settings, &ports, 1);
-    struct node_table table = {
-        .table = park_memory_table(desk->table), .disk = "disk", .log_end = desk->newest, .least = 100000};
+    struct node_table table = {.table = park_memory_table(desk->table),
+        .disk = "disk",
+        .log_end = desk->newest,
+        .room = desk->room,
+        .least = desk->least == 0 ? 100000 : desk->least};
     if (node_open_table(desk->node, &table, &start, &error) != 0)
         fail_msg("%s", error.text);
     free(start.living);
@@ -172,15 +184,20 @@ static void start_node(struct desk *desk)
     node_recovered(desk->node, desk->now);
 }
 
-static void open_desk(struct desk *desk)
+static void open_desk_of(struct desk *desk, uint64_t room, uint64_t least)
 {
     struct fault *faults = NULL;
     size_t fault_count = 0;
-    *desk = (struct desk){.now = 1000 * USEC_SEC, .table = park_memory_new()};
+    *desk = (struct desk){.room = room, .least = least, .now = 1000 * USEC_SEC, .table = park_memory_new()};
     desk->settings = settings_parse(config, sizeof config - 1, "test", &faults, &fault_count);
     if (desk->settings == NULL)
         fail_msg("%s", faults[0].text);
     start_node(desk);
+}
+
+static void open_desk(struct desk *desk)
+{
+    open_desk_of(desk, 0, 0);
 }
 
 static void close_desk(struct desk *desk)
@@ -220,6 +237,34 @@ static void test_what_waits_long_is_parked_and_comes_back_in_time(void **state)
     pass(&desk, 31 * USEC_SEC);
     assert_int_equal(node_figures(desk.node).ready, MESSAGES * RECIPIENTS);
     close_desk(&desk);
+}
+
+/* However much is due, or at its age, at one moment: what there is room for is in memory. */
+static void test_what_is_due_at_once_comes_bit_by_bit(void **state)
+{
+    (void)state;
+    enum { MANY = 3000, ROOM = 1000 };
+    for (int aged = 0; aged < 2; aged++) {
+        struct desk desk;
+        open_desk_of(&desk, ROOM, 50);
+        for (unsigned i = 0; i < MANY; i++) {
+            inject(&desk, i, aged ? 2 * USEC_HOUR : USEC_HOUR, aged ? USEC_HOUR : USEC_DAY);
+            if (i % 100 != 99)
+                continue;
+            node_committed(desk.node, desk.newest, desk.now);
+            pass(&desk, 10 * USEC_MS);
+        }
+        pass(&desk, 5 * USEC_SEC);
+        assert_int_equal(parked(&desk), MANY);
+        desk.most_in_memory = 0;
+        pass(&desk, USEC_HOUR + 30 * USEC_SEC);
+        assert_in_range(desk.most_in_memory, 1, ROOM + ROOM / 2);
+        if (aged)
+            assert_int_equal(custody_figures(node_custody(desk.node)).held, 0);
+        else
+            assert_in_range(node_figures(desk.node).ready, 25, ROOM / 2);
+        close_desk(&desk);
+    }
 }
 
 static void test_what_is_ready_or_due_soon_stays_and_the_table_rests(void **state)
@@ -387,6 +432,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_waits_long_is_parked_and_comes_back_in_time),
+        cmocka_unit_test(test_what_is_due_at_once_comes_bit_by_bit),
         cmocka_unit_test(test_what_is_ready_or_due_soon_stays_and_the_table_rests),
         cmocka_unit_test(test_max_age_holds_at_rest),
         cmocka_unit_test(test_a_new_view_moves_what_is_parked),
