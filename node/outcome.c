@@ -32,6 +32,8 @@ static void done(struct node *node, struct delivery *delivery, enum delivery_res
     delivery_leave_queue(node, delivery);
     if (held->open == 0)
         heap_remove(&node->expiries, &held->expiry);
+    else
+        rest_consider(node, held); /* the others may only have waited for this one */
 }
 
 static void expire(struct node *node, struct delivery *delivery, const struct session *session,

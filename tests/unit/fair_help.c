@@ -276,6 +276,10 @@ static void inject(struct desk *desk, const struct letter *letter)
     unsigned domain = letter->domains < 2 ? 0 : number % letter->domains;
     snprintf(address, sizeof address, "%c%u@d%u-%u.test", letter->first, number, domain, letter->site);
     mail_add_recipient(mail, address);
+    if (desk->world.also != 0) {
+        snprintf(address, sizeof address, "%c%u@d%u-%u.test", LATER_LETTER, number, domain, desk->world.also);
+        mail_add_recipient(mail, address);
+    }
     desk->counts[(unsigned char)letter->first].injected++;
     node_help_inject(desk->node, &msg, blob_copy("x\r\n", 3), desk->now);
 }

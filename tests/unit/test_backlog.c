@@ -227,6 +227,25 @@ static void test_memory_is_bounded(void **state)
     close_desk(desk);
 }
 
+/* A message whose one recipient takes long and whose other is to come later rests when the first is done. */
+static void test_what_is_partly_done_rests(void **state)
+{
+    (void)state;
+    struct desk *desk = open_desk((struct world){.limits = "connections: 40, rate: none",
+        .rtt = USEC_MS,
+        .taking = 3 * USEC_SEC,
+        .table = true,
+        .room = 1000,
+        .least = 50,
+        .also = 2});
+    inject_many(desk, 200, (struct letter){'g', MAIL_NORMAL, "t", "c", 1, 20, 0});
+    run(desk, USEC_MIN);
+    assert_int_equal(node_figures(desk->node).delivered, 200);
+    assert_int_equal(node_figures(desk->node).deferred, 200);
+    assert_int_equal(parked(desk), 200);
+    close_desk(desk);
+}
+
 /* Parked mail ends by its age, on time. */
 static void test_parked_mail_expires(void **state)
 {
@@ -254,6 +273,7 @@ int main(void)
         cmocka_unit_test(test_what_is_on_hold_takes_no_room),
         cmocka_unit_test(test_a_release_takes_little_room),
         cmocka_unit_test(test_memory_is_bounded),
+        cmocka_unit_test(test_what_is_partly_done_rests),
         cmocka_unit_test(test_parked_mail_expires),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
