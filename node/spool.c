@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/log.h"
 #include "base/panic.h"
 #include "node/spool_disk.h"
 #include "node/spool_frame.h"
@@ -72,11 +73,21 @@ static int start(struct spool *spool, const struct spool_settings *settings,
     return spool->writer == NULL ? -1 : 0;
 }
 
+/* All is on the disk: the next start need not wonder whether a crash cut something off. */
+static void say_whole(struct spool *spool)
+{
+    struct error error;
+    const struct spool_part *newest = spool_index_newest(&spool->index);
+    if (newest != NULL && spool_disk_say_whole(&spool->disk, newest->number, newest->end, &error) < 0)
+        log_warn(spool->disk.path, "%s", error.text);
+}
+
 static void spool_free(struct spool **spool)
 {
     struct spool *s = *spool;
     *spool = NULL;
-    spool_writer_free(&s->writer);
+    if (spool_writer_free(&s->writer))
+        say_whole(s);
     spool_index_free(&s->index);
     spool_texts_free(&s->texts);
     spool_disk_close(&s->disk);

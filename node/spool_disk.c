@@ -16,6 +16,7 @@
 #include "base/random.h"
 #include "node/spool_segment.h"
 
+#define WHOLE_FORMAT "todoku-whole 1\nsegment %016" SCNx64 "\nbytes %" SCNu64 "%c"
 #define DISK_FORMAT "todoku-disk 1\nid %32[0-9a-f]\nkey %16" SCNx64
 
 int spool_disk_sync(const struct spool_disk *disk, struct error *error)
@@ -72,19 +73,49 @@ static int take_lock(struct spool_disk *disk, struct error *error)
     return error_set(error, "spool %s: cannot lock it: %s", disk->path, strerror(errno));
 }
 
+static int write_file(const struct spool_disk *disk, const char *name, const char *text, struct error *error)
+{
+    char fresh[32];
+    ssize_t len = (ssize_t)strlen(text);
+    snprintf(fresh, sizeof fresh, "%s.new", name);
+    int fd = openat(disk->dir, fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return error_set(error, "spool %s: cannot make its file `%s`: %s", disk->path, name, strerror(errno));
+    int failed = write(fd, text, (size_t)len) != len || fsync(fd) < 0;
+    close(fd);
+    if (failed || renameat(disk->dir, fresh, disk->dir, name) < 0)
+        return error_set(
+            error, "spool %s: cannot write its file `%s`: %s", disk->path, name, strerror(errno));
+    return spool_disk_sync(disk, error);
+}
+
+int spool_disk_say_whole(const struct spool_disk *disk, uint64_t segment, uint64_t end, struct error *error)
+{
+    char text[128];
+    snprintf(text, sizeof text, "todoku-whole 1\nsegment %016" PRIx64 "\nbytes %" PRIu64 "\n", segment, end);
+    return write_file(disk, "whole", text, error);
+}
+
+uint64_t spool_disk_whole(const struct spool_disk *disk, uint64_t segment)
+{
+    char text[128], last;
+    uint64_t number, end;
+    int fd = openat(disk->dir, "whole", O_RDONLY | O_CLOEXEC);
+    ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    if (len < 0)
+        return 0;
+    text[len] = '\0';
+    bool known = sscanf(text, WHOLE_FORMAT, &number, &end, &last) == 3 && last == '\n' && number == segment;
+    return known ? end : 0;
+}
+
 static int write_identity(struct spool_disk *disk, struct error *error)
 {
     char text[128];
-    int len =
-        snprintf(text, sizeof text, "todoku-disk 1\nid %s\nkey %016" PRIx64 "\n", disk->id_text, disk->key);
-    int fd = openat(disk->dir, "disk.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return error_set(error, "spool %s: cannot make its file `disk`: %s", disk->path, strerror(errno));
-    int failed = write(fd, text, (size_t)len) != len || fsync(fd) < 0;
-    close(fd);
-    if (failed || renameat(disk->dir, "disk.new", disk->dir, "disk") < 0)
-        return error_set(error, "spool %s: cannot write its file `disk`: %s", disk->path, strerror(errno));
-    return spool_disk_sync(disk, error);
+    snprintf(text, sizeof text, "todoku-disk 1\nid %s\nkey %016" PRIx64 "\n", disk->id_text, disk->key);
+    return write_file(disk, "disk", text, error);
 }
 
 static void format_id(struct spool_disk *disk)

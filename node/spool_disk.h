@@ -3,7 +3,8 @@
  * `lock` is held by flock while the spool is open, so it goes with the process, however that ends. `disk`
  * says who this disk is: an id others know it by, and the secret its frames' checksums are keyed with. Made
  * at first use, never changed. A directory that holds segments but no `disk` is refused: it cannot be read
- * without.
+ * without. `whole` says how far the newest segment went when the spool was closed: all of that was on the disk, so what
+ * is not intact in it has been damaged since. It may be missing or tell of earlier times.
  *
  * Memory: a plain value that owns a path and two descriptors. Errors: a sentence. */
 #ifndef NODE_SPOOL_DISK_H
@@ -25,5 +26,9 @@ int spool_disk_open(struct spool_disk *disk, const char *path, struct error *err
 void spool_disk_close(struct spool_disk *disk);
 /* Makes what was created, renamed or deleted in the directory last. */
 int spool_disk_sync(const struct spool_disk *disk, struct error *error);
+/* The first `end` bytes of this segment are on the disk. */
+int spool_disk_say_whole(const struct spool_disk *disk, uint64_t segment, uint64_t end, struct error *error);
+/* How many bytes of this segment were once on the disk; 0: that is not known. */
+uint64_t spool_disk_whole(const struct spool_disk *disk, uint64_t segment);
 
 #endif

@@ -215,7 +215,8 @@ static int read_segment(
         struct scan_settings settings = {.keys = frame_keys(recover->disk->key, number),
             .bodies = newest,
             .heads = heads,
-            .newest = newest};
+            .newest = newest,
+            .whole = newest ? spool_disk_whole(recover->disk, number) : 0};
         struct scan_source source = {.context = recover, .read = on_read, .size = size};
         struct scan_listener listener = {.context = recover, .frame = on_frame, .damage = on_damage};
         uint64_t end = spool_scan(&settings, &source, &listener);
@@ -264,8 +265,10 @@ static int find_end(
         if (open_segment(recover, list->numbers[i - 1], &size, error) < 0)
             return -1;
         int result = settle(recover, error);
-        struct scan_settings settings = {
-            .keys = frame_keys(recover->disk->key, list->numbers[i - 1]), .bodies = true, .newest = true};
+        struct scan_settings settings = {.keys = frame_keys(recover->disk->key, list->numbers[i - 1]),
+            .bodies = true,
+            .newest = true,
+            .whole = spool_disk_whole(recover->disk, list->numbers[i - 1])};
         struct scan_source source = {.context = recover, .read = read_quietly, .size = size};
         struct scan_listener listener = {.context = end_r, .frame = note_last, .damage = pass_over};
         if (result == 0)

@@ -18,6 +18,7 @@ enum sight {
     SIGHT_NOTHING,   /* no frame starts here */
     SIGHT_NO_RECORD, /* a header, so its size is known; but the record is damaged or cut off */
     SIGHT_NO_BODY,   /* header and record; the body is damaged or cut off */
+    SIGHT_NO_TEXT,   /* all that stands here; but not the text, which stands in an earlier frame */
     SIGHT_INTACT,
 };
 
@@ -82,13 +83,11 @@ static bool check_part(struct scan *scan, uint64_t at, uint64_t len, uint64_t ke
     return true;
 }
 
-/* Is the text that the frame at `at` refers to where it must be? It was written together with the frame, so a crash
- * may have left only the latter. */
-static bool text_intact(struct scan *scan, const struct frame *frame, uint64_t at)
+/* Is the text that a frame refers to where it must be? It was written together with the frame, so a crash may have
+ * left only the latter. */
+static bool text_intact(struct scan *scan, const struct frame *frame)
 {
     uint64_t len = frame->body_len - frame->head_len, check;
-    if (!frame_text_before(frame, at))
-        return false;
     struct seen_text *seen = &scan->seen[frame->text_at % SEEN];
     if (seen->len != len || seen->at != frame->text_at || seen->check != frame->text_check) {
         *seen = (struct seen_text){frame->text_at, len, frame->text_check, false};
@@ -98,18 +97,30 @@ static bool text_intact(struct scan *scan, const struct frame *frame, uint64_t a
     return seen->intact;
 }
 
-static bool body_intact(struct scan *scan, const struct frame *frame, uint64_t at)
+/* A text that was on the disk before is not looked at. */
+static enum sight see_shared(struct scan *scan, const struct frame *frame, uint64_t at, uint64_t head_check)
+{
+    if (!frame_body_intact(frame, &scan->settings->keys, head_check, frame->text_check))
+        return SIGHT_NO_BODY;
+    if (frame->text_synced)
+        return SIGHT_INTACT;
+    if (!frame_text_before(frame, at))
+        return SIGHT_NO_BODY;
+    return text_intact(scan, frame) ? SIGHT_INTACT : SIGHT_NO_TEXT;
+}
+
+static enum sight see_body(struct scan *scan, const struct frame *frame, uint64_t at)
 {
     const struct frame_keys *keys = &scan->settings->keys;
     uint64_t body = at + frame_body_at(frame), head_check, text_check = frame->text_check;
     if (!check_part(scan, body, frame->head_len, keys->frame, &head_check))
-        return false;
+        return SIGHT_NO_BODY;
     if (frame->shared)
-        return frame_body_intact(frame, keys, head_check, text_check) &&
-               (frame->text_synced || text_intact(scan, frame, at));
-    return check_part(
-               scan, body + frame->head_len, frame->body_len - frame->head_len, keys->text, &text_check) &&
-           frame_body_intact(frame, keys, head_check, text_check);
+        return see_shared(scan, frame, at, head_check);
+    bool intact = check_part(scan, body + frame->head_len, frame->body_len - frame->head_len, keys->text,
+                      &text_check) &&
+                  frame_body_intact(frame, keys, head_check, text_check);
+    return intact ? SIGHT_INTACT : SIGHT_NO_BODY;
 }
 
 /* The header at `at`, as many bytes of it as there must be; null when they cannot be read. */
@@ -124,7 +135,7 @@ static const uint8_t *look_at_header(struct scan *scan, uint64_t at, size_t *len
     return look(scan, at, *len_r = wanted);
 }
 
-/* The record is in the window after SIGHT_NO_BODY and SIGHT_INTACT. */
+/* The record is in the window from SIGHT_NO_BODY on. */
 static enum sight see(struct scan *scan, uint64_t at, struct frame *frame_r, const uint8_t **record_r)
 {
     size_t len;
@@ -146,9 +157,7 @@ static enum sight see(struct scan *scan, uint64_t at, struct frame *frame_r, con
     *record_r = record + len;
     if (!whole)
         return SIGHT_NO_BODY;
-    if (scan->settings->bodies && !body_intact(scan, frame_r, at))
-        return SIGHT_NO_BODY;
-    return SIGHT_INTACT;
+    return scan->settings->bodies ? see_body(scan, frame_r, at) : SIGHT_INTACT;
 }
 
 static uint64_t step(const struct scan *scan, enum sight sight, const struct frame *frame, uint64_t at)
@@ -175,7 +184,8 @@ static uint64_t find(struct scan *scan, uint64_t at, uint64_t end, enum sight wa
     return end;
 }
 
-/* Tells what there is between two intact frames, or before the end of an older segment. */
+/* Tells what there is between two intact frames, or before the end of an older segment. A damaged text is told with
+ * the frame that it is part of, not with those that share it. */
 static void tell_damage(struct scan *scan, uint64_t at, uint64_t end)
 {
     const struct scan_listener *listener = scan->listener;
@@ -192,9 +202,10 @@ static void tell_damage(struct scan *scan, uint64_t at, uint64_t end)
                           : sight == SIGHT_NOTHING   ? "no intact frame stands here"
                           : sight == SIGHT_NO_RECORD ? "the record's checksum is wrong"
                                                      : "the body's checksum is wrong";
-        listener->damage(listener->context, at, to - at, why);
+        if (sight != SIGHT_NO_TEXT)
+            listener->damage(listener->context, at, to - at, why);
         /* `find` has moved the window, but not when there is a record to hand over. */
-        if (sight == SIGHT_NO_BODY)
+        if (sight >= SIGHT_NO_BODY)
             listener->frame(listener->context, &frame, at, record);
         at = to;
     }
@@ -213,8 +224,11 @@ static uint64_t run(struct scan *scan)
             continue;
         }
         uint64_t next = find(scan, at, size, SIGHT_INTACT);
-        if (next == size && scan->settings->newest)
-            return at;
+        if (next == size && scan->settings->newest) {
+            if (at >= scan->settings->whole)
+                return at;
+            next = scan->settings->whole < size ? scan->settings->whole : size;
+        }
         tell_damage(scan, at, next);
         at = next;
     }

@@ -2,12 +2,13 @@
  *
  * Goes from frame to frame. Where none stands it looks for the next one, 8 bytes at a time, and tells what
  * lies between as damage. In the newest segment what follows the last intact frame is no damage but the end
- * of a write that a crash cut off: it is not told, only its place is returned.
+ * of a write that a crash cut off: it is not told, only its place is returned. Where it is known how far the segment
+ * was once whole (`whole`), nothing before that is taken for such an end.
  *
  * Bodies are checked when asked for (`bodies`: the newest segment, where a torn one may stand); otherwise
  * they are stepped over unread. A frame whose record is intact and whose body is not is told as damage, and
  * handed over all the same: its owner still learns whom the mail was from. A frame whose text stands in another one
- * is handed over and not told again, unless a crash may have torn the two apart: then it is intact only if its text
+ * is handed over and not told again. Where a crash may have torn the two apart it counts as intact only if its text
  * is, too.
  *
  * Where only headers are asked for (`heads`), records are stepped over unread too: `record` is null, and what is
@@ -37,9 +38,10 @@ struct scan_listener {
 
 struct scan_settings {
     struct frame_keys keys;
-    bool bodies; /* check them */
-    bool heads;  /* look at nothing else */
-    bool newest; /* what cannot be read at the end is an unfinished write */
+    bool bodies;    /* check them */
+    bool heads;     /* look at nothing else */
+    bool newest;    /* what cannot be read at the end is an unfinished write, */
+    uint64_t whole; /* if it stands at or behind this frame's place; what is before was finished */
 };
 
 /* Returns where the last frame ends; beyond it (only if `newest`) lies an unfinished write. */

@@ -225,23 +225,25 @@ static void wake_up(const struct spool_writer *writer)
         must(errno == EAGAIN);
 }
 
-void spool_writer_free(struct spool_writer **writer)
+bool spool_writer_free(struct spool_writer **writer)
 {
     struct spool_writer *w = *writer;
     *writer = NULL;
     if (w == NULL)
-        return;
+        return false;
     pthread_mutex_lock(&w->lock);
     w->stopping = true;
     pthread_mutex_unlock(&w->lock);
     wake_up(w);
     pthread_join(w->thread, NULL);
+    bool whole = !has_failed(w);
     spool_output_close(&w->output);
     spool_batch_free(&w->filling);
     spool_batch_free(&w->writing);
     close(w->wake);
     pthread_mutex_destroy(&w->lock);
     free(w);
+    return whole;
 }
 
 void spool_writer_append(struct spool_writer *writer, uint64_t segment, const struct frame *frame,

@@ -190,6 +190,14 @@ void help_close(struct help *help)
     spool_close(&help->spool);
 }
 
+void help_crash(struct help *help)
+{
+    char path[512];
+    help_close(help);
+    help_path(help, "whole", path);
+    unlink(path);
+}
+
 void help_append(struct help *help, uint64_t seq)
 {
     struct blob *body = help_body(help, seq);

@@ -59,6 +59,8 @@ int help_open(struct help *help, struct error *error);
 /* The same; the test fails if it can't. */
 void help_must_open(struct help *help);
 void help_close(struct help *help);
+/* As if it had not been closed. */
+void help_crash(struct help *help);
 void help_append(struct help *help, uint64_t seq);
 void help_append_upto(struct help *help, uint64_t from, uint64_t upto);
 /* Waits until `seq` is committed or the spool has failed, at most 30 s; true if committed. */

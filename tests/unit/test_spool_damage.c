@@ -259,7 +259,7 @@ static void what_a_crash_left_half_written_is_cut_off(void **state)
         seq = from + 10;
         help_append_upto(help, from, seq);
         uint64_t end = spool_figures(help->spool).bytes;
-        help_close(help);
+        help_crash(help);
         uint64_t cut = random_below(&random, 4000);
         lost = cut == 0 ? 0 : 11;
         assert_int_equal(truncate(path, (off_t)(end - cut)), 0);

@@ -278,6 +278,67 @@ static void a_text_that_a_crash_left_out_takes_its_frames_along(void **state)
     }
 }
 
+/* Such a group, but it is known that all of it was on the disk once; `torn`: with an unfinished write behind it. */
+static void damage_before_a_clean_end(struct help *help, bool torn)
+{
+    struct made made;
+    struct error error;
+    make_begin(help, &made, SEGMENT_VERSION);
+    make_frame(help, &made, 1, SEGMENT_VERSION, false, false);
+    for (uint64_t seq = 2; seq <= 20; seq += 3)
+        make_frame(help, &made, seq, SEGMENT_VERSION, true, false);
+    uint64_t end = buffer_len(&made.bytes);
+    assert_int_equal(spool_disk_say_whole(&made.disk, 1, end, &error), 0);
+    buffer_bytes(&made.bytes)[made.text_at + 500] ^= 1;
+    if (torn) {
+        make_frame(help, &made, 22, SEGMENT_VERSION, false, false);
+        memset(buffer_bytes(&made.bytes) + end + 100, 0, 400);
+    }
+    make_end(help, &made);
+    help_must_open(help);
+    assert_int_equal(help->wrong, 0);
+    assert_int_equal(help->damages, 1);
+    assert_int_equal(help->damaged_offset, 64);
+    assert_int_equal(help->count, 8);
+    assert_int_equal(help->last, 20);
+    bases_are_unreadable(help, 1, 1, "the body's checksum is wrong");
+    bases_are_unreadable(help, 20, 20, "the checksum of its text");
+    help_append_upto(help, 22, 24);
+    assert_true(help_wait(help, 24));
+    assert_true(help_intact(help, 22));
+    assert_int_equal(help_files(help, ".seg"), 2); /* nothing is added to the damaged one */
+}
+
+static void a_damaged_text_before_a_clean_end_is_told_once(void **state)
+{
+    damage_before_a_clean_end(*state, false);
+}
+
+static void what_is_behind_a_clean_end_is_cut_off(void **state)
+{
+    damage_before_a_clean_end(*state, true);
+}
+
+/* The spool says so itself when it is closed. */
+static void a_closed_spool_knows_its_end(void **state)
+{
+    struct help *help = *state;
+    help_must_open(help);
+    help_append_upto(help, 1, 1);
+    help_close(help);
+    help_flip(help, FIRST, 64 + 56 + 500, 1);
+    for (int start = 0; start < 2; start++) {
+        help_must_open(help);
+        assert_int_equal(help->damages, 1);
+        assert_int_equal(help->count, 1);
+        help_close(help);
+    }
+    help_flip(help, FIRST, 64 + 56 + 500, 1);
+    help_must_open(help);
+    assert_int_equal(help->damages, 0);
+    assert_true(help_intact(help, 1));
+}
+
 static void what_refers_to_nowhere_is_damaged(void **state)
 {
     struct help *help = *state;
@@ -426,6 +487,9 @@ int main(void)
         spool_test(a_damaged_text_is_told_once_and_fails_all_who_share_it),
         spool_test(in_an_older_segment_it_is_found_when_it_is_read),
         spool_test(a_text_that_a_crash_left_out_takes_its_frames_along),
+        spool_test(a_damaged_text_before_a_clean_end_is_told_once),
+        spool_test(what_is_behind_a_clean_end_is_cut_off),
+        spool_test(a_closed_spool_knows_its_end),
         spool_test(what_refers_to_nowhere_is_damaged),
         spool_test(a_log_of_the_version_before_goes_on),
         cmocka_unit_test(an_equal_checksum_is_not_trusted),
