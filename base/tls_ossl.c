@@ -5,6 +5,7 @@
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,21 +61,23 @@ static long bio_control(BIO *bio, int command, long number, void *pointer)
     return command == BIO_CTRL_FLUSH ? 1 : 0;
 }
 
+static BIO_METHOD *made_method;
+
+static void make_method(void)
+{
+    made_method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "caller's buffers");
+    must(made_method != NULL);
+    BIO_meth_set_read_ex(made_method, bio_read);
+    BIO_meth_set_write_ex(made_method, bio_write);
+    BIO_meth_set_ctrl(made_method, bio_control);
+}
+
+/* Several threads may come here first together. */
 static const BIO_METHOD *bio_method(void)
 {
-    static BIO_METHOD *method;
-    if (method != NULL)
-        return method;
-    BIO_METHOD *fresh = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "caller's buffers");
-    must(fresh != NULL);
-    BIO_meth_set_read_ex(fresh, bio_read);
-    BIO_meth_set_write_ex(fresh, bio_write);
-    BIO_meth_set_ctrl(fresh, bio_control);
-    /* Two threads may come here first together: one method is kept, the other given back. */
-    BIO_METHOD *none = NULL;
-    if (!__atomic_compare_exchange_n(&method, &none, fresh, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-        BIO_meth_free(fresh);
-    return method;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_method);
+    return made_method;
 }
 
 /* Sessions */

@@ -1,4 +1,5 @@
 /* Both ends of TLS in memory: what one writes the other reads, whatever the pieces are. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -89,6 +90,37 @@ static void contexts_free(struct pair *pair)
 {
     tls_context_free(&pair->client_context);
     tls_context_free(&pair->server_context);
+}
+
+static void *meet_on_thread(void *context)
+{
+    struct tls_context *tls = context;
+    struct tls_session *session = tls_session_new(tls, NAME);
+    struct buffer plain = {0}, cipher = {0};
+    tls_session_receive(session, "", 0, &plain, &cipher);
+    size_t hello = buffer_len(&cipher);
+    buffer_free(&plain);
+    buffer_free(&cipher);
+    tls_session_free(&session);
+    return hello > 0 ? tls : NULL;
+}
+
+/* The first sessions of the process, each with its own context: a race shows under ThreadSanitizer. */
+static void threads_may_begin_together(void **state)
+{
+    (void)state;
+    struct pair pairs[4];
+    pthread_t threads[4];
+    for (size_t i = 0; i < 4; i++)
+        pairs[i] = contexts();
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, meet_on_thread, pairs[i].client_context), 0);
+    for (size_t i = 0; i < 4; i++) {
+        void *met;
+        assert_int_equal(pthread_join(threads[i], &met), 0);
+        assert_ptr_equal(met, pairs[i].client_context);
+        contexts_free(&pairs[i]);
+    }
 }
 
 static void bytes_arrive_whole_in_any_pieces(void **state)
@@ -360,6 +392,7 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(threads_may_begin_together), /* the first */
         cmocka_unit_test(bytes_arrive_whole_in_any_pieces),
         cmocka_unit_test(a_certificate_is_verified_but_never_refused),
         cmocka_unit_test(roots_in_a_folder_are_found),
