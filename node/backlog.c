@@ -203,11 +203,31 @@ static bool has_found_site(const struct backlog *from, const struct backlog *to)
     return from->place[0] == '\0' && to->place[0] != '\0' && to->place[0] != '!';
 }
 
-void backlog_place_anew(struct node *node, struct queue *queue)
+usec_t backlog_waits(const struct node *node, const struct queue *queue)
 {
-    struct backlog *backlog = where(node, queue);
-    if (backlog == queue->backlog)
-        return;
+    const struct site *site = queue->domain->site;
+    if (site == NULL || !site->down || queue->backlog == NULL || queue->backlog->place[0] != '\0' ||
+        list_linked(&queue->misplaced))
+        return 0;
+    usec_t least = node->now + 2 * node->rest.ahead; /* so that it may rest meanwhile */
+    return site->down_until > least ? site->down_until : least;
+}
+
+void backlog_put_off(struct node *node, struct queue *queue)
+{
+    struct backlog *backlog = queue->backlog;
+    usec_t until = backlog_waits(node, queue);
+    while (until != 0 && queue->ready_count > 0) {
+        struct delivery *delivery = list_item(queue->ready.prev, struct delivery, link);
+        delivery_leave_mood(node, delivery);
+        if (backlog->sent > 0)
+            backlog->sent--;
+        delivery_wait(node, delivery, until);
+    }
+}
+
+static void move(struct node *node, struct queue *queue, struct backlog *backlog)
+{
     if (has_found_site(queue->backlog, backlog))
         queue->backlog->sent += queue->ready_count;
     leave(node, queue);
@@ -215,6 +235,14 @@ void backlog_place_anew(struct node *node, struct queue *queue)
     while (backlog->at_hand > backlog->window && queue->ready_count > 0)
         give_back(node, queue);
     backlog_look(node, backlog);
+}
+
+void backlog_place_anew(struct node *node, struct queue *queue)
+{
+    struct backlog *backlog = where(node, queue);
+    if (backlog != queue->backlog)
+        move(node, queue, backlog);
+    backlog_put_off(node, queue);
 }
 
 /* ---- deliveries ---- */

@@ -22,10 +22,12 @@
  * parked later always stands behind it. Names of backlogs stand in the table beside their mail, so that a start
  * finds them all; they only steer: what is woken is placed by what it is.
  *
+ * When there are very many, sites and campaigns share one, and a site that is down must not stand still in it for
+ * the rest: what is ready for it waits, as if for a retry, until it may be tried again (two minutes at least).
+ *
  * Without a table there are no backlogs, and all that is ready is at hand.
  *
- * Part of the node's core. Memory: about 400 bytes a backlog that has a queue, or mail in the table; when there
- * are very many, campaigns and sites share one. Errors: none; those of the table are its own (park.h). */
+ * Part of the node's core. Memory: about 400 bytes a backlog that has a queue, or mail in the table. Errors: none; those of the table are its own (park.h). */
 #ifndef NODE_BACKLOG_H
 #define NODE_BACKLOG_H
 
@@ -78,6 +80,11 @@ bool backlogs_press(const struct node *node);
 void backlog_attach(struct node *node, struct queue *queue);
 /* The queue ends. */
 void backlog_detach(struct node *node, struct queue *queue);
+/* The queue shares a backlog with those of other sites, and its own takes no mail for a while: nothing of it may
+ * be at hand, for that would stand in the others' way. Until when it waits; 0: it need not. */
+usec_t backlog_waits(const struct node *node, const struct queue *queue);
+/* Its site does not take mail any more: what is at hand waits, if it has to. */
+void backlog_put_off(struct node *node, struct queue *queue);
 /* Its place may be another one: looked at in the next step. */
 void backlog_misplaced(struct node *node, struct queue *queue);
 /* Something that was READY is no more. */

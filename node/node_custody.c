@@ -99,12 +99,17 @@ static void gained(void *context, struct delivery *delivery)
     }
 }
 
+/* What of the message stays may only have waited for this one. */
 static void left(void *context, struct delivery *delivery)
 {
     struct node *node = context;
+    struct held *held = delivery->held;
     must(delivery->mood != MOOD_SENDING);
     delivery_leave_mood(node, delivery);
     delivery_leave_queue(node, delivery);
+    for (uint32_t i = 0; i < held->count && !list_linked(&held->resting); i++)
+        if (held->deliveries[i]->state == CUSTODY_HELD)
+            rest_consider(node, held);
 }
 
 /* Placed by the next turn of the clock, which is due at once. */

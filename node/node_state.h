@@ -335,6 +335,8 @@ void delivery_place(struct node *node, struct delivery *delivery, usec_t now);
 void delivery_leave_mood(struct node *node, struct delivery *delivery);
 /* The view or the settings are others: it goes where it belongs now, if that is somewhere else. */
 void delivery_place_anew(struct node *node, struct delivery *delivery, usec_t now);
+/* It waits until then. */
+void delivery_wait(struct node *node, struct delivery *delivery, usec_t until);
 /* It counts among its queue's. */
 void delivery_join_queue(struct node *node, struct delivery *delivery);
 /* Takes it out of its queue for good. */

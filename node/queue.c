@@ -155,12 +155,25 @@ void delivery_leave_mood(struct node *node, struct delivery *delivery)
     delivery->mood = MOOD_NOWHERE;
 }
 
+void delivery_wait(struct node *node, struct delivery *delivery, usec_t when)
+{
+    delivery_join_queue(node, delivery);
+    delivery->mood = MOOD_WAITING;
+    heap_put(&node->due, &delivery->timer, when);
+    rest_consider(node, delivery->held);
+}
+
 static void make_ready(struct node *node, struct delivery *delivery, bool front, usec_t now)
 {
     delivery_join_queue(node, delivery);
     struct queue *queue = delivery->place;
     if (queue->backlog == NULL && node->rest.park != NULL)
         backlog_attach(node, queue);
+    usec_t until = backlog_waits(node, queue);
+    if (until != 0) {
+        delivery_wait(node, delivery, until);
+        return;
+    }
     if (!front && !backlog_admits(node, queue)) {
         backlog_beyond(node, delivery, false);
         return;
@@ -225,18 +238,10 @@ static const struct view_node *other_owner(const struct node *node, const struct
     return owner == NULL || strcmp(owner->spool, node->spool) == 0 ? NULL : owner;
 }
 
-static void wait_until(struct node *node, struct delivery *delivery, usec_t when)
-{
-    delivery_join_queue(node, delivery);
-    delivery->mood = MOOD_WAITING;
-    heap_put(&node->due, &delivery->timer, when);
-    rest_consider(node, delivery->held);
-}
-
 static void place_here(struct node *node, struct delivery *delivery, usec_t now)
 {
     if (delivery->due > now)
-        wait_until(node, delivery, delivery->due);
+        delivery_wait(node, delivery, delivery->due);
     else if (pool_here(node, delivery->held->mail->pool))
         make_ready(node, delivery, false, now);
     else {
@@ -255,7 +260,7 @@ static void place_despite_refusal(struct node *node, struct delivery *delivery, 
     if (pool_here(node, delivery->held->mail->pool))
         place_here(node, delivery, now);
     else
-        wait_until(node, delivery, until);
+        delivery_wait(node, delivery, until);
 }
 
 void delivery_place(struct node *node, struct delivery *delivery, usec_t now)

@@ -107,7 +107,7 @@ static enum rest_verdict verdict_of_one(const struct node *node, const struct de
     usec_t soon = now + node->rest.ahead;
     switch ((enum mood)delivery->mood) {
     case MOOD_WAITING:
-        return delivery->due > soon && delivery->timer.key > soon ? REST_NOW : REST_NO;
+        return delivery->timer.key > soon ? REST_NOW : REST_NO;
     case MOOD_BEYOND:
         return backlogs_press(node) || now - beyond_since(delivery) >= node->backlogs.beyond_for ? REST_NOW
                                                                                                  : REST_LATER;
@@ -161,8 +161,8 @@ static void write_row(struct node *node, struct held *held, usec_t now)
             continue;
         if (delivery->mood == MOOD_BEYOND && !has_place(&wish, queue->backlog->number))
             places[wish.place_count++] = backlog_row_place(node, queue->backlog, now);
-        else if (delivery->mood == MOOD_WAITING && delivery->due < wish.due)
-            wish.due = delivery->due;
+        else if (delivery->mood == MOOD_WAITING && delivery->timer.key < wish.due)
+            wish.due = delivery->timer.key;
     }
     custody_write_row(node->custody, held, &wish);
     free(places);

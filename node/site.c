@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/panic.h"
+#include "node/backlog.h"
 #include "node/gate.h"
 #include "node/node_state.h"
 #include "node/retry.h"
@@ -331,6 +332,16 @@ static void set_down(struct node *node, struct site *site)
         leave_rings(list_item(link, struct queue, of_site));
 }
 
+/* Those that share a backlog with other sites' leave it to them. */
+static void put_off(struct node *node, struct site *site)
+{
+    struct list *next;
+    for (struct list *link = site->queues.next; link != &site->queues; link = next) {
+        next = link->next;
+        backlog_put_off(node, list_item(link, struct queue, of_site));
+    }
+}
+
 static bool stand_has_source(const struct stand *stand, size_t source)
 {
     for (size_t i = 0; i < stand->source_count; i++)
@@ -364,10 +375,14 @@ void site_failed(struct node *node, struct session *session, usec_t now)
     site->failures++;
     site->down_until = retry_due(node->settings, site->failures, now, &node->random);
     set_down(node, site);
-    if (queue == NULL)
+    struct delivery *delivery = NULL;
+    if (queue != NULL) {
+        delivery = list_item(queue->ready.next, struct delivery, link);
+        delivery_leave_mood(node, delivery);
+    }
+    put_off(node, site);
+    if (delivery == NULL)
         return;
-    struct delivery *delivery = list_item(queue->ready.next, struct delivery, link);
-    delivery_leave_mood(node, delivery);
     outcome(node, delivery, session, session->last_stage < SMTP_MAIL ? session->last_stage : SMTP_CONNECT,
         &session->last, now);
 }

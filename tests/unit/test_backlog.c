@@ -203,6 +203,35 @@ static void test_a_release_takes_little_room(void **state)
     close_desk(desk);
 }
 
+/* There are so many backlogs that sites share one: those that are down do not stand in the way of the others. */
+static void test_sites_that_are_down_stop_nobody(void **state)
+{
+    (void)state;
+    struct desk *desk = open_desk((struct world){.limits = "connections: 20, rate: none",
+        .rtt = USEC_MS,
+        .table = true,
+        .room = 400,
+        .least = 50,
+        .refuse_from = 100});
+    for (unsigned i = 0; i < 170; i++) {
+        inject_many(desk, 2, (struct letter){'d', MAIL_BULK, "dead", "c", 100 + i, 1, 0});
+        run(desk, 10 * USEC_MS);
+    }
+    run(desk, 5 * USEC_SEC);
+    for (unsigned i = 0; i < 10; i++)
+        inject_many(desk, 20, (struct letter){'e', MAIL_BULK, "big", "c", 400 + i, 1, 0});
+    run(desk, USEC_SEC);
+    inject_many(desk, 500, (struct letter){'g', MAIL_BULK, "big", "c", 1, 20, 0});
+    run(desk, 2 * USEC_MIN);
+    assert_int_equal(taken(desk, 'g'), 500);
+    assert_int_equal(taken(desk, 'e'), 0);
+    desk->world.refuse_from = 0; /* and what waited for them goes when they are back */
+    run(desk, 8 * USEC_HOUR);
+    assert_int_equal(taken(desk, 'e'), 200);
+    assert_int_equal(taken(desk, 'd'), 340);
+    close_desk(desk);
+}
+
 /* P12: 20,000 for a stopped lane, then 20,000 to as many domains, some at a time: what is in memory stays bounded. */
 static void test_memory_is_bounded(void **state)
 {
@@ -272,6 +301,7 @@ int main(void)
         cmocka_unit_test(test_resume),
         cmocka_unit_test(test_what_is_on_hold_takes_no_room),
         cmocka_unit_test(test_a_release_takes_little_room),
+        cmocka_unit_test(test_sites_that_are_down_stop_nobody),
         cmocka_unit_test(test_memory_is_bounded),
         cmocka_unit_test(test_what_is_partly_done_rests),
         cmocka_unit_test(test_parked_mail_expires),
