@@ -26,6 +26,8 @@
 #define PARK_STEP 512 /* looked at in one step */
 #define WALK_STEP 32  /* brought back for the census in one of its steps */
 #define WALK_PAUSE (10 * USEC_MS)
+#define WALK_PAUSE_CROWDED (100 * USEC_MS)
+#define CROWD 32768 /* deliveries in memory that are beyond their window */
 #define BUSY_PAUSE (250 * USEC_MS)
 #define BUSY_PAUSE_LEAST (2 * USEC_MS)
 #define STUCK_HERE 128
@@ -259,13 +261,20 @@ static void fetch_all(struct node *node, const struct mail_id *ids, size_t count
         (void)custody_fetch(node->custody, &ids[i], &held);
 }
 
+/* More than enough came back, and has to be parked again first: a message may have a thousand recipients. */
+static bool is_crowded(const struct node *node)
+{
+    return node->backlogs.beyond > CROWD;
+}
+
 void rest_wake(struct node *node, usec_t now)
 {
     struct mail_id ids[WAKE_STEP];
     struct rest *rest = &node->rest;
     if (!rest->begun || rest->park == NULL || park_next(rest->park) > now + rest->ahead / 2)
         return;
-    fetch_all(node, ids, park_agenda(rest->park, now + rest->ahead / 2, ids, WAKE_STEP));
+    fetch_all(
+        node, ids, park_agenda(rest->park, now + rest->ahead / 2, ids, is_crowded(node) ? 1 : WAKE_STEP));
 }
 
 size_t rest_rows(struct node *node, uint64_t *seq, struct mail_id *ids, size_t max)
@@ -292,8 +301,9 @@ static void walk(struct node *node, usec_t now)
     struct rest *rest = &node->rest;
     if (now < rest->walk_at)
         return;
-    fetch_all(node, ids, park_walk(rest->park, &rest->walk_seq, ids, WALK_STEP));
-    rest->walk_at = now + WALK_PAUSE;
+    bool slowly = is_crowded(node);
+    fetch_all(node, ids, park_walk(rest->park, &rest->walk_seq, ids, slowly ? 1 : WALK_STEP));
+    rest->walk_at = now + (slowly ? WALK_PAUSE_CROWDED : WALK_PAUSE);
     if (rest->walk_seq != 0)
         return;
     if (!rest->walk_again)
