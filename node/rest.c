@@ -277,6 +277,15 @@ void rest_wake(struct node *node, usec_t now)
         node, ids, park_agenda(rest->park, now + rest->ahead / 2, ids, is_crowded(node) ? 1 : WAKE_STEP));
 }
 
+bool rest_may_restate(struct node *node, usec_t now)
+{
+    struct rest *rest = &node->rest;
+    if (is_crowded(node) && !node->gauges.disk_low && now < rest->restate_at)
+        return false;
+    rest->restate_at = now + USEC_SEC;
+    return true;
+}
+
 size_t rest_rows(struct node *node, uint64_t *seq, struct mail_id *ids, size_t max)
 {
     if (node->rest.park != NULL)
