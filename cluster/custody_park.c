@@ -27,6 +27,7 @@
 #define PLACE_SIZE 16
 #define PLACES_MOST UINT16_MAX
 #define WAKE_MOST 64
+#define WAKE_DELIVERIES 4096
 
 static void write_number(uint8_t *out, uint64_t number)
 {
@@ -489,6 +490,7 @@ void park_wake_from(struct custody *custody, uint64_t seq)
     if (custody->parked.messages == 0)
         return;
     size_t count = custody->ports.rows_from(custody->ports.context, seq, ids, WAKE_MOST);
-    for (size_t i = 0; i < count; i++)
-        (void)custody_fetch(custody, &ids[i], &held);
+    for (size_t i = 0, woken = 0; i < count && woken < WAKE_DELIVERIES; i++)
+        if (custody_fetch(custody, &ids[i], &held) && held != NULL)
+            woken += held->count;
 }

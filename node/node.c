@@ -301,7 +301,8 @@ void node_committed(struct node *node, uint64_t seq, usec_t now)
 
 void node_restate(struct node *node, uint64_t seq, usec_t now)
 {
-    custody_restate(node->custody, seq, !node->gauges.disk_low, now);
+    if (rest_may_restate(node, now))
+        custody_restate(node->custody, seq, !node->gauges.disk_low, now);
     node_settle(node, now);
 }
 

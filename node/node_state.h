@@ -234,6 +234,7 @@ struct rest {
     usec_t look_at;    /* at them again */
     usec_t wake_at;    /* no sooner */
     bool waking;       /* what comes back just now is placed at once */
+    usec_t restate_at; /* while much has come back */
     uint64_t walk_seq; /* all that is parked is looked at anew, by base frame */
     usec_t walk_at;    /* USEC_NEVER: it is not */
     bool walk_again;
@@ -377,6 +378,8 @@ void rest_forget(struct node *node, struct held *held);
 void rest_unparked(struct node *node, struct held *held);
 /* What is due soon comes back. */
 void rest_wake(struct node *node, usec_t now);
+/* Restating brings back what is parked: not too much at once. */
+bool rest_may_restate(struct node *node, usec_t now);
 /* Ids of rows from that base frame on, parked or not; *seq is moved behind them, 0 at the end. */
 size_t rest_rows(struct node *node, uint64_t *seq, struct mail_id *ids, size_t max);
 /* The view or the settings are others. */

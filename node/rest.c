@@ -26,8 +26,11 @@
 #define WAKE_PART 16  /* messages looked for at once */
 #define WAKE_PAUSE (10 * USEC_MS)
 #define PARK_STEP 512 /* looked at in one step */
-#define WALK_STEP 32  /* brought back for the census in one of its steps */
+#define WALK_STEP                                                                                            \
+    64 /* brought back for the census in one of its steps, messages and deliveries, and the last part's */
+#define WALK_PART 8 /* messages looked for at once */
 #define WALK_PAUSE (10 * USEC_MS)
+#define WALK_PAUSE_BEHIND (100 * USEC_MS)
 #define BUSY_PAUSE (250 * USEC_MS)
 #define BUSY_PAUSE_LEAST (2 * USEC_MS)
 #define STUCK_HERE 128
@@ -263,11 +266,15 @@ void rest_unparked(struct node *node, struct held *held)
         place_soon(node, held);
 }
 
-static void fetch_all(struct node *node, const struct mail_id *ids, size_t count)
+/* How many deliveries came back, and one more for each that was looked at. */
+static size_t fetch_all(struct node *node, const struct mail_id *ids, size_t count)
 {
     struct held *held;
+    size_t woken = count;
     for (size_t i = 0; i < count; i++)
-        (void)custody_fetch(node->custody, &ids[i], &held);
+        if (custody_fetch(node->custody, &ids[i], &held) && held != NULL)
+            woken += held->count;
+    return woken;
 }
 
 /* There is room for what is not due yet. */
@@ -284,7 +291,7 @@ static usec_t wake_upto(const struct node *node, usec_t now)
     return has_room_for_early(node) ? now + node->rest.ahead / 2 : now;
 }
 
-/* What came back does not rest as fast as it comes. */
+/* What came back does not rest as fast as it comes: a message may have a thousand recipients. */
 static bool is_behind(const struct node *node)
 {
     return works(node) && node->backlogs.beyond > node->backlogs.room[MAIL_TRANSACTIONAL] / 2 + WAKE_STEP;
@@ -332,6 +339,15 @@ static usec_t wake_deadline(const struct node *node)
     return next > node->rest.wake_at ? next : node->rest.wake_at;
 }
 
+bool rest_may_restate(struct node *node, usec_t now)
+{
+    struct rest *rest = &node->rest;
+    if (is_behind(node) && !node->gauges.disk_low && now < rest->restate_at)
+        return false;
+    rest->restate_at = now + USEC_SEC;
+    return true;
+}
+
 size_t rest_rows(struct node *node, uint64_t *seq, struct mail_id *ids, size_t max)
 {
     if (node->rest.park != NULL)
@@ -352,12 +368,16 @@ void rest_census(struct node *node)
 
 static void walk(struct node *node, usec_t now)
 {
-    struct mail_id ids[WALK_STEP];
+    struct mail_id ids[WALK_PART];
     struct rest *rest = &node->rest;
+    bool slowly = is_behind(node);
+    size_t woken = 0;
     if (now < rest->walk_at)
         return;
-    fetch_all(node, ids, park_walk(rest->park, &rest->walk_seq, ids, WALK_STEP));
-    rest->walk_at = now + WALK_PAUSE;
+    do
+        woken += fetch_all(node, ids, park_walk(rest->park, &rest->walk_seq, ids, slowly ? 1 : WALK_PART));
+    while (!slowly && woken < WALK_STEP && rest->walk_seq != 0);
+    rest->walk_at = now + (slowly ? WALK_PAUSE_BEHIND : WALK_PAUSE);
     if (rest->walk_seq != 0)
         return;
     if (!rest->walk_again)

@@ -206,6 +206,8 @@ void rest_pass(struct rest_desk *desk, usec_t time)
         desk->now = next > desk->now ? next : desk->now;
         node_tick(desk->node, desk->now);
         node_committed(desk->node, desk->newest, desk->now);
+        uint64_t held = rest_held(desk) - custody_parked_held(node_custody(desk->node));
+        desk->most_deliveries = held > desk->most_deliveries ? held : desk->most_deliveries;
         for (; desk->answered < desk->checkpoints; desk->answered++)
             node_checkpointed(desk->node, true, "", desk->now);
     }

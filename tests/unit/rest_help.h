@@ -30,7 +30,8 @@ struct rest_desk {
     unsigned injected;
     int code;
     struct buffer answer;
-    uint64_t most_messages; /* in memory at once, in the last replay */
+    uint64_t most_messages;   /* in memory at once, in the last replay */
+    uint64_t most_deliveries; /* HELD ones, in memory at once; the test sets it back */
 };
 
 void rest_open(struct rest_desk *desk);

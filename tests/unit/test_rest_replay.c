@@ -162,6 +162,30 @@ static void test_a_backlog_that_was_empty_for_a_while_has_its_name(void **state)
     rest_restart(&desk);
     rest_pass(&desk, USEC_SEC);
     assert_true(node_figures(desk.node).ready > at_hand);
+}
+
+/* After a start all that is parked is looked at: of messages with many recipients not too many at once. */
+static void test_the_look_at_all_is_bounded(void **state)
+{
+    (void)state;
+    enum { WIDE = 120, WIDTH = 1000 };
+    struct rest_desk desk;
+    struct buffer to = {0};
+    rest_open(&desk);
+    for (unsigned i = 0; i < WIDTH; i++)
+        buffer_printf(&to, "%sa@d%u.test", i == 0 ? "" : ",", i);
+    for (unsigned i = 0; i < WIDE; i++) {
+        rest_inject(&desk, "acme", "news", buffer_text(&to), 0);
+        rest_pass(&desk, 200 * USEC_MS);
+    }
+    rest_pass(&desk, 30 * USEC_SEC);
+    desk.most_deliveries = 0;
+    rest_restart(&desk);
+    rest_pass(&desk, 30 * USEC_SEC);
+    if (desk.most_deliveries > (uint64_t)WIDE * WIDTH * 2 / 3)
+        fail_msg("%llu deliveries in memory", (unsigned long long)desk.most_deliveries);
+    assert_int_equal(rest_held(&desk), WIDE * WIDTH);
+    buffer_free(&to);
     rest_close(&desk);
 }
 
@@ -174,6 +198,7 @@ int main(void)
         cmocka_unit_test(test_a_crash_on_the_way),
         cmocka_unit_test(test_dates_are_kept_without_a_view),
         cmocka_unit_test(test_a_backlog_that_was_empty_for_a_while_has_its_name),
+        cmocka_unit_test(test_the_look_at_all_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
