@@ -27,7 +27,8 @@
  *
  * Without a table there are no backlogs, and all that is ready is at hand.
  *
- * Part of the node's core. Memory: about 400 bytes a backlog that has a queue, or mail in the table. Errors: none; those of the table are its own (park.h). */
+ * Part of the node's core. Memory: about 400 bytes a backlog that has a queue, or mail in the table. Errors: none;
+ * those of the table are its own (park.h). */
 #ifndef NODE_BACKLOG_H
 #define NODE_BACKLOG_H
 
