@@ -157,11 +157,26 @@ struct tls_context *tls_context_server(const char *cert_file, const char *key_fi
     return context;
 }
 
+void tls_context_share_tickets(struct tls_context *context, const uint8_t secret[TLS_TICKET_SECRET])
+{
+    uint8_t copy[TLS_TICKET_SECRET];
+    memcpy(copy, secret, sizeof copy);
+    must(context->server && SSL_CTX_set_tlsext_ticket_keys(context->ssl, copy, sizeof copy) == 1);
+    OPENSSL_cleanse(copy, sizeof copy);
+}
+
+struct tls_context *tls_context_hold(struct tls_context *context)
+{
+    if (context != NULL)
+        context->holds++;
+    return context;
+}
+
 void tls_context_free(struct tls_context **context)
 {
     struct tls_context *c = *context;
     *context = NULL;
-    if (c == NULL)
+    if (c == NULL || c->holds-- > 0)
         return;
     /* Sessions may outlive us: they find no context any more. */
     SSL_CTX_set_app_data(c->ssl, NULL);

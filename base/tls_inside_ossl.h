@@ -12,6 +12,7 @@
 struct tls_context {
     SSL_CTX *ssl;
     bool server;
+    size_t holds;          /* beyond the first */
     struct map remembered; /* host -> struct remembered, the oldest first */
 };
 

@@ -14,15 +14,22 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/buffer.h"
 #include "base/error.h"
 
 #define TLS_MAX_REMEMBERED 2048
+#define TLS_TICKET_SECRET 80
 
 struct tls_context;
 struct tls_context *tls_context_client(struct error *error);
 struct tls_context *tls_context_server(const char *cert_file, const char *key_file, struct error *error);
+/* Server contexts that have the same secret take up each other's sessions again; else each has one of its own. */
+void tls_context_share_tickets(struct tls_context *context, const uint8_t secret[TLS_TICKET_SECRET]);
+/* Held once more; null is fine. Of one thread, as the context is. */
+struct tls_context *tls_context_hold(struct tls_context *context);
+/* Gives one hold back. */
 void tls_context_free(struct tls_context **context);
 
 enum tls_status { TLS_HANDSHAKE, TLS_UP, TLS_CLOSED, TLS_BROKEN };

@@ -17,6 +17,11 @@
 #include "coordinator/coordinator_uv.h"
 #include "coordinator/route.h"
 
+/* What a door's contexts seal session tickets with, so that a client may come back on any loop. */
+struct ticket_secret {
+    uint8_t bytes[TLS_TICKET_SECRET];
+};
+
 /* One SMTP address we listen on. */
 struct door {
     struct coordinator *coordinator;
@@ -32,15 +37,13 @@ struct offer {
 };
 
 /* The SMTP sessions of one loop: the coordinator's own, or with coordinator.loops above 1 a work loop's. A work loop
- * touches nothing of the coordinator but what never changes (host, keys); the rest goes by errands (intake_far_uv.c). */
+ * touches nothing of the coordinator but what never changes (host, keys, tickets); the rest goes by errands (intake_far_uv.c). */
 struct intake {
     struct coordinator *coordinator;
     size_t number;
     const struct settings *settings;
     struct offer *offers; /* one a door */
     size_t offer_count;
-    struct tls_context **former; /* contexts that sessions may still use: freed at the end */
-    size_t former_count;
     struct list sessions;
     struct heap timers;
 
@@ -72,6 +75,7 @@ struct coordinator {
 
     struct door *doors;
     size_t door_count;
+    struct ticket_secret *tickets; /* one a door; they never change */
     struct intake *intakes;
     size_t intake_count;
     struct inbox *inbox; /* of errands from work loops; null: there are none */

@@ -41,6 +41,15 @@ static bool on_accepted(void *context, struct stream *stream, const char *peer,
     return false;
 }
 
+static struct tls_context *make_context(
+    const struct intake *intake, size_t door, const struct setting_listener *setting, struct error *error)
+{
+    struct tls_context *context = tls_context_server(setting->tls_cert, setting->tls_key, error);
+    if (context != NULL)
+        tls_context_share_tickets(context, intake->coordinator->tickets[door].bytes);
+    return context;
+}
+
 static int open_offers(struct intake *intake, struct error *error)
 {
     const struct settings *settings = intake->settings;
@@ -53,7 +62,7 @@ static int open_offers(struct intake *intake, struct error *error)
         offer->auth_required = setting->auth_required;
         if (setting->tls_cert == NULL)
             continue;
-        offer->tls = tls_context_server(setting->tls_cert, setting->tls_key, error);
+        offer->tls = make_context(intake, i, setting, error);
         if (offer->tls == NULL)
             return -1;
     }
@@ -67,6 +76,8 @@ static int open_intakes(struct coordinator *c, struct error *error)
         loops = work_loops_by_machine();
     c->intake_count = loops == 1 ? 1 : loops - 1;
     c->intakes = xcalloc(c->intake_count, sizeof *c->intakes);
+    c->tickets = xcalloc(c->settings->coordinator.smtp_count, sizeof *c->tickets);
+    random_secret(c->tickets, c->settings->coordinator.smtp_count * sizeof *c->tickets);
     if (loops > 1)
         c->inbox = inbox_open(&c->loop);
     for (size_t i = 0; i < c->intake_count; i++) {
@@ -105,14 +116,10 @@ int intake_open(struct coordinator *c, struct error *error)
     return 0;
 }
 
-static void keep_former(struct intake *intake, struct tls_context *context)
+/* Sessions hold the context that they were offered. */
+static void reload_offer(struct intake *intake, size_t door, const struct setting_listener *setting)
 {
-    intake->former = xrealloc(intake->former, (intake->former_count + 1) * sizeof(struct tls_context *));
-    intake->former[intake->former_count++] = context;
-}
-
-static void reload_offer(struct intake *intake, struct offer *offer, const struct setting_listener *setting)
-{
+    struct offer *offer = &intake->offers[door];
     struct error why;
     bool tells = intake->number == 0; /* the others find the same */
     if (strcmp(setting->listen, offer->listen) != 0) {
@@ -121,15 +128,13 @@ static void reload_offer(struct intake *intake, struct offer *offer, const struc
         return;
     }
     offer->auth_required = setting->auth_required;
-    struct tls_context *fresh =
-        setting->tls_cert == NULL ? NULL : tls_context_server(setting->tls_cert, setting->tls_key, &why);
+    struct tls_context *fresh = setting->tls_cert == NULL ? NULL : make_context(intake, door, setting, &why);
     if (setting->tls_cert != NULL && fresh == NULL) {
         if (tells)
             log_error(setting->listen, "%s; the certificate stays as it was", why.text);
         return;
     }
-    if (offer->tls != NULL)
-        keep_former(intake, offer->tls);
+    tls_context_free(&offer->tls);
     offer->tls = fresh;
 }
 
@@ -142,7 +147,7 @@ void intake_take_settings(struct intake *intake, const struct settings *settings
         return;
     }
     for (size_t i = 0; i < intake->offer_count; i++)
-        reload_offer(intake, &intake->offers[i], &settings->coordinator.smtp[i]);
+        reload_offer(intake, i, &settings->coordinator.smtp[i]);
 }
 
 void intake_reload(struct coordinator *c)
@@ -193,12 +198,10 @@ void intake_close(struct coordinator *c)
             free(intake->offers[j].listen);
             tls_context_free(&intake->offers[j].tls);
         }
-        for (size_t j = 0; j < intake->former_count; j++)
-            tls_context_free(&intake->former[j]);
         free(intake->offers);
-        free(intake->former);
         heap_free(&intake->timers);
     }
     free(c->intakes);
+    free(c->tickets);
     free(c->doors);
 }

@@ -256,6 +256,7 @@ static void on_closed(void *context, const char *why)
         intake->coordinator->session_count--;
     smtp_server_free(&session->server);
     buffer_free(&session->input);
+    tls_context_free(&session->tls);
     free(session);
 }
 
@@ -304,7 +305,7 @@ bool intake_take(struct intake *intake, size_t door, uint64_t seed, struct strea
     struct session *session = xcalloc(1, sizeof *session);
     usec_t now = clock_now();
     session->intake = intake;
-    session->tls = intake->offers[door].tls;
+    session->tls = tls_context_hold(intake->offers[door].tls);
     session->stream = stream;
     session->server = new_server(session, &intake->offers[door], seed, peer, address, now);
     list_push_back(&intake->sessions, &session->link);

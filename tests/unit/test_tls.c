@@ -92,9 +92,12 @@ static void contexts_free(struct pair *pair)
     tls_context_free(&pair->server_context);
 }
 
+static pthread_barrier_t start;
+
 static void *meet_on_thread(void *context)
 {
     struct tls_context *tls = context;
+    pthread_barrier_wait(&start);
     struct tls_session *session = tls_session_new(tls, NAME);
     struct buffer plain = {0}, cipher = {0};
     tls_session_receive(session, "", 0, &plain, &cipher);
@@ -111,6 +114,7 @@ static void threads_may_begin_together(void **state)
     (void)state;
     struct pair pairs[4];
     pthread_t threads[4];
+    pthread_barrier_init(&start, NULL, 4);
     for (size_t i = 0; i < 4; i++)
         pairs[i] = contexts();
     for (size_t i = 0; i < 4; i++)
@@ -121,6 +125,7 @@ static void threads_may_begin_together(void **state)
         assert_ptr_equal(met, pairs[i].client_context);
         contexts_free(&pairs[i]);
     }
+    pthread_barrier_destroy(&start);
 }
 
 static void bytes_arrive_whole_in_any_pieces(void **state)
@@ -279,6 +284,47 @@ static void a_host_is_remembered(void **state)
     contexts_free(&pair);
 }
 
+/* As a client meets the loops of one door: whichever it comes back to, if they share the secret of their tickets. */
+static void contexts_with_one_secret_know_each_others_clients(void **state)
+{
+    (void)state;
+    static const uint8_t secrets[2][TLS_TICKET_SECRET] = {{1, 2, 3}, {4, 5, 6}};
+    for (size_t same = 0; same < 2; same++) {
+        struct pair pair = contexts();
+        struct error error;
+        struct tls_context *other = tls_context_server(cert, key, &error);
+        assert_non_null(other);
+        tls_context_share_tickets(pair.server_context, secrets[0]);
+        tls_context_share_tickets(other, secrets[same == 1 ? 0 : 1]);
+        meet(&pair, NAME);
+        carry(&pair, 1 << 20);
+        part(&pair);
+        tls_context_free(&pair.server_context);
+        pair.server_context = other;
+        meet(&pair, NAME);
+        carry(&pair, 1 << 20);
+        assert_int_equal(tls_session_status(pair.server), TLS_UP);
+        assert_int_equal(tls_session_resumed(pair.server), same == 1);
+        part(&pair);
+        contexts_free(&pair);
+    }
+}
+
+static void a_context_lives_while_it_is_held(void **state)
+{
+    (void)state;
+    struct pair pair = contexts();
+    struct tls_context *kept = tls_context_hold(pair.server_context), *none = NULL;
+    tls_context_free(&pair.server_context);
+    pair.server_context = kept;
+    meet(&pair, NAME);
+    carry(&pair, 1 << 20);
+    assert_int_equal(tls_session_status(pair.server), TLS_UP);
+    part(&pair);
+    contexts_free(&pair); /* the last hold: a leak shows under AddressSanitizer */
+    assert_null(tls_context_hold(none));
+}
+
 static void memory_of_hosts_is_bounded(void **state)
 {
     (void)state;
@@ -399,6 +445,8 @@ int main(void)
         cmocka_unit_test(a_receiver_may_choose_the_cipher),
         cmocka_unit_test(what_came_is_read_to_the_last_record),
         cmocka_unit_test(a_host_is_remembered),
+        cmocka_unit_test(contexts_with_one_secret_know_each_others_clients),
+        cmocka_unit_test(a_context_lives_while_it_is_held),
         cmocka_unit_test(memory_of_hosts_is_bounded),
         cmocka_unit_test(a_close_is_told),
         cmocka_unit_test(what_is_no_tls_breaks_with_a_reason),
