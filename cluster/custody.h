@@ -116,7 +116,6 @@ struct held {
     struct list bodies;           /* the scheduler's: messages with a body in memory */
     struct signing *signing;      /* the scheduler's: its signatures, made or being made */
     struct list resting;          /* the scheduler's: messages that may be parked */
-    uint64_t woken_by;            /* the scheduler's: the backlog that it was brought back for, or 0 */
     struct list census;           /* the scheduler's: by when their owners were looked up last */
     uint64_t census_round;        /* and under which view */
     struct delivery **deliveries; /* one block each; in no special order */
@@ -232,6 +231,7 @@ uint64_t custody_oldest_end(const struct custody *custody);
 /* How many are parked. */
 uint64_t custody_parked(const struct custody *custody);
 uint64_t custody_parked_held(const struct custody *custody); /* deliveries */
+uint64_t custody_parked_all(const struct custody *custody);  /* those that have ended, too */
 /* Finds a message, parked or not; *held_r null: there is none. False: that cannot be told, for the table does
  * not answer. */
 bool custody_fetch(struct custody *custody, const struct mail_id *id, struct held **held_r);

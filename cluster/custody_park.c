@@ -348,6 +348,11 @@ uint64_t custody_parked_held(const struct custody *custody)
     return custody->parked.held;
 }
 
+uint64_t custody_parked_all(const struct custody *custody)
+{
+    return custody->parked.held + custody->parked.final;
+}
+
 /* Of one that is not in memory: 1, with its row; 0: it has none; -1: that cannot be told. */
 static int parked_row(const struct custody *custody, const struct mail_id *id, struct buffer *row)
 {

@@ -19,7 +19,7 @@
 static uint64_t in_memory(const struct node *node)
 {
     struct custody_figures figures = custody_figures(node->custody);
-    return figures.held + figures.leaving + figures.final - custody_parked_held(node->custody);
+    return figures.held + figures.leaving + figures.final - custody_parked_all(node->custody);
 }
 
 /* All of it that is due waits for the same: the backlog that is named by no place. */

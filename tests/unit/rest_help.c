@@ -181,6 +181,10 @@ void rest_inject(struct rest_desk *desk, const char *tenant, const char *campaig
     msg->mail->expires = desk->now + USEC_DAY;
     msg->mail->send_at = in == 0 ? 0 : desk->now + in;
     mail_set(&msg->mail->pool, "main");
+    if (desk->reports) {
+        mail_set(&msg->mail->from, "s@s.test");
+        msg->mail->dsn = MAIL_DSN_FAILURE;
+    }
     mail_set(&msg->mail->tenant, tenant);
     mail_set(&msg->mail->campaign, campaign);
     for (size_t len; *to != '\0'; to += len + (to[len] == ',')) {
@@ -213,6 +217,15 @@ void rest_pass(struct rest_desk *desk, usec_t time)
     }
     assert_true(node_deadline(desk->node) > until);
     desk->now = until;
+}
+
+void rest_order(struct rest_desk *desk, const char *order)
+{
+    struct bus_msg *msg = bus_msg_new(BUS_ASK, "c1", "n1");
+    bus_msg_set_text(msg, order, strlen(order));
+    node_bus(desk->node, msg, desk->now);
+    bus_msg_free(&msg);
+    rest_pass(desk, 30 * USEC_SEC);
 }
 
 /* ---- questions ---- */

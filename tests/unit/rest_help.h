@@ -26,6 +26,7 @@ struct rest_desk {
     uint64_t replay_most; /* deliveries in memory while the log is read; 0: as usual */
     uint64_t room,
         least;         /* from the next start on: so much of what is ready is at hand (node.h: node_table) */
+    bool reports;      /* what is injected asks for a report of its failure */
     bool without_view; /* as a node that starts while the store cannot be reached */
     unsigned injected;
     int code;
@@ -39,6 +40,8 @@ void rest_close(struct rest_desk *desk);
 /* To these addresses, "a@x.test,b@y.test"; `in` = sent so much later. Durable when the next rest_pass begins. */
 void rest_inject(struct rest_desk *desk, const char *tenant, const char *campaign, const char *to, usec_t in);
 void rest_pass(struct rest_desk *desk, usec_t time);
+/* What an operator orders, "delete?tenant=acme&reason=x", and half a minute for it. */
+void rest_order(struct rest_desk *desk, const char *order);
 /* As after kill -9, on the log and the table as they are. */
 void rest_restart(struct rest_desk *desk);
 /* The question as the bus has it, "queues?domain=x.test"; its rows are in desk->answer. */
