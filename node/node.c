@@ -227,6 +227,7 @@ void node_set_gauges(struct node *node, const struct pressure_gauges *gauges)
 {
     struct custody_figures custody = custody_figures(node->custody);
     node->gauges = *gauges;
+    node->gauges.table_failed = node->rest.park != NULL && !node_table_works(node);
     node->gauges.queued = custody.held + custody.leaving;
     node->gauges.queued_max = node->settings->node.max_queued;
     node->pressure = pressure_of(&node->gauges, &node->pressure);

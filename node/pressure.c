@@ -30,7 +30,7 @@ static unsigned of_bound(uint64_t used, uint64_t bound, bool was_full)
 /* The spool's own word decides when it is full; until then what is free does. */
 static unsigned of_disk(const struct pressure_gauges *gauges)
 {
-    if (gauges->disk_low || gauges->disk_failed)
+    if (gauges->disk_low || gauges->disk_failed || gauges->table_failed)
         return PRESSURE_FULL;
     uint64_t roomy = ROOMY * gauges->disk_reserve;
     if (gauges->disk_free >= roomy)
@@ -43,6 +43,8 @@ struct pressure pressure_of(const struct pressure_gauges *gauges, const struct p
 {
     static const char *const failed[] = {
         "the node's disk has failed", "replace the disk of node.data_dir, then start the node again"};
+    static const char *const torn[] = {"the node's table of messages at rest has failed",
+        "look into the node's log, then start the node again"};
     static const char *const texts[][2] = {
         {"the node's disk is nearly full", "free space on the file system of node.data_dir, or add a node"},
         {"the node's disk can't keep up with what comes in",
@@ -66,6 +68,6 @@ struct pressure pressure_of(const struct pressure_gauges *gauges, const struct p
             most = i;
     if (levels[most] == 0)
         return (struct pressure){0};
-    const char *const *text = gauges->disk_failed ? failed : texts[most];
+    const char *const *text = gauges->disk_failed ? failed : gauges->table_failed ? torn : texts[most];
     return (struct pressure){.level = levels[most], .reason = text[0], .remedy = text[1]};
 }

@@ -4,6 +4,9 @@
  * what is left, and at the bound it is 100: nothing new is taken until it has fallen below 100 by a margin. The
  * bound that is nearest counts, and says why. What was accepted keeps flowing whatever the pressure is.
  *
+ * A table of messages at rest that has failed (node/park.h) is full at once: it could not be told which mail is
+ * known already, and what comes could not rest.
+ *
  * The bounds: free space of the spool's disk (from four reserves down to one), bytes appended and not yet on
  * the disk (a slow disk), the process's memory, queued deliveries.
  *
@@ -21,6 +24,7 @@
 /* As the node's owner sees it; a bound of 0 is none. */
 struct pressure_gauges {
     bool disk_low, disk_failed;       /* the spool's own word: counts at once */
+    bool table_failed;                /* and that of the table of messages at rest */
     uint64_t disk_free, disk_reserve; /* bytes */
     uint64_t unwritten;               /* bytes */
     uint64_t memory, memory_max;      /* bytes */

@@ -120,6 +120,19 @@ static void the_spools_word_counts_at_once(void **state)
     assert_non_null(strstr(pressure.reason, "failed"));
 }
 
+static void a_failed_table_is_full(void **state)
+{
+    (void)state;
+    struct pressure_gauges gauges = easy();
+    gauges.table_failed = true;
+    struct pressure pressure = pressure_of(&gauges, &none);
+    assert_int_equal(pressure.level, PRESSURE_FULL);
+    assert_non_null(strstr(pressure.reason, "table"));
+    assert_non_null(strstr(pressure.remedy, "start the node again"));
+    gauges.queued = gauges.queued_max; /* the other bounds do not hide it */
+    assert_non_null(strstr(pressure_of(&gauges, &none).reason, "table"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -129,6 +142,7 @@ int main(void)
         cmocka_unit_test(it_grows_with_what_is_used),
         cmocka_unit_test(full_holds_until_a_margin_is_free),
         cmocka_unit_test(the_spools_word_counts_at_once),
+        cmocka_unit_test(a_failed_table_is_full),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
