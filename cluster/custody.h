@@ -238,7 +238,8 @@ bool custody_fetch(struct custody *custody, const struct mail_id *id, struct hel
 
 /* The newest frame that is on the disk. */
 uint64_t custody_on_disk(const struct custody *custody);
-/* Held, or ended not long ago (then only its id may be left). */
+/* Held, or ended not long ago (then only its id may be left). Not so, too, if it is parked and the table does
+ * not answer: who must not do a thing twice asks custody_fetch. */
 bool custody_knows(const struct custody *custody, const struct mail_id *id);
 /* Of those in memory. */
 struct held *custody_find(const struct custody *custody, const struct mail_id *id);

@@ -366,7 +366,7 @@ bool park_has(const struct custody *custody, const struct mail_id *id)
     struct buffer row = {0};
     int found = parked_row(custody, id, &row);
     buffer_free(&row);
-    return found != 0;
+    return found > 0;
 }
 
 static void read_places(struct held *held, const uint8_t *head)

@@ -2,7 +2,7 @@
  * dsn)
  *
  * Its id is made from the failed delivery's, so that a failure that is seen again after a crash makes no
- * second report. */
+ * second report. If the table cannot tell whether there is one already, there may be two rather than none. */
 #include <stdio.h>
 #include <string.h>
 
