@@ -91,6 +91,12 @@ static uint64_t in_memory(const struct rest_desk *desk)
     return custody_figures(node_custody(desk->node)).messages - custody_parked(node_custody(desk->node));
 }
 
+static void note_most(struct rest_desk *desk)
+{
+    uint64_t messages = in_memory(desk);
+    desk->most_messages = messages > desk->most_messages ? messages : desk->most_messages;
+}
+
 static void replay(struct rest_desk *desk, uint64_t from)
 {
     struct error error = {""};
@@ -101,8 +107,7 @@ static void replay(struct rest_desk *desk, uint64_t from)
                 frame->base, &error) != 0)
             fail_msg("%s", error.text);
         node_replay_rest(desk->node, desk->now);
-        if (in_memory(desk) > desk->most_messages)
-            desk->most_messages = in_memory(desk);
+        note_most(desk);
     }
 }
 
@@ -209,6 +214,7 @@ void rest_pass(struct rest_desk *desk, usec_t time)
             break;
         desk->now = next > desk->now ? next : desk->now;
         node_tick(desk->node, desk->now);
+        note_most(desk);
         node_committed(desk->node, desk->newest, desk->now);
         uint64_t held = rest_held(desk) - custody_parked_held(node_custody(desk->node));
         desk->most_deliveries = held > desk->most_deliveries ? held : desk->most_deliveries;

@@ -31,7 +31,7 @@ struct rest_desk {
     unsigned injected;
     int code;
     struct buffer answer;
-    uint64_t most_messages;   /* in memory at once, in the last replay */
+    uint64_t most_messages;   /* in memory at once, since the last start */
     uint64_t most_deliveries; /* HELD ones, in memory at once; the test sets it back */
 };
 
