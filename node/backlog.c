@@ -185,15 +185,30 @@ void backlog_misplaced(struct node *node, struct queue *queue)
         list_push_back(&node->backlogs.misplaced, &queue->misplaced);
 }
 
-/* The queue's last one gives its place at hand back. */
-static void give_back(struct node *node, struct queue *queue)
+static void give_back(struct node *node, struct delivery *delivery)
 {
-    struct delivery *delivery = list_item(queue->ready.prev, struct delivery, link);
+    const struct queue *queue = delivery->place;
     struct backlog *backlog = queue->backlog;
     delivery_leave_mood(node, delivery);
     if (backlog->sent > 0)
         backlog->sent--;
     backlog_beyond(node, delivery, true);
+}
+
+/* The queue's last one gives its place at hand back, and so do the others of its message, while more are at hand
+ * than `most`: what stays belongs to few messages. */
+static void give_message_back(struct node *node, struct queue *queue, uint64_t most)
+{
+    const struct backlog *backlog = queue->backlog;
+    struct delivery *last = list_item(queue->ready.prev, struct delivery, link);
+    const struct held *held = last->held;
+    give_back(node, last);
+    for (uint32_t i = held->count; i-- > 0 && backlog->at_hand > most;) {
+        struct delivery *delivery = held->deliveries[i];
+        const struct queue *place = delivery->place;
+        if (delivery->mood == MOOD_READY && place->backlog == backlog)
+            give_back(node, delivery);
+    }
 }
 
 /* What has found its site counts as started there where nothing was known of it. Any other change of place is
@@ -233,7 +248,7 @@ static void move(struct node *node, struct queue *queue, struct backlog *backlog
     leave(node, queue);
     join(node, queue, backlog);
     while (backlog->at_hand > backlog->window && queue->ready_count > 0)
-        give_back(node, queue);
+        give_back(node, list_item(queue->ready.prev, struct delivery, link));
     backlog_look(node, backlog);
 }
 
@@ -351,7 +366,7 @@ void backlog_trim(struct node *node, struct backlog *backlog)
     list_each (link, &backlog->queues) {
         struct queue *queue = list_item(link, struct queue, of_backlog);
         while (queue->ready_count > 0 && backlog->at_hand > worth)
-            give_back(node, queue);
+            give_message_back(node, queue, worth);
         if (backlog->at_hand <= worth)
             break;
     }

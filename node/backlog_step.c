@@ -89,17 +89,32 @@ void backlogs_begin(struct node *node)
 
 /* ---- bringing ---- */
 
+/* What is beyond of the message in this backlog comes as one: so what is at hand belongs to few messages, and the
+ * others may rest. */
+static size_t whole(struct node *node, const struct backlog *backlog, struct held *held, usec_t now)
+{
+    size_t count = 0;
+    for (uint32_t i = 0; i < held->count; i++) {
+        struct delivery *delivery = held->deliveries[i];
+        const struct queue *queue = delivery->place;
+        if (delivery->mood != MOOD_BEYOND || queue->backlog != backlog)
+            continue;
+        delivery_leave_mood(node, delivery);
+        delivery_place(node, delivery, now);
+        count++;
+    }
+    return count;
+}
+
 static size_t from_memory(struct node *node, struct backlog *backlog, size_t want, usec_t now)
 {
     size_t count = 0;
     while (count < want && !list_empty(&backlog->waiting)) {
         struct queue *queue = list_item(backlog->waiting.next, struct queue, of_waiting);
-        struct delivery *delivery = list_item(queue->beyond.next, struct delivery, link);
+        const struct delivery *delivery = list_item(queue->beyond.next, struct delivery, link);
         list_remove(&queue->of_waiting);
         list_push_back(&backlog->waiting, &queue->of_waiting);
-        delivery_leave_mood(node, delivery);
-        delivery_place(node, delivery, now);
-        count++;
+        count += whole(node, backlog, delivery->held, now);
     }
     return count;
 }

@@ -276,6 +276,10 @@ static void inject(struct desk *desk, const struct letter *letter)
     unsigned domain = letter->domains < 2 ? 0 : number % letter->domains;
     snprintf(address, sizeof address, "%c%u@d%u-%u.test", letter->first, number, domain, letter->site);
     mail_add_recipient(mail, address);
+    for (unsigned i = 0; i < desk->world.crowd; i++) {
+        snprintf(address, sizeof address, "%c%u@d%ux%u-%u.test", letter->first, i, number, i, letter->site);
+        mail_add_recipient(mail, address);
+    }
     if (desk->world.also != 0) {
         snprintf(address, sizeof address, "%c%u@d%u-%u.test", LATER_LETTER, number, domain, desk->world.also);
         mail_add_recipient(mail, address);

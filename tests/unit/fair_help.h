@@ -21,6 +21,7 @@ struct world {
     unsigned silent_site; /* answers nothing, from its greeting on; 0: they all answer */
     unsigned refuse_from; /* this site and those above take no connections; 0: they all do */
     unsigned also; /* all mail has a second recipient at that site, who is to come later (451); 0: none has */
+    unsigned crowd;   /* all mail has so many more recipients, each in a domain of its own */
     const char *more; /* settings; null: none */
 };
 

@@ -256,6 +256,25 @@ static void test_memory_is_bounded(void **state)
     close_desk(desk);
 }
 
+/* What is at hand belongs to few messages: the others of many recipients rest. */
+static void test_messages_to_many_are_at_hand_one_by_one(void **state)
+{
+    (void)state;
+    struct desk *desk = open_desk((struct world){.limits = "connections: 10, rate: 20/s",
+        .rtt = USEC_MS,
+        .table = true,
+        .room = 1000,
+        .least = 100,
+        .crowd = 99});
+    inject_many(desk, 60, (struct letter){'m', MAIL_BULK, "big", "c", 1, 1, 0});
+    run(desk, 60 * USEC_SEC);
+    const struct custody *custody = node_custody(desk->node);
+    assert_true(taken(desk, 'm') > 1000);
+    assert_true(custody_figures(custody).messages - custody_parked(custody) <= 20);
+        taken(desk, 'm'));
+    close_desk(desk);
+}
+
 /* A message whose one recipient takes long and whose other is to come later rests when the first is done. */
 static void test_what_is_partly_done_rests(void **state)
 {
@@ -303,6 +322,7 @@ int main(void)
         cmocka_unit_test(test_a_release_takes_little_room),
         cmocka_unit_test(test_sites_that_are_down_stop_nobody),
         cmocka_unit_test(test_memory_is_bounded),
+        cmocka_unit_test(test_messages_to_many_are_at_hand_one_by_one),
         cmocka_unit_test(test_what_is_partly_done_rests),
         cmocka_unit_test(test_parked_mail_expires),
     };
