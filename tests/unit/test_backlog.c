@@ -271,7 +271,6 @@ static void test_messages_to_many_are_at_hand_one_by_one(void **state)
     const struct custody *custody = node_custody(desk->node);
     assert_true(taken(desk, 'm') > 1000);
     assert_true(custody_figures(custody).messages - custody_parked(custody) <= 20);
-        taken(desk, 'm'));
     close_desk(desk);
 }
 
