@@ -228,7 +228,12 @@ int spool_read(struct spool *spool, uint64_t seq, struct blob **body_r, struct e
         return error_set(error,
             "spool %s: frame %" PRIu64 " is not on the disk yet; keep its body until it is committed",
             spool->disk.path, seq);
-    return spool_segment_read(&spool->disk, number, offset, seq, body_r, error);
+    if (spool_segment_read(&spool->disk, number, offset, seq, body_r, error) == 0)
+        return 0;
+    pthread_mutex_lock(spool->lock);
+    spool_index_spoil(&spool->index, number);
+    pthread_mutex_unlock(spool->lock);
+    return -1;
 }
 
 void spool_release(struct spool *spool, uint64_t seq)

@@ -25,10 +25,11 @@
  * Disk: below `reserve` free bytes spool_room() says SPOOL_LOW and the owner takes no new mail; appends still
  * work, so what was accepted can finish. A failed write or sync is never retried as if nothing had happened:
  * SPOOL_FAILED, for good, nothing after it is ever called committed, and the listener is told why.
- * Damage: a torn tail (crash while writing) is cut in silence; a damaged frame before intact ones, or before the end
- * at which the spool was closed, is told by the recovery's `damaged` call with file and offset and skipped. If only its body is damaged, its record is
- * handed over all the same (whom was it from?) and reading the body fails; as it does for all that share a
- * damaged text, which are not told one by one. A segment with damage is not deleted but renamed to `.damaged`.
+ * Damage: a torn tail (crash while writing) is cut in silence; a damaged frame before intact ones, or before the
+ * end at which the spool was closed, is told by the recovery's `damaged` call with file and offset and skipped. If
+ * only its body is damaged, its record is handed over all the same (whom was it from?) and reading the body fails; as
+ * it does for all that share a damaged text, which are not told one by one. A segment in which damage was found, at
+ * the start or by reading, is not deleted but renamed to `.damaged`.
  * Bodies are checked at the start in the newest segment only, elsewhere when they are read.
  * Versions: every segment starts with a magic and a version; an unknown version stops the start with a
  * sentence, an older one is read and not added to. Lock: the directory is locked while open; a second opener

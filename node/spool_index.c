@@ -132,6 +132,13 @@ bool spool_index_retire(struct spool_index *index, uint64_t *number_r, bool *dam
     return true;
 }
 
+void spool_index_spoil(struct spool_index *index, uint64_t number)
+{
+    for (size_t i = 0; i < index->count; i++)
+        if (index->parts[i].number == number)
+            index->parts[i].damaged = true;
+}
+
 uint64_t spool_index_untidy(struct spool_index *index)
 {
     if (index->count <= 2 || index->live_bytes * 2 >= index->bytes)

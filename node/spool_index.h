@@ -56,6 +56,8 @@ bool spool_index_find(const struct spool_index *index, uint64_t seq, uint64_t *n
 bool spool_index_release(struct spool_index *index, uint64_t seq);
 /* Takes out the oldest segment when nothing in it lives or is to be kept, and it is not the newest. */
 bool spool_index_retire(struct spool_index *index, uint64_t *number_r, bool *damaged_r);
+/* Damage was found in this segment, if it is still there. */
+void spool_index_spoil(struct spool_index *index, uint64_t number);
 /* The base frame that should be restated now, or 0. */
 uint64_t spool_index_untidy(struct spool_index *index);
 

@@ -189,6 +189,15 @@ static void in_an_older_segment_it_is_found_when_it_is_read(void **state)
     assert_int_equal(help->count, 500);
     bases_are_unreadable(help, 4, 10, "the checksum of its text");
     assert_intact(help, 400, 500);
+    /* When nothing in it is needed any more it is put aside, not deleted as others are. */
+    int segments = help_files(help, ".seg");
+    for (uint64_t seq = 1; seq < 500; seq++)
+        spool_release(help->spool, seq);
+    help_append(help, 502);
+    assert_true(help_wait(help, 502));
+    help_close(help);
+    assert_int_equal(help_files(help, ".damaged"), 1);
+    assert_true(help_files(help, ".seg") < segments);
 }
 
 /* A segment made by hand */
