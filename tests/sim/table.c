@@ -226,7 +226,8 @@ void table_look(struct member *member)
     const struct sim *sim = member->sim;
     if (sim->park_ahead == 0 || member->table == NULL)
         return;
-    if (member->looks++ % LOOK_EVERY == 0)
+    /* A measurement has tens of thousands at rest, and this looks at each with all others. */
+    if (sim->options->world == NULL && member->looks++ % LOOK_EVERY == 0)
         look_through(member);
     if (sim->room == 0)
         return;

@@ -153,6 +153,7 @@ static void test_a_backlog_that_was_empty_for_a_while_has_its_name(void **state)
     rest_restart(&desk);
     rest_pass(&desk, USEC_SEC);
     assert_true(node_figures(desk.node).ready > at_hand);
+    rest_close(&desk);
 }
 
 /* After a start all that is parked is looked at: of messages with many recipients not too many at once. */
