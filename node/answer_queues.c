@@ -30,7 +30,8 @@ enum { WANTED_TENANT, WANTED_CAMPAIGN, WANTED_POOL, WANTED_DOMAIN, WANTED };
 
 /* A queue, by its key. */
 struct listed {
-    char *key;
+    const char *key;
+    char *own; /* the key, to be freed; null: it is lent */
     size_t len;
     uint64_t count;
 };
@@ -91,7 +92,8 @@ static void note_others(struct listing *listing, const struct node *node)
 
 static struct listed listed_copy(const char *key, size_t len, uint64_t count)
 {
-    return (struct listed){.key = xmemdup(key, len), .len = len, .count = count};
+    char *own = xmemdup(key, len);
+    return (struct listed){.key = own, .own = own, .len = len, .count = count};
 }
 
 static void note_fresh(struct listing *listing, const struct node *node)
@@ -161,7 +163,7 @@ static void cut_top(struct listing *listing)
     if (listing->top_count > 0)
         qsort(listing->top, listing->top_count, sizeof *listing->top, by_depth);
     while (listing->top_count > listing->limit)
-        free(listing->top[--listing->top_count].key);
+        free(listing->top[--listing->top_count].own);
 }
 
 /* Cheap, as nearly all are not. The key may be none yet. */
@@ -208,7 +210,7 @@ static void take(struct listing *listing, const struct listed *queue)
 static void on_count(void *with, const void *key, size_t len, uint64_t count)
 {
     struct listing *listing = with;
-    struct listed queue = {.key = (char *)(uintptr_t)key, .len = len, .count = count};
+    struct listed queue = {.key = key, .len = len, .count = count};
     for (; listing->fresh_at < listing->fresh_count; listing->fresh_at++) {
         const struct listed *fresh = &listing->fresh[listing->fresh_at];
         int order = compare_keys(fresh, &queue);
@@ -318,7 +320,7 @@ static void tell_tenants(struct asked *asked, const struct listing *listing)
 static void free_all(struct listed *listed, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        free(listed[i].key);
+        free(listed[i].own);
     free(listed);
 }
 
