@@ -64,12 +64,11 @@ static void test_what_has_ended_is_buried(void **state)
     struct rest_desk desk;
     fill(&desk);
     rest_order(&desk, "delete?tenant=acme&reason=x");
-    uint64_t newest = desk.newest;
     park_memory_wipe(desk.table);
     rest_restart(&desk);
     check(&desk, (uint64_t)MESSAGES * RECIPIENTS / 2);
     desk.injected = 0; /* one that was deleted comes again */
-    newest = desk.newest;
+    uint64_t newest = desk.newest;
     rest_inject(&desk, "acme", "news", "a@d0.test,b@d17.test", 0);
     assert_int_equal(desk.newest, newest);
     rest_close(&desk);
