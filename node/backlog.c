@@ -277,9 +277,9 @@ static void next_slot(const struct node *node, struct backlog *backlog)
 uint64_t backlog_worth(const struct node *node, const struct backlog *backlog)
 {
     uint64_t started = backlog->sent > backlog->sent_before ? backlog->sent : backlog->sent_before;
-    uint64_t first = node->backlogs.pressed_until > node->now   ? 2
-                     : node->backlogs.least < 2 * BACKLOG_FIRST ? (node->backlogs.least + 1) / 2
-                                                                : BACKLOG_FIRST;
+    uint64_t first = node->backlogs.pressed_until > node->now             ? 2
+                     : node->backlogs.least < (uint64_t)2 * BACKLOG_FIRST ? (node->backlogs.least + 1) / 2
+                                                                          : BACKLOG_FIRST;
     uint64_t worth = 2 * started > first ? 2 * started : first;
     return worth < backlog->window ? worth : backlog->window;
 }

@@ -63,10 +63,10 @@ void backlogs_set(struct node *node, uint64_t room, uint64_t least, usec_t beyon
 static void on_name(void *with, uint64_t number, const void *key, size_t len, const struct park_mark *first)
 {
     struct node *node = with;
-    struct backlog *backlog = backlog_get(node, key, len);
 #ifdef TODOKU_WITHOUT_BACKLOG_NAMES
     return;
 #endif
+    struct backlog *backlog = backlog_get(node, key, len);
     if (backlog == NULL || backlog->number != number)
         return;
     backlog->mark = *first;

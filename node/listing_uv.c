@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/panic.h"
 #include "node/keeper_state_uv.h"
 
 #define MAX_WAITING 256
@@ -101,8 +102,7 @@ static void start(struct keeper *keeper)
     free(what);
     asked->work.data = asked;
     keeper->working++;
-    if (uv_queue_work(&keeper->loop, &asked->work, work, done) != 0)
-        done(&asked->work, UV_ECANCELED);
+    must(uv_queue_work(&keeper->loop, &asked->work, work, done) == 0);
 }
 
 static bool is_one(const struct bus_msg *msg)

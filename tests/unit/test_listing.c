@@ -126,7 +126,7 @@ static void test_counted_once(void **state)
     struct rest_desk desk;
     rest_open(&desk);
     for (unsigned round = 0; round < 4; round++) {
-        inject_stairs(&desk, 100, USEC_HOUR + round * 10 * USEC_MIN);
+        inject_stairs(&desk, 100, USEC_HOUR + (usec_t)round * 10 * USEC_MIN);
         inject_stairs(&desk, 20, 10 * USEC_SEC);
         for (unsigned i = 0; i < 8; i++) {
             rest_ask(&desk, "queues");

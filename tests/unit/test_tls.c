@@ -249,8 +249,8 @@ static void what_came_is_read_to_the_last_record(void **state)
     struct pair pair = contexts();
     meet(&pair, NAME);
     carry(&pair, 1 << 20);
-    char *want = xcalloc(1, 3 * 16384 + 1);
-    memset(want, 'x', 3 * 16384);
+    char *want = xcalloc(1, (size_t)3 * 16384 + 1);
+    memset(want, 'x', (size_t)3 * 16384);
     for (size_t held_back = 0; held_back < 30; held_back += 29) {
         for (int i = 0; i < 3; i++)
             assert_int_equal(tls_session_send(pair.server, want, 16384, &pair.to_client), 0);
