@@ -61,9 +61,10 @@ static inline void list_remove(struct list *link)
 {
     if (link->next == NULL)
         return;
-    link->prev->next =
-        link->next; /* NOLINT(clang-analyzer-unix.Malloc): an item that was freed has left its list */
+    /* NOLINTBEGIN(clang-analyzer-unix.Malloc): an item that was freed has left its list */
+    link->prev->next = link->next;
     link->next->prev = link->prev;
+    /* NOLINTEND(clang-analyzer-unix.Malloc) */
     link->next = link->prev = NULL;
 }
 

@@ -12,7 +12,7 @@
 #define MAX_WAITING 256
 
 struct listing_asked {
-    struct list link; /* in keeper->listings; the first one is under way */
+    struct list link; /* in keeper->listings, while it waits */
     uv_work_t work;
     struct keeper *keeper;
     struct bus_msg *msg;
@@ -53,17 +53,17 @@ static void work(uv_work_t *request)
     asked->status = listing_read(asked->listing, &asked->error);
 }
 
-static void answer_all(struct keeper *keeper, const char *question, int code, struct buffer *text)
+/* Those that wait for the same. */
+static void answer_others(
+    struct keeper *keeper, const struct listing_asked *like, int code, struct buffer *text)
 {
-    char *copy = xstrdup(question);
     list_each_safe (link, &keeper->listings) {
         struct listing_asked *asked = list_item(link, struct listing_asked, link);
-        if (strcmp(asked->msg->text, copy) != 0)
+        if (strcmp(asked->msg->text, like->msg->text) != 0)
             continue;
         answer(keeper, asked->msg, code, text);
         asked_free(asked);
     }
-    free(copy);
 }
 
 static void start(struct keeper *keeper);
@@ -79,7 +79,9 @@ static void done(uv_work_t *request, int status)
         node_list_end(keeper->node, asked->listing, clock_now(), &text);
     else
         buffer_add_text(&text, status != 0 ? "the node is stopping" : asked->error.text);
-    answer_all(keeper, asked->msg->text, good ? 200 : 503, &text);
+    answer(keeper, asked->msg, good ? 200 : 503, &text);
+    answer_others(keeper, asked, good ? 200 : 503, &text);
+    asked_free(asked);
     buffer_free(&text);
     start(keeper);
 }
@@ -94,7 +96,7 @@ static void start(struct keeper *keeper)
 {
     if (list_empty(&keeper->listings) || keeper->ending)
         return;
-    struct listing_asked *asked = list_item(keeper->listings.next, struct listing_asked, link);
+    struct listing_asked *asked = list_item(list_pop(&keeper->listings), struct listing_asked, link);
     size_t len = name_len(asked->msg->text);
     char *what = xstrndup(asked->msg->text, len);
     asked->listing =
