@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,6 +67,19 @@ struct node_ports node_help_ports(void *context)
         .start_tls = on_start_tls,
         .event = on_event,
     };
+}
+
+struct view *node_help_view(uint64_t epoch, unsigned first, unsigned last)
+{
+    static const char *const pool = "main";
+    struct view *view = view_new(epoch);
+    for (unsigned i = first; i <= last; i++) {
+        char id[16], spool[16];
+        snprintf(id, sizeof id, "n%u", i);
+        snprintf(spool, sizeof spool, "n%u.0", i);
+        view_add_source(view_add_node(view, id, spool, 1, 100), "192.0.2.1", "m.test", &pool, 1);
+    }
+    return view;
 }
 
 struct bus_msg *node_help_mail(unsigned number, usec_t now)

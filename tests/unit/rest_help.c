@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
+#include "tests/unit/node_help.h"
 
 enum { LOG_ROOM = 100000 };
 
@@ -33,32 +34,6 @@ static void on_append(void *context, uint64_t seq, struct buffer *bytes, struct 
     desk->newest = seq;
 }
 
-static void on_release(void *context, uint64_t seq)
-{
-    (void)context, (void)seq;
-}
-
-static void on_read_body(void *context, uint64_t seq)
-{
-    (void)context, (void)seq;
-}
-
-static void on_send(void *context, struct bus_msg *msg)
-{
-    (void)context;
-    bus_msg_free(&msg);
-}
-
-static void on_resolve(void *context, const char *domain)
-{
-    (void)context, (void)domain;
-}
-
-static void on_event(void *context, uint64_t seq, const char *json, size_t len)
-{
-    (void)context, (void)seq, (void)json, (void)len;
-}
-
 static void on_checkpoint(void *context)
 {
     ((struct rest_desk *)context)->checkpoints++;
@@ -66,7 +41,7 @@ static void on_checkpoint(void *context)
 
 static void on_keep_from(void *context, uint64_t seq)
 {
-    (void)context, (void)seq;
+    ((struct rest_desk *)context)->kept_from = seq;
 }
 
 static void on_failed(void *context, const char *why)
@@ -79,9 +54,7 @@ static void on_failed(void *context, const char *why)
 
 static void set_view(struct rest_desk *desk)
 {
-    static const char *const pool = "main";
-    struct view *view = view_new(1);
-    view_add_source(view_add_node(view, "n1", "n1.0", 1, 100), "192.0.2.1", "m.test", &pool, 1);
+    struct view *view = node_help_view(1, 1, 1);
     node_set_view(desk->node, view, desk->now);
     view_drop(&view);
 }
@@ -115,16 +88,11 @@ static void start(struct rest_desk *desk)
 {
     struct park_start start;
     struct error error = {""};
-    struct node_ports ports = {.context = desk,
-        .append = on_append,
-        .release = on_release,
-        .read_body = on_read_body,
-        .send = on_send,
-        .resolve = on_resolve,
-        .event = on_event,
-        .checkpoint = on_checkpoint,
-        .keep_from = on_keep_from,
-        .table_failed = on_failed};
+    struct node_ports ports = node_help_ports(desk);
+    ports.append = on_append;
+    ports.checkpoint = on_checkpoint;
+    ports.keep_from = on_keep_from;
+    ports.table_failed = on_failed;
     desk->node = node_new("n1", "n1.0", 1, desk->settings, &ports, 1);
     struct node_table table = {.table = park_memory_table(desk->table),
         .disk = "disk",
@@ -145,13 +113,9 @@ static void start(struct rest_desk *desk)
 
 void rest_open(struct rest_desk *desk)
 {
-    struct fault *faults = NULL;
-    size_t fault_count = 0;
     *desk = (struct rest_desk){.now = 1000 * USEC_SEC, .table = park_memory_new()};
     desk->log = xcalloc(LOG_ROOM, sizeof *desk->log);
-    desk->settings = settings_parse(config, sizeof config - 1, "test", &faults, &fault_count);
-    if (desk->settings == NULL)
-        fail_msg("%s", faults[0].text);
+    desk->settings = node_help_settings(config);
     start(desk);
 }
 
@@ -175,17 +139,8 @@ void rest_restart(struct rest_desk *desk)
 
 void rest_inject(struct rest_desk *desk, const char *tenant, const char *campaign, const char *to, usec_t in)
 {
-    struct bus_msg *msg = bus_msg_new(BUS_INJECT, "c1", "n1");
-    unsigned number = ++desk->injected;
-    msg->to_incarnation = 1;
-    strcpy(msg->spool, "n1.0");
-    msg->mail = mail_new();
-    memcpy(msg->mail->id.bytes, &number, sizeof number);
-    msg->id = msg->mail->id;
-    msg->mail->created = desk->now;
-    msg->mail->expires = desk->now + USEC_DAY;
+    struct bus_msg *msg = node_help_mail(++desk->injected, desk->now);
     msg->mail->send_at = in == 0 ? 0 : desk->now + in;
-    mail_set(&msg->mail->pool, "main");
     if (desk->reports) {
         mail_set(&msg->mail->from, "s@s.test");
         msg->mail->dsn = MAIL_DSN_FAILURE;
@@ -198,10 +153,7 @@ void rest_inject(struct rest_desk *desk, const char *tenant, const char *campaig
         snprintf(address, sizeof address, "%.*s", (int)len, to);
         mail_add_recipient(msg->mail, address);
     }
-    msg->body = blob_copy("x", 1);
-    msg->mail->body_len = 1;
-    node_bus(desk->node, msg, desk->now);
-    bus_msg_free(&msg);
+    node_help_inject(desk->node, &msg, blob_copy("x", 1), desk->now);
 }
 
 void rest_pass(struct rest_desk *desk, usec_t time)

@@ -19,8 +19,8 @@ struct rest_desk {
     struct settings *settings;
     struct node *node;
     struct park_memory *table;
-    struct rest_frame *log; /* frame n is log[n - 1] */
-    uint64_t newest;
+    struct rest_frame *log;     /* frame n is log[n - 1] */
+    uint64_t newest, kept_from; /* the log below it may go */
     size_t checkpoints, answered, failures;
     usec_t now;
     uint64_t replay_most; /* deliveries in memory while the log is read; 0: as usual */

@@ -5,7 +5,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -41,24 +40,6 @@ static void on_append(void *context, uint64_t seq, struct buffer *bytes, struct 
     desk->newest = seq;
 }
 
-static struct view *view_from(unsigned first, uint64_t epoch, unsigned nodes)
-{
-    static const char *const pool = "main";
-    struct view *view = view_new(epoch);
-    for (unsigned i = first; i <= nodes; i++) {
-        char id[16], spool[16];
-        snprintf(id, sizeof id, "n%u", i);
-        snprintf(spool, sizeof spool, "n%u.0", i);
-        view_add_source(view_add_node(view, id, spool, 1, 100), "192.0.2.1", "m.test", &pool, 1);
-    }
-    return view;
-}
-
-static struct view *view_of(uint64_t epoch, unsigned nodes)
-{
-    return view_from(1, epoch, nodes);
-}
-
 static void inject(struct desk *desk, unsigned number)
 {
     struct bus_msg *msg = node_help_mail(number, desk->now);
@@ -81,7 +62,7 @@ static void open_desk(struct desk *desk)
     ports.append = on_append;
     desk->node = node_new("n1", "n1.0", 1, desk->settings, &ports, 1);
     node_recovered(desk->node, desk->now);
-    struct view *view = view_of(1, 1);
+    struct view *view = node_help_view(1, 1, 1);
     node_set_view(desk->node, view, desk->now);
     view_drop(&view);
     for (unsigned i = 0; i < MESSAGES; i++)
@@ -129,7 +110,7 @@ static void test_a_little_at_a_time(void **state)
 {
     (void)state;
     struct desk desk;
-    struct view *view = view_of(2, 4);
+    struct view *view = node_help_view(2, 1, 4);
     open_desk(&desk);
     size_t away = misplaced(&desk, view);
     assert_true(away > MESSAGES * RECIPIENTS / 2);
@@ -148,7 +129,8 @@ static void test_the_newest_counts(void **state)
 {
     (void)state;
     struct desk desk;
-    struct view *second = view_of(2, 2), *third = view_of(3, 5), *first = view_of(1, 9);
+    struct view *second = node_help_view(2, 1, 2), *third = node_help_view(3, 1, 5),
+                *first = node_help_view(1, 1, 9);
     open_desk(&desk);
     size_t away = misplaced(&desk, third); /* the second's too: each view only takes from n1 */
     node_set_view(desk.node, second, desk.now);
@@ -173,7 +155,7 @@ static void test_not_by_a_view_without_me(void **state)
 {
     (void)state;
     struct desk desk;
-    struct view *second = view_from(2, 2, 4), *third = view_of(3, 4);
+    struct view *second = node_help_view(2, 2, 4), *third = node_help_view(3, 1, 4);
     open_desk(&desk);
     node_set_view(desk.node, second, desk.now);
     walk(&desk, 1000);
@@ -192,7 +174,8 @@ static void test_not_by_a_view_of_the_past(void **state)
 {
     (void)state;
     struct desk desk;
-    struct view *second = view_of(2, 4), *third = view_of(3, 4), *fourth = view_of(4, 4);
+    struct view *second = node_help_view(2, 1, 4), *third = node_help_view(3, 1, 4),
+                *fourth = node_help_view(4, 1, 4);
     open_desk(&desk);
     second->nodes[0].down = true;
     third->nodes[0].incarnation = 7;
@@ -217,7 +200,8 @@ static void test_not_to_a_silent_node(void **state)
 {
     (void)state;
     struct desk desk;
-    struct view *second = view_of(2, 2), *third = view_of(3, 2), *fourth = view_of(4, 2);
+    struct view *second = node_help_view(2, 1, 2), *third = node_help_view(3, 1, 2),
+                *fourth = node_help_view(4, 1, 2);
     open_desk(&desk);
     second->nodes[1].down = true;
     node_set_view(desk.node, second, desk.now);
