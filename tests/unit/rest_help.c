@@ -23,6 +23,17 @@ static const char config[] =
 
 /* ---- ports ---- */
 
+static void count_items(struct rest_desk *desk, const struct buffer *bytes)
+{
+    struct spool_record record;
+    assert_int_equal(record_decode(buffer_bytes(bytes), buffer_len(bytes), &record, NULL), 0);
+    for (uint32_t i = 0; i < record.item_count; i++) {
+        desk->leaving += record.items[i].state == CUSTODY_LEAVING;
+        desk->done += record.items[i].state == CUSTODY_DONE;
+    }
+    record_clear(&record);
+}
+
 static void on_append(void *context, uint64_t seq, struct buffer *bytes, struct blob *body, bool base)
 {
     struct rest_desk *desk = context;
@@ -32,6 +43,17 @@ static void on_append(void *context, uint64_t seq, struct buffer *bytes, struct 
     frame->base = base;
     buffer_add(&frame->record, buffer_bytes(bytes), buffer_len(bytes));
     desk->newest = seq;
+    count_items(desk, bytes);
+}
+
+static void on_send(void *context, struct bus_msg *msg)
+{
+    struct rest_desk *desk = context;
+    if (msg->type == BUS_ANSWER && msg->text != NULL) {
+        buffer_clear(&desk->answer);
+        buffer_add_text(&desk->answer, msg->text);
+    }
+    bus_msg_free(&msg);
 }
 
 static void on_checkpoint(void *context)
@@ -52,9 +74,9 @@ static void on_failed(void *context, const char *why)
 
 /* ---- life ---- */
 
-static void set_view(struct rest_desk *desk)
+void rest_view(struct rest_desk *desk, uint64_t epoch, unsigned nodes)
 {
-    struct view *view = node_help_view(1, 1, 1);
+    struct view *view = node_help_view(epoch, 1, nodes);
     node_set_view(desk->node, view, desk->now);
     view_drop(&view);
 }
@@ -84,12 +106,13 @@ static void replay(struct rest_desk *desk, uint64_t from)
     }
 }
 
-static void start(struct rest_desk *desk)
+void rest_start(struct rest_desk *desk)
 {
     struct park_start start;
     struct error error = {""};
     struct node_ports ports = node_help_ports(desk);
     ports.append = on_append;
+    ports.send = on_send;
     ports.checkpoint = on_checkpoint;
     ports.keep_from = on_keep_from;
     ports.table_failed = on_failed;
@@ -104,19 +127,29 @@ static void start(struct rest_desk *desk)
     if (node_open_table(desk->node, &table, &start, &error) != 0)
         fail_msg("%s", error.text);
     free(start.living);
+    if (desk->view_first) {
+        rest_view(desk, 1, 1);
+        assert_int_equal(desk->checkpoints, desk->answered);
+    }
+    desk->read_from = start.from;
     replay(desk, start.from);
     node_log_ends(desk->node, desk->newest);
     node_recovered(desk->node, desk->now);
-    if (!desk->without_view)
-        set_view(desk);
+    if (!desk->without_view && !desk->view_first)
+        rest_view(desk, 1, 1);
 }
 
-void rest_open(struct rest_desk *desk)
+void rest_prepare(struct rest_desk *desk)
 {
     *desk = (struct rest_desk){.now = 1000 * USEC_SEC, .table = park_memory_new()};
     desk->log = xcalloc(LOG_ROOM, sizeof *desk->log);
     desk->settings = node_help_settings(config);
-    start(desk);
+}
+
+void rest_open(struct rest_desk *desk)
+{
+    rest_prepare(desk);
+    rest_start(desk);
 }
 
 void rest_close(struct rest_desk *desk)
@@ -134,12 +167,14 @@ void rest_restart(struct rest_desk *desk)
 {
     node_free(&desk->node);
     desk->answered = desk->checkpoints;
-    start(desk);
+    rest_start(desk);
 }
 
 void rest_inject(struct rest_desk *desk, const char *tenant, const char *campaign, const char *to, usec_t in)
 {
     struct bus_msg *msg = node_help_mail(++desk->injected, desk->now);
+    if (desk->max_age != 0)
+        msg->mail->expires = desk->now + desk->max_age;
     msg->mail->send_at = in == 0 ? 0 : desk->now + in;
     if (desk->reports) {
         mail_set(&msg->mail->from, "s@s.test");
@@ -156,11 +191,18 @@ void rest_inject(struct rest_desk *desk, const char *tenant, const char *campaig
     node_help_inject(desk->node, &msg, blob_copy("x", 1), desk->now);
 }
 
+static void answer_checkpoints(struct rest_desk *desk)
+{
+    for (; desk->answered < desk->checkpoints; desk->answered++)
+        node_checkpointed(desk->node, true, "", desk->now);
+}
+
 void rest_pass(struct rest_desk *desk, usec_t time)
 {
     usec_t until = desk->now + time;
+    answer_checkpoints(desk);
     node_committed(desk->node, desk->newest, desk->now);
-    for (unsigned steps = 0; steps < 1000000; steps++) {
+    for (unsigned steps = 0; steps < 100000; steps++) {
         usec_t next = node_deadline(desk->node);
         if (next > until)
             break;
@@ -170,19 +212,23 @@ void rest_pass(struct rest_desk *desk, usec_t time)
         node_committed(desk->node, desk->newest, desk->now);
         uint64_t held = rest_held(desk) - custody_parked_held(node_custody(desk->node));
         desk->most_deliveries = held > desk->most_deliveries ? held : desk->most_deliveries;
-        for (; desk->answered < desk->checkpoints; desk->answered++)
-            node_checkpointed(desk->node, true, "", desk->now);
+        answer_checkpoints(desk);
     }
     assert_true(node_deadline(desk->node) > until);
     desk->now = until;
 }
 
-void rest_order(struct rest_desk *desk, const char *order)
+void rest_tell(struct rest_desk *desk, const char *order)
 {
     struct bus_msg *msg = bus_msg_new(BUS_ASK, "c1", "n1");
     bus_msg_set_text(msg, order, strlen(order));
     node_bus(desk->node, msg, desk->now);
     bus_msg_free(&msg);
+}
+
+void rest_order(struct rest_desk *desk, const char *order)
+{
+    rest_tell(desk, order);
     rest_pass(desk, 30 * USEC_SEC);
 }
 

@@ -22,12 +22,16 @@ struct rest_desk {
     struct rest_frame *log;     /* frame n is log[n - 1] */
     uint64_t newest, kept_from; /* the log below it may go */
     size_t checkpoints, answered, failures;
+    size_t leaving, done; /* deliveries the log was told of: on their way to another node, ended */
     usec_t now;
     uint64_t replay_most; /* deliveries in memory while the log is read; 0: as usual */
     uint64_t room,
-        least;         /* from the next start on: so much of what is ready is at hand (node.h: node_table) */
-    bool reports;      /* what is injected asks for a report of its failure */
-    bool without_view; /* as a node that starts while the store cannot be reached */
+        least;          /* from the next start on: so much of what is ready is at hand (node.h: node_table) */
+    usec_t max_age;     /* of what is injected; 0: a day */
+    bool reports;       /* what is injected asks for a report of its failure */
+    bool without_view;  /* as a node that starts while the store cannot be reached */
+    bool view_first;    /* the view comes before the log is read; nothing may be written down by then */
+    uint64_t read_from; /* the frame that the last start read the log from */
     unsigned injected;
     int code;
     struct buffer answer;
@@ -35,12 +39,19 @@ struct rest_desk {
     uint64_t most_deliveries; /* HELD ones, in memory at once; the test sets it back */
 };
 
+/* rest_prepare, then rest_start: between the two stands what the first start shall find. */
 void rest_open(struct rest_desk *desk);
+void rest_prepare(struct rest_desk *desk);
+void rest_start(struct rest_desk *desk);
 void rest_close(struct rest_desk *desk);
 /* To these addresses, "a@x.test,b@y.test"; `in` = sent so much later. Durable when the next rest_pass begins. */
 void rest_inject(struct rest_desk *desk, const char *tenant, const char *campaign, const char *to, usec_t in);
 void rest_pass(struct rest_desk *desk, usec_t time);
-/* What an operator orders, "delete?tenant=acme&reason=x", and half a minute for it. */
+/* Another view: the first so many of n1, n2, ... */
+void rest_view(struct rest_desk *desk, uint64_t epoch, unsigned nodes);
+/* What an operator orders, "delete?tenant=acme&reason=x". The newest answer to it is in desk->answer. */
+void rest_tell(struct rest_desk *desk, const char *order);
+/* The same, and half a minute for it. */
 void rest_order(struct rest_desk *desk, const char *order);
 /* As after kill -9, on the log and the table as they are. */
 void rest_restart(struct rest_desk *desk);

@@ -12,10 +12,10 @@ enum { MESSAGES = 6000, ROOM = 1000 };
 
 static void fill(struct rest_desk *desk, usec_t in)
 {
-    rest_open(desk);
+    rest_prepare(desk);
     desk->room = ROOM;
     desk->least = 50;
-    rest_restart(desk);
+    rest_start(desk);
     for (unsigned i = 0; i < MESSAGES; i++) {
         rest_inject(desk, "acme", "news", "a@d.test", in);
         if (i % 200 == 199)
