@@ -28,6 +28,14 @@ static void inject_durably(struct bench *bench, unsigned number, uint32_t recipi
     assert_int_equal(inject_answer(bench), BUS_TAKEN);
 }
 
+/* `a` has message 1 from the log of `old`: not its body, which it must read. The caller closes both. */
+static void open_after_restart(struct bench *a, struct bench *old)
+{
+    bench_open(old, "a");
+    inject_durably(old, 1, 1);
+    bench_restart(a, old, old->last_seq);
+}
+
 /* ---- the end ---- */
 
 static void test_ended_messages_are_known_for_a_while(void **state)
@@ -105,9 +113,7 @@ static void test_restates_from_the_disk(void **state)
 {
     (void)state;
     struct bench old, a;
-    bench_open(&old, "a");
-    inject_durably(&old, 1, 1);
-    bench_restart(&a, &old, old.last_seq);
+    open_after_restart(&a, &old);
     custody_restate(a.custody, 1, true, a.now);
     assert_int_equal(a.frame_count, 1);
     bench_read(&a);
@@ -146,9 +152,7 @@ static void test_restates_around_what_cannot_be_read(void **state)
 {
     (void)state;
     struct bench old, a;
-    bench_open(&old, "a");
-    inject_durably(&old, 1, 1);
-    bench_restart(&a, &old, old.last_seq);
+    open_after_restart(&a, &old);
     inject_durably(&a, 2, 1);
     inject_durably(&a, 3, 1);
     for (int misses = 1; misses < READS_MOST; misses++) {
@@ -186,9 +190,7 @@ static void test_ends_while_it_is_set_aside(void **state)
 {
     (void)state;
     struct bench old, a;
-    bench_open(&old, "a");
-    inject_durably(&old, 1, 1);
-    bench_restart(&a, &old, old.last_seq);
+    open_after_restart(&a, &old);
     custody_restate(a.custody, 1, true, a.now);
     bench_fail_read(&a);
     custody_done(a.custody, bench_delivery(&a, 1, 0), RESULT_BOUNCED, 430, "{}", a.now);
