@@ -419,21 +419,41 @@ static void test_model_of_words(void **state)
 
 /* ---- a flush and scans beside the rest ---- */
 
-struct flusher {
-    const struct park_table *table;
+/* Done over and over in a thread of its own; `step` says whether it went well. */
+struct beside {
+    bool (*step)(void *with);
+    void *with;
+    pthread_t thread;
     atomic_bool stop;
-    int flushes, failures;
+    int steps, failures;
 };
 
-static void *flush_on(void *with)
+static void *beside_run(void *context)
 {
-    struct flusher *flusher = with;
-    while (!atomic_load(&flusher->stop)) {
-        if (flusher->table->flush(flusher->table->context, NULL) != 0)
-            flusher->failures++;
-        flusher->flushes++;
-    }
+    struct beside *beside = context;
+    for (; !atomic_load(&beside->stop); beside->steps++)
+        beside->failures += !beside->step(beside->with);
     return NULL;
+}
+
+static void beside_begin(struct beside *beside)
+{
+    assert_int_equal(pthread_create(&beside->thread, NULL, beside_run, beside), 0);
+}
+
+/* It was done, and always went well. */
+static void beside_end(struct beside *beside)
+{
+    atomic_store(&beside->stop, true);
+    pthread_join(beside->thread, NULL);
+    assert_int_equal(beside->failures, 0);
+    assert_true(beside->steps > 0);
+}
+
+static bool flush_once(void *with)
+{
+    const struct park_table *table = with;
+    return table->flush(table->context, NULL) == 0;
 }
 
 static void test_flush_in_a_thread(void **state)
@@ -441,27 +461,21 @@ static void test_flush_in_a_thread(void **state)
     struct park_suite *suite = *state;
     if (!suite->threads)
         skip();
-    struct flusher flusher = {.table = &suite->table};
+    struct beside flushing = {.step = flush_once, .with = &suite->table};
     struct random random = {8};
     struct model model = {.next = 0};
-    pthread_t thread;
-    assert_int_equal(pthread_create(&thread, NULL, flush_on, &flusher), 0);
+    beside_begin(&flushing);
     for (int round = 0; round < 2000; round++) {
         change_some(&suite->table, &model, &random, 20);
         if (round % 50 == 0)
             check_all(&suite->table, &model);
     }
-    atomic_store(&flusher.stop, true);
-    pthread_join(thread, NULL);
-    assert_int_equal(flusher.failures, 0);
-    assert_true(flusher.flushes > 0);
+    beside_end(&flushing);
     check_all(&suite->table, &model);
 }
 
 struct scanner {
     const struct park_table *table;
-    atomic_bool stop;
-    int scans, failures;
     int64_t sums[3], newest;
     size_t count;
 };
@@ -477,19 +491,15 @@ static bool note_sum(void *with, const void *key, size_t key_len, const void *va
 }
 
 /* Sees what some commit made, and no older one than the last time. */
-static void *scan_on(void *with)
+static bool scan_once(void *with)
 {
     struct scanner *scanner = with;
-    while (!atomic_load(&scanner->stop)) {
-        scanner->count = 0;
-        if (scanner->table->scan(scanner->table->context, "n", 1, 1, note_sum, scanner, NULL) != 0 ||
-            scanner->count != 3 || scanner->sums[0] != scanner->sums[1] ||
-            scanner->sums[0] != -scanner->sums[2] || scanner->sums[0] < scanner->newest)
-            scanner->failures++;
-        scanner->newest = scanner->sums[0];
-        scanner->scans++;
-    }
-    return NULL;
+    const int64_t *sums = scanner->sums, newest = scanner->newest;
+    scanner->count = 0;
+    if (scanner->table->scan(scanner->table->context, "n", 1, 1, note_sum, scanner, NULL) != 0)
+        return false;
+    scanner->newest = sums[0];
+    return scanner->count == 3 && sums[0] == sums[1] && sums[0] == -sums[2] && sums[0] >= newest;
 }
 
 static void test_scan_in_a_thread(void **state)
@@ -498,7 +508,7 @@ static void test_scan_in_a_thread(void **state)
     if (!suite->threads)
         skip();
     struct scanner scanner = {.table = &suite->table};
-    pthread_t thread;
+    struct beside scanning = {.step = scan_once, .with = &scanner};
     for (int round = 1; round <= 3000; round++) {
         add(&suite->table, "n", 1);
         add(&suite->table, "na", 1);
@@ -506,17 +516,14 @@ static void test_scan_in_a_thread(void **state)
         park_put(&suite->table, "t", "x");
         park_commit(&suite->table);
         if (round == 1)
-            assert_int_equal(pthread_create(&thread, NULL, scan_on, &scanner), 0);
+            beside_begin(&scanning);
         if (round % 200 == 0) {
             park_flush(&suite->table);
             assert_int_equal(sum_at(&suite->table, "na"), round);
             assert_string_equal(park_show(&suite->table, "t", 1, 9), "t=x");
         }
     }
-    atomic_store(&scanner.stop, true);
-    pthread_join(thread, NULL);
-    assert_int_equal(scanner.failures, 0);
-    assert_true(scanner.scans > 0);
+    beside_end(&scanning);
 }
 
 /* ---- */
