@@ -10,6 +10,8 @@ A test fails by raising: use `check(condition, text)` or LabError; Skip says why
 import contextlib
 import os
 import shutil
+import threading
+import time
 
 from cluster import Cluster
 from daemon import BUILD, LabError, free_port
@@ -113,8 +115,24 @@ def whole(loads, sink, uninvited=True, doubled=0):
     return r
 
 
+def stop_amid_sending(t, sink, load, step, connections):
+    """SIGTERM and a new start whenever `step` more have arrived, three times over; then the rest of the load, until all has arrived."""
+    for round_ in range(3):
+        sender = threading.Thread(target=load.run, args=t.smtp, kwargs={"connections": connections}, daemon=True)
+        sender.start()
+        goal, deadline = (round_ + 1) * step, time.monotonic() + 30
+        while sink.count() < goal and time.monotonic() < deadline:
+            time.sleep(0.01)
+        t.stop()
+        sender.join(30)
+        t.start()
+    load.run(*t.smtp)
+    sink.wait_count(len(load.deliveries()), 60, alive=t.daemon)
+
+
 def as_root():
     return os.geteuid() == 0
 
 
-__all__ = ["BadDns", "Lab", "LabError", "Load", "SENDER", "Sink", "Smtp", "TWO_POOLS", "as_root", "check", "mail", "queue_id", "whole"]
+__all__ = ["BadDns", "Lab", "LabError", "Load", "SENDER", "Sink", "Smtp", "TWO_POOLS", "as_root", "check", "mail", "queue_id", "stop_amid_sending",
+           "whole"]

@@ -3,7 +3,7 @@ import threading
 import time
 
 from dns import DOMAINS, SETS
-from lab import SENDER, Load, check, whole
+from lab import SENDER, Load, check, stop_amid_sending, whole
 
 # Domains of four MX sets: 2 sources x 4 providers x 5 connections = 40 attempts in flight at most.
 FEW = [d for i, d in enumerate(DOMAINS) if i % SETS < 4]
@@ -62,16 +62,6 @@ def test_clean_stop(lab):
     sink = lab.sink()
     t = lab.todoku(sources=SOURCES, more=LIMITS)
     load = Load(FEW, SENDER, 6000, prefix="s", size=1500)
-    for round_ in range(3):
-        sender = threading.Thread(target=load.run, args=t.smtp, kwargs={"connections": 4}, daemon=True)
-        sender.start()
-        goal, deadline = (round_ + 1) * 1200, time.monotonic() + 30
-        while sink.count() < goal and time.monotonic() < deadline:
-            time.sleep(0.01)
-        t.stop()
-        sender.join(30)
-        t.start()
-    load.run(*t.smtp)
-    sink.wait_count(len(load.deliveries()), 60, alive=t.daemon)
+    stop_amid_sending(t, sink, load, 1200, connections=4)
     t.stop()
     whole(load, sink)

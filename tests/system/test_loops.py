@@ -1,9 +1,8 @@
 """Work spread over several loops, which this machine alone might not do: the same promises, with threads between intake, core and sockets."""
 import threading
-import time
 
 from dns import DOMAINS
-from lab import SENDER, TWO_POOLS, Load, Smtp, check, mail, queue_id, whole
+from lab import SENDER, TWO_POOLS, Load, Smtp, check, mail, queue_id, stop_amid_sending, whole
 from peers import certificate
 
 FOUR = {"node": {"loops": 4}, "coordinator": {"loops": 4}}
@@ -56,17 +55,7 @@ def test_stop_amid_sending(lab):
     sink = lab.sink()
     t = lab.todoku(sources=TWO_POOLS, more={**MANY, **FOUR})
     load = Load(DOMAINS[:20], SENDER, 4000, prefix="s", size=1500)
-    for round_ in range(3):
-        sender = threading.Thread(target=load.run, args=t.smtp, kwargs={"connections": 6}, daemon=True)
-        sender.start()
-        goal, deadline = (round_ + 1) * 800, time.monotonic() + 30
-        while sink.count() < goal and time.monotonic() < deadline:
-            time.sleep(0.01)
-        t.stop()
-        sender.join(30)
-        t.start()
-    load.run(*t.smtp)
-    sink.wait_count(len(load.deliveries()), 60, alive=t.daemon)
+    stop_amid_sending(t, sink, load, 800, connections=6)
     with Smtp(*t.smtp) as idle:
         idle.hello()
         t.stop()
