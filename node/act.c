@@ -116,21 +116,6 @@ static bool had_been_parked(const struct act *act, const struct held *held)
     return held->number > act->upto && held->count > 0 && held->deliveries[0]->made_seq <= act->row_upto;
 }
 
-/* Placed at once, not by the census: that takes fewer in a step than an act does, and till then none may rest. */
-static struct held *bring_back(struct node *node, const struct mail_id *id, usec_t now)
-{
-    struct held *held;
-    node->rest.waking = true;
-    bool found = custody_fetch(node->custody, id, &held) && held != NULL;
-    node->rest.waking = false;
-    for (uint32_t i = 0; found && i < held->count; i++) {
-        struct delivery *delivery = held->deliveries[i];
-        if (delivery->state == CUSTODY_HELD && delivery->mood == MOOD_NOWHERE)
-            delivery_place(node, delivery, now);
-    }
-    return found ? held : NULL;
-}
-
 static uint32_t look_at_rows(struct node *node, struct act *act, usec_t now)
 {
     struct mail_id ids[ACT_ROWS];
@@ -138,7 +123,9 @@ static uint32_t look_at_rows(struct node *node, struct act *act, usec_t now)
     size_t count = rest_rows(node, &act->row_seq, ids, ACT_ROWS);
     act->rows_left = act->row_seq != 0;
     for (size_t i = 0; i < count; i++) {
-        struct held *held = bring_back(node, &ids[i], now);
+        struct held *held = custody_find(node->custody, &ids[i]);
+        if (held == NULL) /* the census takes fewer in a step than an act does, and till then none may rest */
+            held = rest_bring(node, &ids[i], now);
         if (held == NULL || !had_been_parked(act, held))
             continue;
         seen += held->count;

@@ -119,30 +119,18 @@ static size_t from_memory(struct node *node, struct backlog *backlog, size_t wan
     return count;
 }
 
-static void place_all(struct node *node, struct held *held, usec_t now)
-{
-    for (uint32_t i = 0; i < held->count; i++) {
-        struct delivery *delivery = held->deliveries[i];
-        if (delivery->state == CUSTODY_HELD && delivery->mood == MOOD_NOWHERE)
-            delivery_place(node, delivery, now);
-    }
-}
-
 static size_t from_table(struct node *node, struct backlog *backlog, size_t want, usec_t now)
 {
     struct mail_id ids[PORTION];
     size_t count =
         park_backlog_next(node->rest.park, backlog->number, &backlog->mark, ids, want, &backlog->more);
     for (size_t i = 0; i < count; i++) {
-        struct held *held;
-        if (custody_find(node->custody, &ids[i]) == NULL && custody_fetch(node->custody, &ids[i], &held) &&
-            held != NULL) {
+        struct held *held = rest_bring(node, &ids[i], now);
+        node->figures.brought += held != NULL;
 #ifdef TODOKU_WITHOUT_LASTING_PLACES
+        if (held != NULL && custody_at_rest(node->custody, held))
             custody_write_row(node->custody, held, &(struct row_wish){.due = held->mail->expires});
 #endif
-            place_all(node, held, now);
-            node->figures.brought++;
-        }
     }
     return count;
 }

@@ -233,7 +233,7 @@ struct rest {
     size_t resting_count;
     usec_t look_at;    /* at them again */
     usec_t wake_at;    /* no sooner */
-    bool waking;       /* what comes back just now is placed at once */
+    bool bringing;     /* what comes back just now is placed at once */
     usec_t restate_at; /* while much has come back */
     uint64_t walk_seq; /* all that is parked is looked at anew, by base frame */
     usec_t walk_at;    /* USEC_NEVER: it is not */
@@ -376,6 +376,9 @@ void rest_consider(struct node *node, struct held *held);
 /* It may not any more, or is about to end. */
 void rest_forget(struct node *node, struct held *held);
 void rest_unparked(struct node *node, struct held *held);
+/* Brings a message back from the table and places all of it at once, not by the census. Null: it is in memory already,
+ * or there is none, or that cannot be told. */
+struct held *rest_bring(struct node *node, const struct mail_id *id, usec_t now);
 /* What is due soon comes back. */
 void rest_wake(struct node *node, usec_t now);
 /* Restating brings back what is parked: not too much at once. */

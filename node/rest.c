@@ -26,9 +26,8 @@
 #define WAKE_PART 16  /* messages looked for at once */
 #define WAKE_PAUSE (10 * USEC_MS)
 #define PARK_STEP 512 /* looked at in one step */
-#define WALK_STEP                                                                                            \
-    64 /* brought back for the census in one of its steps, messages and deliveries, and the last part's */
-#define WALK_PART 8 /* messages looked for at once */
+#define WALK_STEP 64  /* the same for the census: messages and deliveries, and the last part's */
+#define WALK_PART 8
 #define WALK_PAUSE (10 * USEC_MS)
 #define WALK_PAUSE_BEHIND (100 * USEC_MS)
 #define BUSY_PAUSE (250 * USEC_MS)
@@ -233,15 +232,6 @@ static void park_some(struct node *node, usec_t now)
 
 /* ---- coming back ---- */
 
-static void place_now(struct node *node, struct held *held, usec_t now)
-{
-    for (uint32_t i = 0; i < held->count; i++) {
-        struct delivery *delivery = held->deliveries[i];
-        if (delivery->state == CUSTODY_HELD && delivery->mood == MOOD_NOWHERE)
-            delivery_place(node, delivery, now);
-    }
-}
-
 static void place_soon(struct node *node, struct held *held)
 {
     for (uint32_t i = 0; i < held->count; i++) {
@@ -260,10 +250,24 @@ void rest_unparked(struct node *node, struct held *held)
     if (held->open == 0)
         return;
     heap_put(&node->expiries, &held->expiry, held->mail->expires);
-    if (node->backlogs.waking != NULL || node->rest.waking)
-        census_join(node, held); /* who wakes it places it at once */
+    if (node->rest.bringing)
+        census_join(node, held); /* it is placed at once */
     else
         place_soon(node, held);
+}
+
+struct held *rest_bring(struct node *node, const struct mail_id *id, usec_t now)
+{
+    struct held *held;
+    if (custody_find(node->custody, id) != NULL)
+        return NULL;
+    node->rest.bringing = true;
+    bool found = custody_fetch(node->custody, id, &held) && held != NULL;
+    node->rest.bringing = false;
+    for (uint32_t i = 0; found && i < held->count; i++)
+        if (held->deliveries[i]->state == CUSTODY_HELD)
+            delivery_place(node, held->deliveries[i], now);
+    return found ? held : NULL;
 }
 
 /* How many deliveries came back, and one more for each that was looked at. */
@@ -297,22 +301,15 @@ static bool is_behind(const struct node *node)
     return works(node) && node->backlogs.beyond > node->backlogs.room[MAIL_TRANSACTIONAL] / 2 + WAKE_STEP;
 }
 
-/* How many deliveries came back. */
+/* As fetch_all; they are placed. */
 static size_t wake_some(struct node *node, usec_t upto, usec_t now)
 {
     struct mail_id ids[WAKE_PART];
-    struct held *held;
-    size_t woken = 0, count = park_agenda(node->rest.park, upto, ids, WAKE_PART);
-    node->rest.waking = true;
+    size_t count = park_agenda(node->rest.park, upto, ids, WAKE_PART), woken = count;
     for (size_t i = 0; i < count; i++) {
-        woken++;
-        if (custody_find(node->custody, &ids[i]) != NULL || !custody_fetch(node->custody, &ids[i], &held) ||
-            held == NULL)
-            continue;
-        woken += held->count;
-        place_now(node, held, now);
+        const struct held *held = rest_bring(node, &ids[i], now);
+        woken += held == NULL ? 0 : held->count;
     }
-    node->rest.waking = false;
     return woken;
 }
 
