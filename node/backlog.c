@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/panic.h"
 #include "node/backlog_inside.h"
+#include "node/queue_key.h"
 
 #define PLACE_SIZE 20 /* of "!" and a number */
 
@@ -16,31 +17,21 @@
 
 static void set_names(struct backlog *backlog)
 {
-    const char *at = backlog->key + 1,
-               **names[] = {&backlog->tenant, &backlog->campaign, &backlog->pool, &backlog->place};
-    backlog->class = (enum mail_priority)(unsigned char)backlog->key[0];
-    for (size_t i = 0; i < 4; i++) {
-        *names[i] = at;
-        at += strlen(at) + 1;
-    }
-}
-
-/* A class and four texts, each with its zero. */
-static bool key_good(const char *key, size_t len)
-{
-    size_t zeros = 0;
-    if (len < 5 || (unsigned char)key[0] >= TURN_CLASSES || key[len - 1] != '\0')
-        return false;
-    for (size_t i = 1; i < len; i++)
-        zeros += key[i] == '\0';
-    return zeros == 4;
+    struct queue_names names;
+    must(queue_key_read(backlog->key, backlog->key_len, &names));
+    backlog->class = names.class;
+    backlog->tenant = names.tenant;
+    backlog->campaign = names.campaign;
+    backlog->pool = names.pool;
+    backlog->place = names.domain;
 }
 
 struct backlog *backlog_get(struct node *node, const void *key, size_t len)
 {
     struct backlogs *backlogs = &node->backlogs;
     struct backlog *backlog = map_get(&backlogs->by_key, key, len);
-    if (backlog != NULL || !key_good(key, len))
+    struct queue_names names;
+    if (backlog != NULL || !queue_key_read(key, len, &names))
         return backlog;
     backlog = xcalloc(1, sizeof *backlog);
     backlog->key = xmemdup(key, len);
@@ -86,12 +77,9 @@ static struct backlog *find(
     struct node *node, const struct queue *queue, const char *campaign, const char *place)
 {
     struct buffer *key = &node->backlogs.key;
-    const char *names[] = {queue->tenant, campaign, queue->pool, place};
-    char class = (char)queue->class;
+    struct queue_names names = {queue->class, queue->tenant, campaign, queue->pool, place};
     buffer_clear(key);
-    buffer_add(key, &class, 1);
-    for (size_t i = 0; i < 4; i++)
-        buffer_add(key, names[i], strlen(names[i]) + 1);
+    queue_names_add(key, &names);
     return map_get(&node->backlogs.by_key, buffer_bytes(key), buffer_len(key));
 }
 
@@ -130,10 +118,15 @@ static uint64_t pace_of(const struct node *node, const struct queue *queue)
     return most < BACKLOG_FIRST ? BACKLOG_FIRST : most;
 }
 
+/* What it may start in the next two slots, by the better one of this slot and the one before. */
+static uint64_t soon(const struct backlog *backlog)
+{
+    return 2 * (backlog->sent > backlog->sent_before ? backlog->sent : backlog->sent_before);
+}
+
 static void set_window(const struct node *node, struct backlog *backlog)
 {
-    uint64_t started = backlog->sent > backlog->sent_before ? backlog->sent : backlog->sent_before;
-    uint64_t window = 2 * started > node->backlogs.least ? 2 * started : node->backlogs.least;
+    uint64_t window = soon(backlog) > node->backlogs.least ? soon(backlog) : node->backlogs.least;
     backlog->window = window < backlog->most ? window : backlog->most;
 }
 
@@ -276,11 +269,10 @@ static void next_slot(const struct node *node, struct backlog *backlog)
 /* How many of it at hand are worth while. */
 uint64_t backlog_worth(const struct node *node, const struct backlog *backlog)
 {
-    uint64_t started = backlog->sent > backlog->sent_before ? backlog->sent : backlog->sent_before;
     uint64_t first = node->backlogs.pressed_until > node->now             ? 2
                      : node->backlogs.least < (uint64_t)2 * BACKLOG_FIRST ? (node->backlogs.least + 1) / 2
                                                                           : BACKLOG_FIRST;
-    uint64_t worth = 2 * started > first ? 2 * started : first;
+    uint64_t worth = soon(backlog) > first ? soon(backlog) : first;
     return worth < backlog->window ? worth : backlog->window;
 }
 

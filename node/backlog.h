@@ -5,8 +5,8 @@
  * takes no room from what may go. Every queue with something READY or BEYOND belongs to one backlog, and moves
  * to another when its place changes.
  *
- * At hand (READY) are of each backlog at most what it started in the last 20 s, or BACKLOG_LEAST if that is
- * more; of a provider with a pace not more than ten seconds of that. In all, at most node.window / 1 KiB:
+ * At hand (READY) are of each backlog at most twice what it has started in ten seconds, or BACKLOG_LEAST if that
+ * is more; of a provider with a pace not more than ten seconds of that. In all, at most node.window / 1 KiB:
  * transactional mail may use all of it, normal mail four fifths, bulk mail three fifths, and each class a
  * sixteenth whatever the others have. The rest is BEYOND: of no interest to lanes, and soon at rest in the table
  * (rest.c), under the backlog's number.

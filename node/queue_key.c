@@ -3,13 +3,19 @@
 
 #include <string.h>
 
-void queue_key_add(struct buffer *key, const struct mail *mail, const char *domain)
+void queue_names_add(struct buffer *key, const struct queue_names *names)
 {
-    const char *names[] = {mail->tenant, mail->campaign, mail->pool, domain};
-    char class = (char)mail->priority;
+    const char *texts[] = {names->tenant, names->campaign, names->pool, names->domain};
+    char class = (char)names->class;
     buffer_add(key, &class, 1);
     for (size_t i = 0; i < 4; i++)
-        buffer_add(key, names[i], strlen(names[i]) + 1);
+        buffer_add(key, texts[i], strlen(texts[i]) + 1);
+}
+
+void queue_key_add(struct buffer *key, const struct mail *mail, const char *domain)
+{
+    struct queue_names names = {mail->priority, mail->tenant, mail->campaign, mail->pool, domain};
+    queue_names_add(key, &names);
 }
 
 bool queue_key_read(const void *key, size_t len, struct queue_names *names_r)
