@@ -18,10 +18,11 @@
  * time is refused), 24 h for mail with an idempotency key, and for what came by MOVE until its source says
  * that its MOVED is durable (SETTLED).
  *
- * Messages at rest need not be in memory: where there are ports for rows, custody_park() writes one down as a
- * row in a table beside the log and frees it; whoever asks for it by its id brings it back. The table is a
- * cache of the log: a row says up to which frame it is right, custody_replay_from() says from which frame the
- * log knows more than the table does, and a start needs only the rows and the log from there (custody_park.c).
+ * Messages at rest need not be in memory: where there are ports for rows, custody_write_row() writes one down as
+ * a row in a table beside the log, and when that is there custody_park() frees it; whoever asks for it by its id
+ * brings it back. The table is a cache of the log: a row says up to which frame it is right, custody_replay_from()
+ * says from which frame the log knows more than the table does, and a start needs only the rows and the log from
+ * there (custody_park.c).
  *
  * How to use: feed messages, commits and the scheduler's words; effects go out through ports, which must not
  * call back in. Time: `now` comes in; custody_deadline() says when to call custody_tick(). Memory: one struct

@@ -171,10 +171,21 @@ void held_is_restated(struct held *held, uint64_t seq);
 void park_wake_from(struct custody *custody, uint64_t seq);
 /* It is parked, and its row knows this frame; *base_r: its living base frame. */
 bool park_knows(struct custody *custody, const struct mail_id *id, uint64_t seq, uint64_t *base_r);
-/* It is parked, or that cannot be told. */
+/* It is parked. Not so, too, where that cannot be told. */
 bool park_has(const struct custody *custody, const struct mail_id *id);
 /* Takes its row, if it has one, out of the table. */
 void row_remove(struct custody *custody, struct held *held);
+
+/* custody_row.c */
+/* Adds the row's bytes to `out`: the message as it is now, with its row's date and places. */
+void row_encode(const struct held *held, struct buffer *out);
+/* The message, among those in memory now; null: the row cannot be understood. */
+struct held *row_decode(
+    struct custody *custody, const struct mail_id *id, const struct buffer *row, struct error *error);
+/* Its base frame and the newest it knows; false: it is no row. */
+bool row_frames(const struct buffer *row, uint64_t *base_seq_r, uint64_t *last_seq_r);
+/* Notes which deliveries are open by its row, if it has one, as it is now. */
+void row_mark(struct held *held, bool has_row);
 
 /* custody_replay.c */
 /* By what the log says of it: others need not be asked. */
