@@ -1,4 +1,4 @@
-/* keeper_state_uv - what the files of the node's keeper share (keeper*_uv.c, link_uv.c, history_uv.c,
+/* keeper_state_uv - what the files of the node's keeper share (keeper*_uv.c, link*_uv.c, history_uv.c,
  * explain_uv.c, listing_uv.c only) */
 #ifndef NODE_KEEPER_STATE_UV_H
 #define NODE_KEEPER_STATE_UV_H
@@ -128,7 +128,7 @@ void links_end_all(struct keeper *keeper);
 void link_gone(struct link *link, const char *why);
 void link_dirty(struct link *link); /* links_flush shall look at it */
 
-/* link_far_uv.c: connections on work loops */
+/* link_crew_uv.c: the work loops for connections */
 /* Starts `count` of them. 0, or -1 with the reason. */
 int crew_open(struct keeper *keeper, unsigned count, struct error *error);
 /* When there is no connection any more. The keeper's loop must run once more. */
@@ -137,6 +137,8 @@ void crew_close(struct keeper *keeper);
 void crew_run(struct keeper *keeper);
 /* Hands over what was asked of the work loops, and lets them wake this loop. */
 void crew_doze(struct keeper *keeper);
+
+/* link_far_uv.c: connections on them */
 void far_connect(struct link *link, const struct sockaddr_storage *from, const struct sockaddr_storage *to);
 void far_flush(struct link *link);
 void far_end(struct link *link, bool gently);

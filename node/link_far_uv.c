@@ -10,43 +10,19 @@
  * Received bytes are copied, and small: a peer that says more than AHEAD before the core has seen it is not read.
  *
  * Life: `closed` is the last thing that comes from a far end; the core answers with `forget`, behind which no order
- * comes, and that frees it. A lane's connections are all on one loop, which so knows its hosts' TLS sessions. */
+ * comes, and that frees it. Which loop a connection is on: link_crew_uv.h. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/panic.h"
 #include "base/work_loop_uv.h"
-#include "node/keeper_state_uv.h"
+#include "node/link_crew_uv.h"
 
 #define SEGMENTS 32
 #define ORDERED ((size_t)STREAM_MAX_QUEUED)
 #define ORDER_COST 1024 /* counts as bytes: a message whose lines are all dots goes in many small orders */
 #define AHEAD (64u << 10)
-#define SEATS 1024
-
-/* A work loop and what it needs. */
-struct hand {
-    struct work_loop *work;
-    struct outbox orders; /* the core's */
-    struct tls_context *tls;
-    size_t links; /* counted by the core */
-};
-
-/* Lanes that share a place in the table share a loop. */
-struct seat {
-    uint32_t links;
-    bool taken; /* once, at least */
-    uint8_t hand;
-};
-
-struct crew {
-    struct inbox *inbox; /* the core's */
-    struct hand *hands;
-    size_t count;
-    struct seat seats[SEATS];
-};
 
 struct output;
 struct far {
@@ -307,8 +283,7 @@ static void say(struct far *far, enum word_kind kind, const char *host)
 static void on_end(struct far *far, const char *why)
 {
     struct link *link = far->link;
-    far->hand->links--;
-    far->seat->links--;
+    crew_leave_seat(far->seat);
     say(far, WORD_FORGET, "");
     link_gone(link, why);
 }
@@ -427,31 +402,13 @@ void far_end(struct link *link, bool gently)
     say(link->far, gently ? WORD_CLOSE_GENTLY : WORD_CLOSE, "");
 }
 
-/* The loop with the fewest connections, unless the lane has some, or had, and its loop has not many more. */
-static struct hand *choose_hand(struct crew *crew, struct seat *seat)
-{
-    size_t best = 0;
-    for (size_t i = 1; i < crew->count; i++)
-        if (crew->hands[i].links < crew->hands[best].links)
-            best = i;
-    size_t least = crew->hands[best].links;
-    if (seat->links == 0 && (!seat->taken || crew->hands[seat->hand].links > least + least / 4 + 4))
-        seat->hand = (uint8_t)best;
-    seat->taken = true;
-    return &crew->hands[seat->hand];
-}
-
 void far_connect(struct link *link, const struct sockaddr_storage *from, const struct sockaddr_storage *to)
 {
-    struct crew *crew = link->keeper->crew;
     struct far *far = xcalloc(1, sizeof *far);
-    struct seat *seat = &crew->seats[node_lane(link->keeper->node, link->session) % SEATS];
     link->far = far;
     far->link = link;
-    far->seat = seat;
-    far->hand = choose_hand(crew, seat);
-    far->hand->links++;
-    seat->links++;
+    far->seat = crew_take_seat(link->keeper->crew, node_lane(link->keeper->node, link->session));
+    far->hand = far->seat->hand;
     struct start *start = xcalloc(1, sizeof *start);
     start->errand.run = run_start;
     start->far = far;
@@ -459,60 +416,4 @@ void far_connect(struct link *link, const struct sockaddr_storage *from, const s
     start->to = *to;
     start->timeout = link->keeper->settings->delivery.connect_timeout;
     outbox_add(&far->hand->orders, &start->errand);
-}
-
-/* ---- the crew ---- */
-
-int crew_open(struct keeper *keeper, unsigned count, struct error *error)
-{
-    struct crew *crew = xcalloc(1, sizeof *crew);
-    crew->inbox = inbox_open(&keeper->loop);
-    crew->hands = xcalloc(count, sizeof *crew->hands);
-    keeper->crew = crew;
-    while (crew->count < count) {
-        struct hand *hand = &crew->hands[crew->count];
-        char name[32];
-        snprintf(name, sizeof name, "links-%zu", crew->count + 1);
-        hand->tls = tls_context_client(error);
-        hand->work = hand->tls == NULL ? NULL : work_loop_start(name, crew->inbox, error);
-        if (hand->work == NULL) {
-            tls_context_free(&hand->tls);
-            return -1;
-        }
-        hand->orders.to = work_loop_inbox(hand->work);
-        crew->count++;
-    }
-    return 0;
-}
-
-void crew_run(struct keeper *keeper)
-{
-    if (keeper->crew != NULL)
-        inbox_run(keeper->crew->inbox);
-}
-
-void crew_doze(struct keeper *keeper)
-{
-    struct crew *crew = keeper->crew;
-    if (crew == NULL)
-        return;
-    for (size_t i = 0; i < crew->count; i++)
-        outbox_flush(&crew->hands[i].orders);
-    inbox_doze(crew->inbox);
-}
-
-void crew_close(struct keeper *keeper)
-{
-    struct crew *crew = keeper->crew;
-    keeper->crew = NULL;
-    if (crew == NULL)
-        return;
-    for (size_t i = 0; i < crew->count; i++) {
-        outbox_flush(&crew->hands[i].orders);
-        work_loop_stop(&crew->hands[i].work);
-        tls_context_free(&crew->hands[i].tls);
-    }
-    inbox_close(&crew->inbox);
-    free(crew->hands);
-    free(crew);
 }
