@@ -4,7 +4,8 @@
  * Errands gather in an outbox, which one thread owns, and are handed to an inbox together: one lock and at most
  * one wake-up for all of them. What one outbox sends is run in the order in which it was added.
  *     struct hello { struct errand errand; ... };
- *     outbox_add(&outbox, &hello->errand);    ... outbox_flush(&outbox);    then on the other loop: hello->errand.run(...)
+ *     outbox_add(&outbox, &hello->errand);    ... outbox_flush(&outbox);
+ *     then on the other loop: hello->errand.run(&hello->errand)
  *
  * Bounds: none here. Who sends errands sees to it that only so many are on their way, as by waiting for answers.
  * Threads: outbox_* by its owner; inbox_* and work_loop_* by the thread that runs the loop they were made for. */

@@ -1,4 +1,4 @@
-/* coordinator_state_uv - what the files of the coordinator's keeper share (coordinator_uv.c, intake_*_uv.c
+/* coordinator_state_uv - what the files of the coordinator's keeper share (coordinator_uv.c, intake*_uv.c
  * only) */
 #ifndef COORDINATOR_COORDINATOR_STATE_UV_H
 #define COORDINATOR_COORDINATOR_STATE_UV_H
@@ -37,7 +37,8 @@ struct offer {
 };
 
 /* The SMTP sessions of one loop: the coordinator's own, or with coordinator.loops above 1 a work loop's. A work loop
- * touches nothing of the coordinator but what never changes (host, keys, tickets); the rest goes by errands (intake_far_uv.c). */
+ * touches nothing of the coordinator but what never changes (host, keys, tickets); the rest goes by errands
+ * (intake_far_uv.c). */
 struct intake {
     struct coordinator *coordinator;
     size_t number;

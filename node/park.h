@@ -3,7 +3,8 @@
  * Keys: one byte of kind, then numbers with the highest byte first.
  *     I                   what this table belongs to: version, disk, spool; the first thing ever written
  *     R                   from: the rows and the log from this frame on say all there is to know
- *     m id(16)            where the row is at home: the key of its first place, or of its date if it has none
+ *     m id(16)            where the row is at home: the key of its first place, or of its date if it has none, but for
+ *                         the id at its end
  *     b base_seq(8)       id(16), last_seq(8), open(4), final(4): which base frames live, and what to count
  *     t due(8) id(16)     the agenda: when something of it becomes due
  *     q backlog(8) order(8) id(16)   one for each of the row's places: what waits for that backlog, in order;
@@ -47,7 +48,7 @@ struct park_start {
 int park_open(struct park *park, const char *disk, const char *spool, uint64_t log_end,
     struct custody *custody, struct park_start *start_r, struct error *error);
 
-/* Custody's ports (their context is the park) but for the last two. A row's places differ. */
+/* Custody's ports for rows; their context is the park. No two places of a row are the same. */
 int park_row_get(void *context, const struct mail_id *id, struct buffer *bytes);
 void park_row_put(void *context, const struct custody_row *row, const struct custody_row *old);
 void park_row_remove(void *context, const struct custody_row *row);

@@ -11,10 +11,12 @@
  *
  * Memory: 24 MiB for blocks, indexes and filters read, 32 MiB of write buffers, and about 30 MiB while it
  * compacts; it does not grow with the rows. Keys of 17 bytes that begin with an m (it and an id) have filters:
- * looking up an unknown one reads nothing. Numbers that came to 0 go when they are compacted. A scan is as dear as the entries it passes, also those removed not long ago: who
- * pops from the front keeps the last key it popped and begins there.
+ * looking up an unknown one reads nothing. Numbers that came to 0 go when they are compacted. A scan is as dear as the
+ * entries it passes, also those removed not long ago: who pops from the front keeps the last key it popped and
+ * begins there.
  *
- * Threads: as the face says, and closing waits for flushes and scans that have begun; RocksDB has two of its own and one that mostly sleeps. */
+ * Threads: as the face says, and closing waits for flushes and scans that have begun; RocksDB has two of its own
+ * and one that mostly sleeps. */
 #ifndef NODE_PARK_ROCKS_H
 #define NODE_PARK_ROCKS_H
 

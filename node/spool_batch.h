@@ -1,7 +1,8 @@
 /* spool_batch - frames that wait for the disk
  *
  * Headers and records of all frames stand in one buffer, one behind the other, so that appending takes no
- * block of its own; bodies are held, not copied; of those whose text stands elsewhere the head stands there too. Filled by the owner, sealed and written by the writer.
+ * block of its own; bodies are held, not copied; of those whose text stands elsewhere the head stands there too.
+ * Filled by the owner, sealed and written by the writer.
  *
  * Memory: kept for the next use, unless a burst made it large. Not thread-safe. */
 #ifndef NODE_SPOOL_BATCH_H

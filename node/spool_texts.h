@@ -5,15 +5,15 @@
  * compared, always, so that nobody's text can become another's. Bytes that are in memory no more can't be
  * compared: such a text is written again, and from then on in memory.
  *
- * Where it stands is a segment and an offset, which the keeper fills in, with the frame. Frames refer only to texts in their own
- * segment, so in the next segment the text is written once more.
+ * Where it stands is a segment and an offset, which the keeper fills in, with the frame. Frames refer only to texts in
+ * their own segment, so in the next segment the text is written once more.
  *
  * Most texts are those of one envelope, so what is done for all of them is little: only their edges are looked at.
  * One whose edges were met before is looked for, and kept; the time after that, it is found.
  *
  * Memory: 1 MiB, and bodies held: TEXTS_ONCE bytes of those that were looked for once, TEXTS_SHARED of those looked
- * for more often, of each at least the last one. Time: the checksum's, a few cache lines, and a comparison where there is
- * something to compare with. Not thread-safe. */
+ * for more often, of each at least the last one. Time: the checksum's, a few cache lines, and a comparison where there
+ * is something to compare with. Not thread-safe. */
 #ifndef NODE_SPOOL_TEXTS_H
 #define NODE_SPOOL_TEXTS_H
 

@@ -35,8 +35,8 @@ struct spool_writer_settings {
 struct spool_writer *spool_writer_start(const struct spool_writer_settings *settings, struct error *error);
 /* Writes what was appended, then ends the thread. True: all of it is on the disk. */
 bool spool_writer_free(struct spool_writer **writer);
-/* The frame, of which all is set but the checksums of record, body and, if it is 0, text, goes to the end of `segment`, which is made
- * if it is not the last one's. */
+/* The frame, of which all is set but the checksums of record, body and, if it is 0, text, goes to the end of
+ * `segment`, which is made if it is not the last one's. */
 void spool_writer_append(struct spool_writer *writer, uint64_t segment, const struct frame *frame,
     const struct buffer *record, struct blob *body);
 /* Deletes a segment (or puts it aside) after everything appended so far is on the disk. */
