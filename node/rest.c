@@ -74,19 +74,14 @@ void rest_free(struct rest *rest)
     park_free(&rest->park);
 }
 
-static bool works(const struct node *node)
+bool node_table_works(const struct node *node)
 {
     return node->rest.park != NULL && park_works(node->rest.park);
 }
 
-bool node_table_works(const struct node *node)
-{
-    return works(node);
-}
-
 void rest_consider(struct node *node, struct held *held)
 {
-    if (!works(node) || list_linked(&held->resting))
+    if (!node_table_works(node) || list_linked(&held->resting))
         return;
     list_push_back(&node->rest.resting, &held->resting);
     node->rest.resting_count++;
@@ -298,7 +293,8 @@ static usec_t wake_upto(const struct node *node, usec_t now)
 /* What came back does not rest as fast as it comes: a message may have a thousand recipients. */
 static bool is_behind(const struct node *node)
 {
-    return works(node) && node->backlogs.beyond > node->backlogs.room[MAIL_TRANSACTIONAL] / 2 + WAKE_STEP;
+    return node_table_works(node) &&
+           node->backlogs.beyond > node->backlogs.room[MAIL_TRANSACTIONAL] / 2 + WAKE_STEP;
 }
 
 /* As fetch_all; they are placed. */
@@ -442,12 +438,12 @@ void rest_step(struct node *node, usec_t now)
     if (!rest->begun || rest->park == NULL)
         return;
     walk(node, now);
-    if (works(node)) {
+    if (node_table_works(node)) {
         park_some(node, now);
         checkpoint_when_due(node, now);
         park_commit(rest->park);
     }
-    if (works(node) || rest->told)
+    if (node_table_works(node) || rest->told)
         return;
     rest->told = true;
     node->ports.table_failed(node->ports.context, park_trouble(rest->park));
@@ -461,7 +457,7 @@ usec_t rest_deadline(const struct node *node)
     usec_t first = rest->walk_at, wake = wake_deadline(node);
     if (wake < first)
         first = wake;
-    if (!works(node))
+    if (!node_table_works(node))
         return first;
     if (!list_empty(&rest->resting) && rest->look_at < first)
         first = rest->look_at;

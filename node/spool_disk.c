@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/file.h"
 #include "base/random.h"
 #include "node/spool_segment.h"
 
@@ -76,12 +77,11 @@ static int take_lock(struct spool_disk *disk, struct error *error)
 static int write_file(const struct spool_disk *disk, const char *name, const char *text, struct error *error)
 {
     char fresh[32];
-    ssize_t len = (ssize_t)strlen(text);
     snprintf(fresh, sizeof fresh, "%s.new", name);
     int fd = openat(disk->dir, fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)
         return error_set(error, "spool %s: cannot make its file `%s`: %s", disk->path, name, strerror(errno));
-    int failed = write(fd, text, (size_t)len) != len || fsync(fd) < 0;
+    bool failed = file_write(fd, text, strlen(text)) != 0 || fsync(fd) < 0;
     close(fd);
     if (failed || renameat(disk->dir, fresh, disk->dir, name) < 0)
         return error_set(
