@@ -50,7 +50,8 @@ static void on_read_body(void *context, uint64_t seq)
 
 static void on_resolve(void *context, const char *domain)
 {
-    later(context, USEC_MS, RESOLVED, 0, domain);
+    struct desk *desk = context;
+    later(desk, USEC_MS + desk->world.asking, RESOLVED, 0, domain);
 }
 
 static bool refuses(const struct desk *desk, unsigned site)
@@ -334,12 +335,12 @@ struct desk *open_desk(struct world world)
     snprintf(config, sizeof config,
         "pools: { main: {} }\n"
         "node: { id: n1, sources: [{ address: 127.0.0.1, helo: m.test, pools: [main] }] }\n"
-        "delivery: { tls: none }\n"
+        "delivery: { tls: none%s }\n"
         "tenants: [{ id: t, pools: [main], domains: ['*'] }]\n"
         "providers:\n"
         "  - { name: default, connections: 2, rate: none }\n"
         "  - { name: prov, match: { mx_suffix: [prov.test] }, %s }\n%s",
-        world.limits, world.more == NULL ? "" : world.more);
+        world.delivery == NULL ? "" : world.delivery, world.limits, world.more == NULL ? "" : world.more);
     struct desk *desk = xcalloc(1, sizeof *desk);
     desk->world = world;
     desk->now = 1000 * USEC_SEC;

@@ -21,8 +21,10 @@ struct world {
     unsigned silent_site; /* answers nothing, from its greeting on; 0: they all answer */
     unsigned refuse_from; /* this site and those above take no connections; 0: they all do */
     unsigned also; /* all mail has a second recipient at that site, who is to come later (451); 0: none has */
-    unsigned crowd;   /* all mail has so many more recipients, each in a domain of its own */
-    const char *more; /* settings; null: none */
+    unsigned crowd;       /* all mail has so many more recipients, each in a domain of its own */
+    usec_t asking;        /* DNS takes so much longer than 1 ms */
+    const char *delivery; /* more settings of that; null: none */
+    const char *more;     /* settings; null: none */
 };
 
 /* How one recipient's first letter fared: t, n, b are the classes, other letters as the test likes. */
