@@ -328,6 +328,75 @@ static void what_is_behind_a_clean_end_is_cut_off(void **state)
     damage_before_a_clean_end(*state, true);
 }
 
+/* Frames 1 to 10, of which 2 has the text of those behind it, and a bit of that flipped; then what a crash would leave. */
+static void flip_after_crash(struct help *help, bool text_synced)
+{
+    uint64_t at;
+    help_must_open(help);
+    pthread_mutex_lock(&help->lock); /* whoever tells of a commit waits for it */
+    help_append(help, 1);
+    for (int tries = 0; tries < 30000 && !help_intact(help, 1); tries++)
+        usleep(1000);
+    at = spool_figures(help->spool).bytes;
+    if (text_synced) {
+        pthread_mutex_unlock(&help->lock);
+        help_append(help, 2);
+        assert_true(help_wait(help, 2));
+        pthread_mutex_lock(&help->lock);
+    } else {
+        help_append(help, 2);
+    }
+    help_append_upto(help, 3, 10);
+    pthread_mutex_unlock(&help->lock);
+    assert_true(help_wait(help, 10));
+    help_crash(help);
+    help_flip(help, FIRST, at + 56 + 500, 1);
+    help_must_open(help);
+}
+
+/* Who refers to a text that was on the disk before is whole without it. */
+static void a_text_that_was_on_the_disk_cuts_nobody_off(void **state)
+{
+    struct help *help = *state;
+    flip_after_crash(help, true);
+    assert_int_equal(help->damages, 1);
+    assert_int_equal(help->last, 10);
+}
+
+/* Who came together with it may be what a crash has left of an unfinished write: the last one, behind all that is
+ * whole, is none. */
+static void a_text_that_was_not_on_the_disk_is_looked_at(void **state)
+{
+    struct help *help = *state;
+    flip_after_crash(help, false);
+    assert_int_equal(help->damages, 1);
+    assert_int_equal(help->last, 9);
+}
+
+/* What is known of another segment's end says nothing of this one's. */
+static void the_clean_end_is_that_of_its_segment(void **state)
+{
+    struct help *help = *state;
+    struct spool_disk disk;
+    struct error error;
+    help_must_open(help);
+    help_append_upto(help, 1, 1);
+    help_close(help);
+    assert_int_equal(spool_disk_open(&disk, help->dir, &error), 0);
+    assert_true(spool_disk_whole(&disk, 1) > TEXT);
+    assert_int_equal(spool_disk_whole(&disk, 2), 0);
+    help_crash(help);
+    assert_int_equal(spool_disk_whole(&disk, 1), 0);
+    char path[512];
+    help_path(help, "whole", path);
+    FILE *file = fopen(path, "wb"); /* cut off amid its number */
+    assert_non_null(file);
+    fputs("todoku-whole 1\nsegment 0000000000000001\nbytes 1000", file);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(spool_disk_whole(&disk, 1), 0);
+    spool_disk_close(&disk);
+}
+
 /* The spool says so itself when it is closed. */
 static void a_closed_spool_knows_its_end(void **state)
 {
@@ -498,6 +567,9 @@ int main(void)
         spool_test(a_text_that_a_crash_left_out_takes_its_frames_along),
         spool_test(a_damaged_text_before_a_clean_end_is_told_once),
         spool_test(what_is_behind_a_clean_end_is_cut_off),
+        spool_test(a_text_that_was_on_the_disk_cuts_nobody_off),
+        spool_test(a_text_that_was_not_on_the_disk_is_looked_at),
+        spool_test(the_clean_end_is_that_of_its_segment),
         spool_test(a_closed_spool_knows_its_end),
         spool_test(what_refers_to_nowhere_is_damaged),
         spool_test(a_log_of_the_version_before_goes_on),
