@@ -455,6 +455,23 @@ static void test_a_parked_message_is_restated(void **state)
     close_desk(&desk);
 }
 
+/* Of messages to many fewer come back at once. */
+static void test_not_too_much_comes_back_to_be_restated(void **state)
+{
+    (void)state;
+    enum { WIDE = 20, RECIPIENTS = 1000, DELIVERIES = 4096 };
+    struct desk desk;
+    struct bench *a = &desk.a;
+    open_desk(&desk);
+    for (unsigned i = 0; i < WIDE; i++) {
+        inject(a, i, RECIPIENTS);
+        bench_park(a, i);
+    }
+    custody_restate(a->custody, 1, false, a->now);
+    assert_in_range(a->unparked, 1, DELIVERIES / RECIPIENTS + 1);
+    close_desk(&desk);
+}
+
 /* ---- rule 8: the table fails ---- */
 
 static void test_a_failing_table_loses_nothing(void **state)
@@ -588,6 +605,7 @@ int main(void)
         cmocka_unit_test(test_a_parked_message_answers_as_ever),
         cmocka_unit_test(test_a_move_of_a_parked_message_is_known),
         cmocka_unit_test(test_a_parked_message_is_restated),
+        cmocka_unit_test(test_not_too_much_comes_back_to_be_restated),
         cmocka_unit_test(test_a_failing_table_loses_nothing),
         cmocka_unit_test(test_rows_of_resident_messages_let_r_advance),
         cmocka_unit_test(test_a_table_that_knows_more_than_the_log_is_refused),

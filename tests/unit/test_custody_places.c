@@ -356,6 +356,53 @@ static void test_a_table_of_the_version_before_is_not_used(void **state)
     close_desk(&desk);
 }
 
+/* The owner of the log that ends with frame 9; true if the table is used. */
+static bool opens_with(bool named, const char *key, size_t key_len, const char *value, size_t len)
+{
+    struct desk desk = {.table = park_memory_new()};
+    struct park_start start;
+    struct error error;
+    struct park_table face = park_memory_table(desk.table);
+    if (named)
+        face.put(face.context, "I", 1, "2 disk a", 8);
+    if (key != NULL)
+        face.put(face.context, key, key_len, value, len);
+    assert_int_equal(face.commit(face.context, NULL), 0);
+    bench_open_table(&desk.a, "a", desk.table);
+    bool opens = park_open(desk.a.park, "disk", "a", 9, desk.a.custody, &start, &error) == 0;
+    if (opens)
+        free(start.living);
+    close_desk(&desk);
+    return opens;
+}
+
+static void test_a_strange_table_is_not_used(void **state)
+{
+    (void)state;
+    static const char base[] = {'b', 0, 0, 0, 0, 0, 0, 0, 5}, row[32] = {0}, from[8] = {0, 0, 0, 0, 0, 0, 0, 1};
+    assert_true(opens_with(true, NULL, 0, NULL, 0));
+    assert_true(opens_with(true, base, sizeof base, row, sizeof row));
+    assert_true(opens_with(true, "R", 1, from, sizeof from));
+    assert_false(opens_with(false, base, sizeof base, row, sizeof row)); /* whose is it? */
+    assert_false(opens_with(false, "R", 1, from, sizeof from));
+    assert_false(opens_with(true, base, sizeof base, row, sizeof row - 1));
+    assert_false(opens_with(true, base, sizeof base - 1, row, sizeof row));
+    assert_false(opens_with(true, "R", 1, from, sizeof from - 1));
+}
+
+static void test_a_table_that_cannot_be_read_is_not_used(void **state)
+{
+    (void)state;
+    struct desk desk = {.table = park_memory_new()};
+    struct park_start start;
+    struct error error;
+    bench_open_table(&desk.a, "a", desk.table);
+    park_memory_fail(desk.table, true);
+    assert_int_equal(park_open(desk.a.park, "disk", "a", 9, desk.a.custody, &start, &error), -1);
+    park_memory_fail(desk.table, false);
+    close_desk(&desk);
+}
+
 /* ---- any prefix of the commits ---- */
 
 enum { MESSAGES = 12 };
@@ -461,6 +508,8 @@ int main(void)
         cmocka_unit_test(test_what_ended_stays_ended_when_the_table_fails),
         cmocka_unit_test(test_damaged_rows_are_told),
         cmocka_unit_test(test_a_table_of_the_version_before_is_not_used),
+        cmocka_unit_test(test_a_strange_table_is_not_used),
+        cmocka_unit_test(test_a_table_that_cannot_be_read_is_not_used),
         cmocka_unit_test(test_any_prefix_of_the_commits_fits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
