@@ -379,7 +379,8 @@ static bool opens_with(bool named, const char *key, size_t key_len, const char *
 static void test_a_strange_table_is_not_used(void **state)
 {
     (void)state;
-    static const char base[] = {'b', 0, 0, 0, 0, 0, 0, 0, 5}, row[32] = {0}, from[8] = {0, 0, 0, 0, 0, 0, 0, 1};
+    static const char base[] = {'b', 0, 0, 0, 0, 0, 0, 0, 5}, row[32] = {0},
+                      from[8] = {0, 0, 0, 0, 0, 0, 0, 1};
     assert_true(opens_with(true, NULL, 0, NULL, 0));
     assert_true(opens_with(true, base, sizeof base, row, sizeof row));
     assert_true(opens_with(true, "R", 1, from, sizeof from));
