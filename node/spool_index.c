@@ -54,8 +54,8 @@ void spool_index_put(struct spool_index *index, uint64_t seq, uint64_t offset, u
     part->places[part->count++] = (struct spool_place){
         .seq = seq, .offset = (uint32_t)(offset / FRAME_ALIGN), .size = (uint32_t)(size / FRAME_ALIGN)};
     part->live++;
+    part->live_bytes += size;
     index->live++;
-    index->live_bytes += size;
 }
 
 static struct spool_place *find_in(const struct spool_part *part, uint64_t seq)
@@ -111,16 +111,21 @@ bool spool_index_release(struct spool_index *index, uint64_t seq)
     struct spool_place *place = find(index, seq, &part);
     if (place == NULL)
         return false;
-    index->live_bytes -= (uint64_t)place->size * FRAME_ALIGN;
     index->live--;
     part->live--;
+    part->live_bytes -= (uint64_t)place->size * FRAME_ALIGN;
     place->size = 0;
     return true;
 }
 
+static bool is_kept(const struct spool_index *index, const struct spool_part *part)
+{
+    return part->last >= index->keep_from;
+}
+
 bool spool_index_retire(struct spool_index *index, uint64_t *number_r, bool *damaged_r)
 {
-    if (index->count < 2 || index->parts[0].live > 0 || index->parts[0].last >= index->keep_from)
+    if (index->count < 2 || index->parts[0].live > 0 || is_kept(index, index->parts))
         return false;
     struct spool_part *part = &index->parts[0];
     *number_r = part->number;
@@ -139,9 +144,19 @@ void spool_index_spoil(struct spool_index *index, uint64_t number)
             index->parts[i].damaged = true;
 }
 
+static bool is_mostly_dead(const struct spool_index *index)
+{
+    uint64_t bytes = 0, live = 0;
+    for (size_t i = 0; i < index->count && !is_kept(index, &index->parts[i]); i++) {
+        bytes += index->parts[i].end;
+        live += index->parts[i].live_bytes;
+    }
+    return live * 2 < bytes;
+}
+
 uint64_t spool_index_untidy(struct spool_index *index)
 {
-    if (index->count <= 2 || index->live_bytes * 2 >= index->bytes)
+    if (index->count <= 2 || !is_mostly_dead(index))
         return 0;
     struct spool_part *part = &index->parts[0];
     while (part->first < part->count && part->places[part->first].size == 0)

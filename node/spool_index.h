@@ -3,11 +3,12 @@
  * Pure bookkeeping: the keeper says what was placed and released; this answers where a frame is, which
  * segment may go, and which frame should be restated.
  *
- * When is the log untidy: more than half of its bytes belong to no living base frame, and there are more
- * than two segments. Then the oldest segment's living frames are named one after the other; when its owner
- * has restated and released them all, the segment goes. What a restatement costs is thereby bounded: at most
- * as many bytes are written again as were dead. A text that others refer to counts with the frame it is part of;
- * it stays for them, since the segment does.
+ * When is the log untidy: there are more than two segments, and of the bytes of those that need not be kept more
+ * than half belong to no living base frame. Then the oldest segment's living frames are named one after the other;
+ * when its owner has restated and released them all, the segment goes. What a restatement costs is thereby bounded:
+ * at most as many bytes are written again as were dead. Segments that are kept all the same count for nothing: else
+ * the more is restated, the more there is to keep, and to restate. A text that others refer to counts with the frame
+ * it is part of; it stays for them, since the segment does.
  *
  * Memory: 16 bytes a base frame until its segment goes. Not thread-safe: the keeper has a lock. */
 #ifndef NODE_SPOOL_INDEX_H
@@ -31,6 +32,7 @@ struct spool_part {
     uint64_t last; /* its last frame; 0: it has none */
     bool damaged;
     size_t live, first; /* living frames; the first of them is not before this one */
+    uint64_t live_bytes;
     size_t count, size;
     struct spool_place *places;
 };
@@ -38,7 +40,7 @@ struct spool_part {
 struct spool_index {
     struct spool_part *parts; /* oldest first */
     size_t count, size;
-    uint64_t bytes, live_bytes, live;
+    uint64_t bytes, live;
     uint64_t keep_from; /* segments with this frame or later ones stay */
 };
 

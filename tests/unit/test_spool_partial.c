@@ -115,6 +115,29 @@ static void nothing_goes_that_the_next_start_would_read(void **state)
     assert_int_equal(help_files(help, ".seg"), 1);
 }
 
+/* Restating what lies in front of a segment that stays gives no room, and makes more of the log. */
+static void nothing_is_restated_for_a_segment_that_stays(void **state)
+{
+    struct help *help = *state;
+    help_must_open(help);
+    help_append_upto(help, 1, 1000);
+    assert_true(help_wait(help, 1000));
+    for (uint64_t seq = 1; seq <= 1000; seq++)
+        if (help_is_base(seq) && seq % 10 != 1)
+            spool_release(help->spool, seq);
+    assert_true(spool_figures(help->spool).segments > 10);
+    assert_int_equal(spool_untidy(help->spool), 0);
+    spool_keep_from(help->spool, 500);
+    uint64_t named = spool_untidy(help->spool);
+    assert_true(named >= 1 && named < 500);
+    for (uint64_t seq = named; seq < 500; seq++)
+        if (help_is_base(seq))
+            spool_release(help->spool, seq);
+    assert_int_equal(spool_untidy(help->spool), 0);
+    spool_keep_from(help->spool, 1001);
+    assert_true(spool_untidy(help->spool) >= 500);
+}
+
 static void all_of_it_may_be_asked_for(void **state)
 {
     struct help *help = *state;
@@ -193,6 +216,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(only_what_is_asked_for_is_handed_over, setup, help_teardown),
         cmocka_unit_test_setup_teardown(old_segments_without_life_go_at_once, setup, help_teardown),
         cmocka_unit_test_setup_teardown(nothing_goes_that_the_next_start_would_read, setup, help_teardown),
+        cmocka_unit_test_setup_teardown(nothing_is_restated_for_a_segment_that_stays, setup, help_teardown),
         cmocka_unit_test_setup_teardown(all_of_it_may_be_asked_for, setup, help_teardown),
         cmocka_unit_test_setup_teardown(the_end_is_told_as_it_will_be_read, setup, help_teardown),
         cmocka_unit_test_setup_teardown(
