@@ -4,7 +4,9 @@ Every figure is a ratio within one run, or has its bound measured in the same ru
 bad day, still tells the same. `figures(rows, bounds)` gives a list of (what, measured, asked, met, note); a figure whose case
 was not run is left out.
 
-Rows are reduced to medians over the rounds first. The cases are named as run.py names them.
+A ratio is taken within each round, of what was measured one soon after the other, and the median of the rounds counts: a machine's
+speed may change by a third within a minute, which the ratio of two medians would take for a difference. The cases are named as run.py
+names them.
 """
 import statistics
 
@@ -24,6 +26,20 @@ def medians(rows):
     return out
 
 
+class Rounds:
+    """The rows of each round by (case, server)."""
+
+    def __init__(self, rows):
+        self.rounds = {}
+        for row in rows:
+            self.rounds.setdefault(row["round"], {})[row["case"], row["name"]] = row
+
+    def median(self, of, *keys):
+        """The median of of(row, row...) over the rounds that have all of them; None if there is none."""
+        found = [of(*(rows[key] for key in keys)) for rows in self.rounds.values() if all(key in rows for key in keys)]
+        return statistics.median(found) if found else None
+
+
 def best_rival(middle):
     rates = {name: m["rate"] for (case, name), m in middle.items() if case == "relay" and name not in ("todoku", "other", "pair")}
     return max(rates, key=rates.get) if rates else None
@@ -33,37 +49,47 @@ def entry(what, measured, asked, below, note):
     return {"what": what, "measured": measured, "asked": asked, "below": below, "met": measured <= asked if below else measured >= asked, "note": note}
 
 
-def cpu_figures(middle, signature):
-    relay = middle.get(("relay", "todoku"))
-    if not relay:
-        return
-    yield entry("CPU a message, 10 KiB synced, in RSA-2048 signatures", relay["cpu"] / signature, 0.55, True,
-                f"{relay['cpu']:.3f} ms a message; a signature is {signature:.3f} ms of a core (openssl speed)")
-    rsa, tls = middle.get(("dkim-rsa", "todoku")), middle.get(("tls", "todoku"))
+RELAY = ("relay", "todoku")
+
+
+def cpu_figures(rounds, middle):
+    cpu = {case: m["cpu"] for (case, name), m in middle.items() if name == "todoku"}
+    one = rounds.median(lambda relay: relay["cpu"] / relay["signature"], RELAY)
+    rsa = rounds.median(lambda dkim, relay: (dkim["cpu"] - relay["cpu"]) / relay["signature"], ("dkim-rsa", "todoku"), RELAY)
+    tls = rounds.median(lambda tls, relay: tls["cpu"] / relay["cpu"], ("tls", "todoku"), RELAY)
+    if one:
+        yield entry("CPU a message, 10 KiB synced, in RSA-2048 signatures", one, 0.55, True,
+                    f"{cpu['relay']:.3f} ms a message; a signature is {cpu['relay'] / one:.3f} ms of a core (openssl speed)")
     if rsa:
-        yield entry("CPU that RSA-2048 DKIM adds, in signatures", (rsa["cpu"] - relay["cpu"]) / signature, 1.15, True,
-                    f"{rsa['cpu']:.3f} ms with, {relay['cpu']:.3f} without")
+        yield entry("CPU that RSA-2048 DKIM adds, in signatures", rsa, 1.15, True, f"{cpu['dkim-rsa']:.3f} ms with, {cpu['relay']:.3f} without")
     if tls:
-        yield entry("CPU with STARTTLS out, sessions reused, / plain", tls["cpu"] / relay["cpu"], 1.25, True,
-                    f"{tls['cpu']:.3f} ms with, {relay['cpu']:.3f} without")
+        yield entry("CPU with STARTTLS out, sessions reused, / plain", tls, 1.25, True, f"{cpu['tls']:.3f} ms with, {cpu['relay']:.3f} without")
 
 
-def rate_figures(middle, bounds):
-    relay, rival = middle.get(("relay", "todoku")), best_rival(middle)
-    if relay and rival:
-        other = middle["relay", rival]["rate"]
-        yield entry(f"messages/s / best rival ({rival})", relay["rate"] / other, 15, False,
-                    f"{relay['rate']:.0f} and {other:.0f} a second; 20 is the goal")
+def rate_figures(rounds, middle, bounds):
+    rival = best_rival(middle)
+    if RELAY in middle and rival:
+        yield entry(f"messages/s / best rival ({rival})", rounds.median(rate_ratio, RELAY, ("relay", rival)), 15, False,
+                    f"{middle[RELAY]['rate']:.0f} and {middle['relay', rival]['rate']:.0f} a second; 20 is the goal")
     big = middle.get(("100k-dkim", "todoku"))
     if big:
         disk = bounds.get("disk", {}).get(102400, {}).get("group")
         yield entry("100 KiB with RSA-2048 DKIM, million an hour", big["rate"] * HOUR / 1e6, 4.03, False,
                     f"{big['rate']:.0f} a second" + (f"; this disk alone syncs {disk:.0f} such bodies a second" if disk else ""))
     for mx in ("shared", "own"):
-        tail, hundred = middle.get((f"long-tail-{mx}", "todoku")), middle.get(("hundred", "todoku"))
-        if tail and hundred:
-            yield entry(f"one message a domain, {MX[mx]}, / rate to 100 domains", tail["rate"] / hundred["rate"], 0.25, False,
-                        f"{tail['rate']:.0f} and {hundred['rate']:.0f} a second, both with MX by DNS")
+        tail, hundred = (f"long-tail-{mx}", "todoku"), ("hundred", "todoku")
+        measured = rounds.median(rate_ratio, tail, hundred)
+        if measured:
+            yield entry(f"one message a domain, {MX[mx]}, / rate to 100 domains", measured, 0.25, False,
+                        f"{middle[tail]['rate']:.0f} and {middle[hundred]['rate']:.0f} a second, both with MX by DNS")
+
+
+def rate_ratio(one, other):
+    return one["rate"] / other["rate"]
+
+
+def cpu_ratio(one, other):
+    return one["cpu"] / other["cpu"]
 
 
 MX = {"shared": "MX hosts shared", "own": "MX hosts of their own"}
@@ -77,22 +103,24 @@ def idle_figure(middle, bounds):
                     f"p50 {own['p50']:.2f}, p99 {own['p99']:.2f} ms")
 
 
-def cluster_figure(middle):
-    pair, up = middle.get(("relay", "pair")), middle.get(("relay", "todoku"))
-    if pair and up:
-        yield entry("coordinator and node over TCP / todoku up, messages/s", pair["rate"] / up["rate"], 0.5, False,
-                    f"{pair['cpu'] / up['cpu']:.2f} x CPU per message")
+def cluster_figure(rounds):
+    pair = ("relay", "pair")
+    measured = rounds.median(rate_ratio, pair, RELAY)
+    if measured:
+        yield entry("coordinator and node over TCP / todoku up, messages/s", measured, 0.5, False,
+                    f"{rounds.median(cpu_ratio, pair, RELAY):.2f} x CPU per message")
 
 
-def other_figure(middle):
+def other_figure(rounds, middle):
     for case, _ in [key for key in middle if key[1] == "other"]:
-        us, them = middle.get((case, "todoku")), middle[case, "other"]
-        if us:
-            yield {"what": f"{case}: CPU a message / the other program's", "measured": us["cpu"] / them["cpu"], "asked": None, "below": True, "met": True,
-                   "note": f"{us['cpu']:.4f} and {them['cpu']:.4f} ms; {us['rate'] / them['rate']:.3f} x messages/s"}
+        us, them = (case, "todoku"), (case, "other")
+        measured = rounds.median(cpu_ratio, us, them)
+        if measured:
+            yield {"what": f"{case}: CPU a message / the other program's", "measured": measured, "asked": None, "below": True, "met": True,
+                   "note": f"{middle[us]['cpu']:.4f} and {middle[them]['cpu']:.4f} ms; {rounds.median(rate_ratio, us, them):.3f} x messages/s"}
 
 
 def figures(rows, bounds):
-    middle = medians(rows)
-    out = list(cpu_figures(middle, bounds["signature"])) if bounds.get("signature") else []
-    return [*out, *rate_figures(middle, bounds), *idle_figure(middle, bounds), *cluster_figure(middle), *other_figure(middle)]
+    middle, rounds = medians(rows), Rounds(rows)
+    return [*cpu_figures(rounds, middle), *rate_figures(rounds, middle, bounds), *idle_figure(middle, bounds), *cluster_figure(rounds),
+            *other_figure(rounds, middle)]
