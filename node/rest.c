@@ -29,6 +29,7 @@
 #define WALK_STEP 64  /* the same for the census: messages and deliveries, and the last part's */
 #define WALK_PART 8
 #define WALK_PAUSE (10 * USEC_MS)
+#define WALK_EACH ((usec_t)40) /* and for each of them: a tenth of what there is to do, beside sending */
 #define WALK_PAUSE_BEHIND (100 * USEC_MS)
 #define BUSY_PAUSE (250 * USEC_MS)
 #define BUSY_PAUSE_LEAST (2 * USEC_MS)
@@ -370,7 +371,8 @@ static void walk(struct node *node, usec_t now)
     do
         woken += fetch_all(node, ids, park_walk(rest->park, &rest->walk_seq, ids, slowly ? 1 : WALK_PART));
     while (!slowly && woken < WALK_STEP && rest->walk_seq != 0);
-    rest->walk_at = now + (slowly ? WALK_PAUSE_BEHIND : WALK_PAUSE);
+    usec_t pause = (usec_t)woken * WALK_EACH;
+    rest->walk_at = now + (slowly ? WALK_PAUSE_BEHIND : pause > WALK_PAUSE ? pause : WALK_PAUSE);
     if (rest->walk_seq != 0)
         return;
     if (!rest->walk_again)

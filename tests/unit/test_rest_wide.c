@@ -83,10 +83,32 @@ static void test_tidying_waits_while_memory_is_behind(void **state)
     rest_close(&desk);
 }
 
+/* Who looks whose they are takes a tenth of the time: the rest is for sending. */
+static void test_another_view_leaves_time_for_sending(void **state)
+{
+    (void)state;
+    enum { WIDE = 200, RECIPIENTS = 100, ALL = WIDE * RECIPIENTS };
+    struct rest_desk desk;
+    rest_open(&desk);
+    desk.room = 10 * ALL;
+    rest_restart(&desk);
+    for (unsigned i = 0; i < WIDE; i++)
+        inject_wide(&desk, RECIPIENTS, USEC_HOUR);
+    rest_pass(&desk, 5 * USEC_SEC);
+    assert_int_equal(rest_parked(&desk), WIDE);
+    rest_view(&desk, 2, 2);
+    rest_pass(&desk, 200 * USEC_MS);
+    assert_in_range(desk.leaving, 1, ALL / 4);
+    rest_pass(&desk, USEC_SEC);
+    assert_in_range(desk.leaving, ALL / 3, ALL);
+    rest_close(&desk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_wide_messages_come_back_one_by_one),
+        cmocka_unit_test(test_another_view_leaves_time_for_sending),
         cmocka_unit_test(test_tidying_waits_while_memory_is_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
