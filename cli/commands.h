@@ -35,6 +35,7 @@ int cli_completion(int argc, char **argv);
 int cli_config(int argc, char **argv); /* the cluster's */
 int cli_coordinator(int argc, char **argv);
 int cli_dkim(int argc, char **argv);
+int cli_drain(int argc, char **argv); /* drain, undrain: whatever argv[0] says */
 int cli_key(int argc, char **argv);
 int cli_keygen(int argc, char **argv);
 int cli_listing(int argc, char **argv); /* status, queues ... whatever argv[0] says */
@@ -55,6 +56,10 @@ extern const size_t cli_act_option_count, cli_config_option_count, cli_keygen_op
 
 /* manual.c: the whole program as a manual page (roff) on stdout. */
 void cli_manual(void);
+
+/* drain.c */
+extern const struct cli_option cli_drain_options[], cli_undrain_options[];
+extern const size_t cli_drain_option_count, cli_undrain_option_count;
 
 /* dkim.c */
 extern const struct cli_option cli_dkim_options[];

@@ -49,8 +49,8 @@ static const struct listing {
 } listings[] = {
     {"status", "/v1/status", NULL, "no node answers", NULL},
     {"nodes", "/v1/nodes",
-        "role node coordinator state doing epoch config weight sources queued ready sending connections "
-        "accepted "
+        "role node coordinator state doing epoch config weight sources queued "
+        "drain_per_second empty_in_ms ready sending connections accepted "
         "delivered deferred bounced rack endpoint",
         "no nodes", NULL},
     {"sources", "/v1/sources", "address source public helo pools node state connections messages",
@@ -67,7 +67,8 @@ static const struct listing {
     {"pauses", "/v1/pauses", "id tenant campaign pool source provider domain since until by reason",
         "nothing is paused", NULL},
     {"events", "/v1/events",
-        "time event action tenant campaign from to domain node source mx code reply config hold by reason",
+        "time event action member tenant campaign from to domain node source mx code reply config hold by "
+        "reason",
         "no events", NULL},
     {"messages", "/v1/messages", "time id tenant campaign from to event state code reply", "no message fits",
         NULL},

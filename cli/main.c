@@ -53,6 +53,13 @@ static struct cli_command commands[] = {
         cli_config_options, 0, cli_config},
     LISTING("status", "", "How the whole is doing", NULL),
     LISTING("nodes", "", "The nodes and coordinators, and what each is doing", NULL),
+    {"drain", "NODE", "Make a node empty: it gets no new mail, and hands what it holds to the others",
+        "It stays drained until `todoku undrain`, also over restarts. Mail of a pool that no other node has "
+        "a "
+        "source of stays,\nand is sent from there. --wait ends with 0 when nothing is left; Ctrl-C ends the "
+        "waiting only.",
+        cli_drain_options, 0, cli_drain},
+    {"undrain", "NODE", "Give a node new mail again", NULL, cli_undrain_options, 0, cli_drain},
     LISTING("sources", "", "The egress addresses: helo name, pools, connections", NULL),
     LISTING("lanes", "", "Each source towards each provider: limits, connections, results", NULL),
     LISTING("queues", "", "What waits, by tenant, campaign and domain", NULL),
@@ -106,6 +113,10 @@ static void fill_counts(void)
             commands[i].option_count = cli_listing_option_count;
         else if (commands[i].options == cli_send_options)
             commands[i].option_count = cli_send_option_count;
+        else if (commands[i].options == cli_drain_options)
+            commands[i].option_count = cli_drain_option_count;
+        else if (commands[i].options == cli_undrain_options)
+            commands[i].option_count = cli_undrain_option_count;
         else if (commands[i].options == cli_dkim_options)
             commands[i].option_count = cli_dkim_option_count;
     }

@@ -280,6 +280,30 @@ int rows_member_number(const char *text, const char *name, long long *number_r)
     return rc;
 }
 
+int rows_member_fraction(const char *text, const char *name, double *number_r)
+{
+    json_t *root = json_loads(text, 0, NULL);
+    const json_t *value = json_object_get(root, name);
+    int rc = json_is_number(value) ? 0 : -1;
+    *number_r = json_number_value(value);
+    json_decref(root);
+    return rc;
+}
+
+size_t rows_member_list(const char *text, const char *name, const char *after, struct buffer *out)
+{
+    json_t *root = json_loads(text, 0, NULL);
+    const json_t *list = json_object_get(root, name);
+    size_t count = json_array_size(list);
+    for (size_t i = 0; i < count; i++) {
+        const char *item = json_string_value(json_array_get(list, i));
+        buffer_add_text(out, item == NULL ? "" : item);
+        buffer_add_text(out, after);
+    }
+    json_decref(root);
+    return count;
+}
+
 int rows_receipt(const char *text, char id_r[64], size_t *recipients_r)
 {
     json_t *root = json_loads(text, 0, NULL);

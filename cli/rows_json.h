@@ -27,6 +27,9 @@ void rows_problem(const char *text, char detail_r[400]);
 /* A member of an object: a text (the caller's, free()), or null; a number, 0 or -1. */
 char *rows_member_text(const char *text, const char *name);
 int rows_member_number(const char *text, const char *name, long long *number_r);
+int rows_member_fraction(const char *text, const char *name, double *number_r);
+/* Adds the texts of a list in an object, each followed by `after`; how many. */
+size_t rows_member_list(const char *text, const char *name, const char *after, struct buffer *out);
 /* A receipt's id and how many recipients it names. 0, or -1. */
 int rows_receipt(const char *text, char id_r[64], size_t *recipients_r);
 

@@ -13,13 +13,14 @@
 #include "base/units.h"
 #include "cluster/config_store.h"
 #include "coordinator/api_hold.h"
+#include "coordinator/api_member.h"
 #include "coordinator/asking_cursor.h"
 #include "coordinator/page.h"
 #include "proto/id.h"
 
 enum access { OPEN, TENANT, ADMIN };
 
-/* One row a path. A path that ends in "/" takes an id behind it. */
+/* One row a path. A path that ends in "/" takes an id behind it; a `*` stands for one, too. */
 static const struct row {
     const char *method, *path;
     enum api_kind kind;
@@ -47,6 +48,9 @@ static const struct row {
     {"POST", "/v1/bounce", API_COMMAND, "bounce", API_ARRAY, TENANT},
     {"POST", "/v1/delete", API_COMMAND, "delete", API_ARRAY, TENANT},
     {"GET", "/v1/nodes", API_ASK, "nodes", API_ARRAY, ADMIN},
+    {"GET", "/v1/nodes/*/drain", API_ASK, "drain", API_ARRAY, ADMIN},
+    {"POST", "/v1/nodes/*/drain", API_MEMBER, "drain", API_ARRAY, ADMIN},
+    {"DELETE", "/v1/nodes/*/drain", API_MEMBER, "drain", API_ARRAY, ADMIN},
     {"GET", "/v1/sources", API_ASK, "sources", API_ARRAY, ADMIN},
     {"GET", "/v1/lanes", API_ASK, "lanes", API_ARRAY, ADMIN},
     {"GET", "/v1/providers", API_ASK, "providers", API_ARRAY, ADMIN},
@@ -69,7 +73,11 @@ static void refuse(struct api_plan *plan, int status, const char *detail)
 
 static bool path_fits(const struct row *row, const char *path)
 {
-    size_t len = strlen(row->path);
+    size_t len = strlen(row->path), star = strcspn(row->path, "*");
+    if (star < len) {
+        size_t id = strncmp(row->path, path, star) == 0 ? strcspn(path + star, "/") : 0;
+        return id > 0 && strcmp(path + star + id, row->path + star + 1) == 0;
+    }
     if (len > 1 && row->path[len - 1] == '/')
         return strncmp(row->path, path, len) == 0 && path[len] != '\0';
     return strcmp(row->path, path) == 0;
@@ -372,6 +380,15 @@ static void plan_hold(
         api_hold_plan(request, one ? path + strlen(row->path) : NULL, plan);
 }
 
+static void plan_member(
+    const struct api *api, const struct api_request *request, const char *path, struct api_plan *plan)
+{
+    if (strcmp(request->method, "POST") == 0 && !is_json(request->content_type))
+        refuse(plan, 415, "Say it with the header `Content-Type: application/json`; the body may be empty.");
+    else
+        api_member_plan(api, request, path + strlen("/v1/nodes/"), plan);
+}
+
 static void plan_row(const struct api *api, const struct row *row, const struct api_request *request,
     const char *path, const char *query, struct api_plan *plan)
 {
@@ -395,6 +412,8 @@ static void plan_row(const struct api *api, const struct row *row, const struct 
         plan_config(api, row, request, path, query, plan);
     else if (row->kind == API_HOLD || row->kind == API_COMMAND)
         plan_hold(row, request, path, plan);
+    else if (strcmp(row->what, "drain") == 0)
+        plan_member(api, request, path, plan);
     else if (strcmp(row->what, "message") == 0)
         plan_message(path + strlen(row->path), plan);
 }

@@ -9,6 +9,7 @@
  *     API_EVENTS  a stream of events from `cursor`
  *     API_HOLD    the same with api_hold.h
  *     API_COMMAND read the body, api_hold.h makes selectors of it, then as API_ASK
+ *     API_MEMBER  the same with api_member.h, which needs no body
  *     API_CONFIG  read the body if it takes one, then api_config.h asks the store and answers
  *
  * Who is who: with a keys_file every request but the page, /healthz and /readyz needs `Authorization: Bearer
@@ -88,9 +89,11 @@ struct api_answer {
     const char *allow;    /* 405: the methods that are allowed; else null */
     unsigned retry_after; /* seconds; 0 = not said */
     bool page;            /* the web page: the door adds its Content-Security-Policy */
+    struct buffer
+        audit; /* selectors of the question "audit": a node is to note who did it; empty = nothing is */
 };
 
-enum api_kind { API_ANSWER, API_ASK, API_SUBMIT, API_EVENTS, API_CONFIG, API_HOLD, API_COMMAND };
+enum api_kind { API_ANSWER, API_ASK, API_SUBMIT, API_EVENTS, API_CONFIG, API_HOLD, API_COMMAND, API_MEMBER };
 enum api_hold_verb { API_HOLD_LIST, API_HOLD_ADD, API_HOLD_LIFT };
 enum api_verb { API_CONFIG_SHOW, API_CONFIG_HISTORY, API_CONFIG_APPLY, API_CONFIG_ROLLBACK };
 enum api_shape { API_ARRAY, API_LINES, API_TEXT, API_READY };
@@ -116,6 +119,10 @@ struct api_plan {
         enum api_hold_verb verb;
         char id[HOLD_ID_SIZE]; /* LIFT: this one; "" = those that the selectors name */
     } hold;
+    struct { /* API_MEMBER */
+        char name[MEMBER_ID_SIZE];
+        bool drain; /* else it is taken back */
+    } member;
 };
 
 void api_plan(const struct api *api, const struct api_request *request, struct api_plan *plan_r);

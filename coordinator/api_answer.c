@@ -66,6 +66,7 @@ void api_problem(struct api_answer *answer_r, int status, const char *format, ..
 void api_answer_free(struct api_answer *answer)
 {
     buffer_free(&answer->text);
+    buffer_free(&answer->audit);
 }
 
 /* Lines of JSON become one array: a comma for every line end between two of them. */

@@ -15,8 +15,10 @@
 
 static const struct question_kind kinds[] = {
     {"alerts", merge_alerts, NULL, NULL, 0, NULL, false, false},
+    {"audit", merge_rows, NULL, NULL, 0, NULL, false, false},
     {"bounce", merge_touched, NULL, NULL, 0, NULL, false, false},
     {"delete", merge_touched, NULL, NULL, 0, NULL, false, false},
+    {"drain", merge_drain, NULL, NULL, 0, NULL, false, true},
     {"events", merge_events, NULL, NULL, MANY_EVENTS, NULL, true, false},
     {"explain", merge_explain, NULL, NULL, 0, NULL, false, false},
     {"lanes", merge_rows, NULL, NULL, MANY, NULL, false, false},
@@ -138,7 +140,8 @@ static void finish(struct question *question)
     map_remove(&asking->questions, &question->ref, sizeof question->ref);
     heap_remove(&asking->timers, &question->timer);
     bool about_all = question->kind->merge == merge_nodes || question->kind->merge == merge_status ||
-                     question->kind->merge == merge_alerts || question->kind->merge == merge_metrics;
+                     question->kind->merge == merge_alerts || question->kind->merge == merge_metrics ||
+                     question->kind->merge == merge_drain;
     int code = 200;
     if (first_that_said(question, 200) != NULL || (about_all && !question->alone))
         question->kind->merge(question, &out);

@@ -6,7 +6,8 @@
  * of "explain" the owner's word; of "metrics" one text with each family told once. Who could not be asked is
  * named in a last line {"incomplete": true, "missing": ["n3"]}. A 503 (or 429) of one node among several counts as
  * missing too. "retry", "bounce" and "delete" are commands, told to all in the same way: what each node touched,
- * and a last row with the sums. "nodes", "status" and "alerts" also tell what the coordinator itself knows of the cluster. The
+ * and a last row with the sums. "drain" is asked of one node: what it still holds, and why; "audit" tells one what an
+ * administrator did. "nodes", "status" and "alerts" also tell what the coordinator itself knows of the cluster. The
  * selector `node` asks one node only. A tenant's question carries its name first, so that nodes show nothing
  * else.
  *

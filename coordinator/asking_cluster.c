@@ -14,7 +14,7 @@ static const char *const figures[] = {"queued", "ready", "sending", "connections
     "deferred", "bounced", "expired", "body_bytes"};
 #define FIGURES (sizeof figures / sizeof figures[0])
 
-static const char *state_of(const struct reply *reply)
+const char *node_standing_of(const struct reply *reply)
 {
     return reply->node->down               ? "down"
            : reply->silent                 ? "silent"
@@ -23,7 +23,7 @@ static const char *state_of(const struct reply *reply)
                                            : "up";
 }
 
-static bool head_is_there(const struct view *view)
+bool head_is_there(const struct view *view)
 {
     for (size_t i = 0; i < view->coordinator_count; i++)
         if (strcmp(view->coordinators[i].id, view->leader) == 0)
@@ -58,7 +58,7 @@ static void node_row(const struct question *question, const struct reply *reply,
     json_begin(out, '{');
     json_text(out, "role", "node");
     json_text(out, "node", node->id);
-    json_text(out, "state", state_of(reply));
+    json_text(out, "state", node_standing_of(reply));
     if (doing.len > 0) /* running, full, stopping */
         json_text_len(out, "doing", doing.bytes, doing.len);
     json_text(out, "spool", node->spool);
@@ -78,6 +78,7 @@ static void node_row(const struct question *question, const struct reply *reply,
     }
     for (size_t i = 0; len > 0 && i < FIGURES; i++)
         json_number(out, figures[i], row_number(row, len, figures[i]));
+    ebb_of_row(row, len, out);
     end_row(out);
 }
 
@@ -120,7 +121,7 @@ static void list_in_state(const struct question *question, const char *state, st
 {
     json_begin_named(out, state, '[');
     for (size_t i = 0; i < question->count; i++)
-        if (strcmp(state_of(&question->replies[i]), state) == 0)
+        if (strcmp(node_standing_of(&question->replies[i]), state) == 0)
             json_text(out, NULL, question->replies[i].node->id);
     json_end(out, ']');
 }
@@ -129,7 +130,7 @@ static size_t count_in_state(const struct question *question, const char *state)
 {
     size_t count = 0;
     for (size_t i = 0; i < question->count; i++)
-        count += strcmp(state_of(&question->replies[i]), state) == 0;
+        count += strcmp(node_standing_of(&question->replies[i]), state) == 0;
     return count;
 }
 

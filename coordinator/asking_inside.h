@@ -1,8 +1,8 @@
 /* asking_inside - what the files of asking share (coordinator/asking*.c only)
  *
  * asking.c asks, waits and judges; each of the others makes one answer out of many: asking_merge.c rows,
- * asking_events.c events, asking_cluster.c what concerns the cluster as a whole, asking_metrics.c figures, asking_holds.c pauses and
- * commands. */
+ * asking_events.c events, asking_cluster.c what concerns the cluster as a whole, asking_drain.c a node that is to
+ * become empty, asking_metrics.c figures, asking_holds.c pauses and commands. */
 #ifndef COORDINATOR_ASKING_INSIDE_H
 #define COORDINATOR_ASKING_INSIDE_H
 
@@ -74,6 +74,12 @@ struct asking {
     usec_t away_since;
 };
 
+/* up, draining, silent, missing, down */
+const char *node_standing_of(const struct reply *reply);
+bool head_is_there(const struct view *view);
+/* asking_drain.c: how fast it runs empty and when it will be, as the node's row says it. */
+void ebb_of_row(const char *row, size_t len, struct buffer *out);
+
 /* Whether it gave rows: it said 200. */
 static inline bool reply_counts(const struct reply *reply)
 {
@@ -85,6 +91,7 @@ void merge_history(struct question *question, struct buffer *out);
 void merge_events(struct question *question, struct buffer *out);
 void merge_explain(struct question *question, struct buffer *out);
 void merge_nodes(struct question *question, struct buffer *out);
+void merge_drain(struct question *question, struct buffer *out);
 void merge_status(struct question *question, struct buffer *out);
 void merge_alerts(struct question *question, struct buffer *out);
 void alerts_of_holds(const struct question *question, struct buffer *out);

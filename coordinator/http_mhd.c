@@ -223,7 +223,8 @@ static void wake_all(struct http *http)
                 request->plan.kind == API_CONFIG ? "This coordinator is stopping, and a change of the "
                                                    "configuration may have happened: look at "
                                                    "`todoku config history` before you try again."
-                : request->plan.kind == API_HOLD || request->plan.kind == API_COMMAND
+                : request->plan.kind == API_HOLD || request->plan.kind == API_COMMAND ||
+                        request->plan.kind == API_MEMBER
                     ? "This coordinator is stopping, and it may have happened: look before you try again."
                     : "This coordinator is stopping; try again in a moment.");
             MHD_resume_connection(request->connection);

@@ -5,9 +5,11 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "coordinator/api_config.h"
 #include "coordinator/api_hold.h"
 #include "coordinator/api_json.h"
+#include "coordinator/api_member.h"
 #include "coordinator/http_inside_mhd.h"
 
 #define SMALL_BODY (64u << 10) /* read to its end even if the answer is known */
@@ -221,9 +223,20 @@ static enum MHD_Result ask(struct http_request *request, struct MHD_Connection *
     return MHD_YES;
 }
 
+/* It stands in our log, too: nobody has to wait for it. */
+static void on_noted(void *arg, int code, const char *text, size_t len)
+{
+    (void)arg;
+    if (code != 200)
+        log_warn("audit", "no node could note what an administrator did: %.*s", (int)len, text);
+}
+
 static void on_configured(void *arg, struct api_answer *answer)
 {
     struct http_request *request = arg;
+    const struct front *front = &request->http->front;
+    if (buffer_len(&answer->audit) > 0)
+        front->ask(front->context, "audit", buffer_text(&answer->audit), NULL, on_noted, NULL);
     http_answer(request, answer);
     http_request_drop(request);
 }
@@ -246,8 +259,11 @@ static enum MHD_Result configure(struct http_request *request, struct MHD_Connec
 {
     if (!wait_for_answer(request, connection))
         return http_send_answer(request, connection);
-    (request->plan.kind == API_CONFIG ? api_config : api_hold)(&request->http->api, &request->plan,
-        buffer_bytes(&request->body), buffer_len(&request->body), clock_now(), on_configured, request);
+    enum api_kind kind = request->plan.kind;
+    (kind == API_CONFIG    ? api_config
+        : kind == API_HOLD ? api_hold
+                           : api_member)(&request->http->api, &request->plan, buffer_bytes(&request->body),
+        buffer_len(&request->body), clock_now(), on_configured, request);
     release_body(request);
     return MHD_YES;
 }
@@ -348,7 +364,7 @@ enum MHD_Result http_on_request(void *context, struct MHD_Connection *connection
         return submit(r, connection);
     if (r->plan.kind == API_EVENTS)
         return http_events_begin(r, connection);
-    if (r->plan.kind == API_CONFIG || r->plan.kind == API_HOLD)
+    if (r->plan.kind == API_CONFIG || r->plan.kind == API_HOLD || r->plan.kind == API_MEMBER)
         return configure(r, connection);
     if (r->plan.kind == API_COMMAND)
         return command(r, connection);

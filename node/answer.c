@@ -1,7 +1,7 @@
 /* answer - what the node tells an operator who asks: its state as JSON, one object a line
  *
  * Every listing takes the selectors tenant, campaign, pool, source, provider, domain where they make sense,
- * and limit. Figures are those of this moment; nothing here changes anything. */
+ * and limit. Figures are those of this moment; nothing here changes anything ("audit" writes an event). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -184,6 +184,7 @@ static int answer_status(struct asked *asked)
     json_number(asked->out, "expired", (int64_t)figures.expired);
     json_number(asked->out, "cancelled", (int64_t)figures.cancelled);
     json_number(asked->out, "body_bytes", (int64_t)figures.body_bytes);
+    answer_ebb(asked);
     answer_end_row(asked);
     return 200;
 }
@@ -251,6 +252,8 @@ int node_answer(struct node *node, const char *what, const char *selectors, usec
         int (*answer)(struct asked *asked);
     } table[] = {
         {"alerts", answer_alerts},
+        {"audit", answer_audit},
+        {"drain", answer_leaving},
         {"explain", answer_explain},
         {"lanes", answer_lanes},
         {"message", answer_message},

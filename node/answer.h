@@ -31,6 +31,15 @@ void explain_holds(struct asked *asked, const struct hold_match *what);
 /* answer_queues.c: all three steps of a listing at once (node.h) */
 int answer_queues(struct asked *asked);
 int answer_tenants(struct asked *asked);
+int answer_leaving(struct asked *asked);
+
+/* answer_drain.c: what a drain still has to do, as fields of the row. */
+void answer_ebb(struct asked *asked);
+/* "drain": a row of figures, then one for each thing that keeps mail here, {"why": a sentence}. `pools`: pool ->
+ * uint64_t, how much of it is queued. */
+void answer_drain(struct asked *asked, const struct map *pools);
+/* "audit": what an administrator did to a member, as an event of ours. */
+int answer_audit(struct asked *asked);
 
 /* answer_one.c: 404 if there is no such thing; 400 with a sentence in `out` */
 int answer_message(struct asked *asked);

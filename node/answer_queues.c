@@ -1,4 +1,4 @@
-/* answer_queues - what waits, by queue or by tenant, at rest and in memory (node.h: struct listing)
+/* answer_queues - what waits, by queue, by tenant or by pool, at rest and in memory (node.h: struct listing)
  *
  * What lies in the table is counted there by queue (node/park.h: park_count), and a queue of which nothing is in
  * memory is known by nothing else. What the table does not count yet is the difference that each queue in memory
@@ -36,8 +36,10 @@ struct listed {
     uint64_t count;
 };
 
+enum listing_kind { LIST_QUEUES, LIST_TENANTS, LIST_DRAIN };
+
 struct listing {
-    bool by_tenant;
+    enum listing_kind kind;
     char *selectors;
     size_t limit;
     struct wanted wanted[WANTED];
@@ -49,7 +51,7 @@ struct listing {
 
     struct listed *top;
     size_t top_count;
-    struct map sums; /* tenant -> uint64_t */
+    struct map sums; /* tenant, or pool -> uint64_t */
 };
 
 /* ---- which of them ---- */
@@ -114,11 +116,15 @@ static void note_fresh(struct listing *listing, const struct node *node)
 
 struct listing *node_list_begin(struct node *node, const char *what, const char *selectors)
 {
-    bool by_tenant = strcmp(what, "tenants") == 0;
-    if (!by_tenant && strcmp(what, "queues") != 0)
+    static const char *const names[] = {
+        [LIST_QUEUES] = "queues", [LIST_TENANTS] = "tenants", [LIST_DRAIN] = "drain"};
+    size_t kind = 0;
+    while (kind < sizeof names / sizeof names[0] && strcmp(names[kind], what) != 0)
+        kind++;
+    if (kind == sizeof names / sizeof names[0])
         return NULL;
     struct listing *listing = xcalloc(1, sizeof *listing);
-    listing->by_tenant = by_tenant;
+    listing->kind = (enum listing_kind)kind;
     listing->selectors = xstrdup(selectors);
     listing->limit = (size_t)query_number(selectors, "limit", 1, MOST_ROWS, ANSWER_LIMIT);
     listing->park = node->rest.park;
@@ -183,12 +189,12 @@ static void keep(struct listing *listing, const struct listed *queue)
         cut_top(listing);
 }
 
-static void add_sum(struct listing *listing, const char *tenant, uint64_t count)
+static void add_sum(struct listing *listing, const char *name, uint64_t count)
 {
-    uint64_t *sum = map_get_text(&listing->sums, tenant);
+    uint64_t *sum = map_get_text(&listing->sums, name);
     if (sum == NULL) {
         sum = xcalloc(1, sizeof *sum);
-        map_set_text(&listing->sums, tenant, sum);
+        map_set_text(&listing->sums, name, sum);
     }
     *sum += count;
 }
@@ -196,14 +202,14 @@ static void add_sum(struct listing *listing, const char *tenant, uint64_t count)
 static void take(struct listing *listing, const struct listed *queue)
 {
     struct queue_names names;
-    if (!listing->by_tenant && !may_be_top(listing, queue))
+    if (listing->kind == LIST_QUEUES && !may_be_top(listing, queue))
         return;
     if (!queue_key_read(queue->key, queue->len, &names) || !is_wanted(listing, &names))
         return;
-    if (listing->by_tenant)
-        add_sum(listing, names.tenant, queue->count);
-    else
+    if (listing->kind == LIST_QUEUES)
         keep(listing, queue);
+    else
+        add_sum(listing, listing->kind == LIST_TENANTS ? names.tenant : names.pool, queue->count);
 }
 
 /* Both come in the order of their keys. */
@@ -345,10 +351,12 @@ void node_list_end(struct node *node, const struct listing *listing, usec_t now,
 {
     struct asked asked = {
         .node = node, .selectors = listing->selectors, .now = now, .out = out, .limit = listing->limit};
-    if (listing->by_tenant)
+    if (listing->kind == LIST_QUEUES)
+        tell_queues(&asked, listing);
+    else if (listing->kind == LIST_TENANTS)
         tell_tenants(&asked, listing);
     else
-        tell_queues(&asked, listing);
+        answer_drain(&asked, &listing->sums);
 }
 
 static int answer(struct asked *asked, const char *what)
@@ -372,4 +380,9 @@ int answer_queues(struct asked *asked)
 int answer_tenants(struct asked *asked)
 {
     return answer(asked, "tenants");
+}
+
+int answer_leaving(struct asked *asked)
+{
+    return answer(asked, "drain");
 }

@@ -1,4 +1,4 @@
-/* listing_uv - what waits, by queue or by tenant: counted in libuv's pool, so that a deep table never holds the node
+/* listing_uv - what waits, by queue, by tenant or by pool: counted in libuv's pool, so that a deep table never holds the node
  * up (node.h: struct listing)
  *
  * One such question is worked on at a time, the others wait; those that ask the same are answered with it. */
@@ -109,10 +109,10 @@ static void start(struct keeper *keeper)
 
 static bool is_one(const struct bus_msg *msg)
 {
-    static const char *const names[] = {"queues", "tenants"};
+    static const char *const names[] = {"drain", "queues", "tenants"};
     if (msg->type != BUS_ASK || msg->text == NULL)
         return false;
-    for (size_t i = 0; i < 2; i++)
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (name_len(msg->text) == strlen(names[i]) && strncmp(msg->text, names[i], strlen(names[i])) == 0)
             return true;
     return false;

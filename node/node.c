@@ -183,6 +183,12 @@ void node_recovered(struct node *node, usec_t now)
     node_settle(node, now);
 }
 
+static uint64_t queued(const struct node *node)
+{
+    struct custody_figures custody = custody_figures(node->custody);
+    return custody.held + custody.leaving;
+}
+
 void node_set_view(struct node *node, struct view *view, usec_t now)
 {
     if (node->view != NULL && view->epoch <= node->view->epoch)
@@ -192,6 +198,9 @@ void node_set_view(struct node *node, struct view *view, usec_t now)
     const struct view_node *me = view_node(view, node->id);
     node->view_is_past = me == NULL || me->down || me->incarnation != node->incarnation;
     node->now = now;
+    if (me != NULL && me->draining && !node->draining)
+        ebb_begin(&node->ebb, now, queued(node));
+    node->draining = me != NULL && me->draining;
     placement_set_view(node->placement, view);
     gates_set_view(node, now);
     census_begin(node);
@@ -225,10 +234,9 @@ void node_set_settings(struct node *node, const struct settings *settings, usec_
 
 void node_set_gauges(struct node *node, const struct pressure_gauges *gauges)
 {
-    struct custody_figures custody = custody_figures(node->custody);
     node->gauges = *gauges;
     node->gauges.table_failed = node->rest.park != NULL && !node_table_works(node);
-    node->gauges.queued = custody.held + custody.leaving;
+    node->gauges.queued = queued(node);
     node->gauges.queued_max = node->settings->node.max_queued;
     node->pressure = pressure_of(&node->gauges, &node->pressure);
 }
@@ -265,6 +273,8 @@ void node_settle(struct node *node, usec_t now)
         crowd_thin_out(node, now);
     moves_hand_over(node, now);
     rest_step(node, now);
+    if (node->draining)
+        ebb_note(&node->ebb, now, queued(node));
 }
 
 static void answer_asked(struct node *node, const struct bus_msg *msg, usec_t now)

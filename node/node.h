@@ -136,9 +136,9 @@ usec_t node_deadline(const struct node *node);
 void node_set_hint(struct node *node, const char *domain, struct mx_answer *answer);
 int node_answer(struct node *node, const char *what, const char *selectors, usec_t now, struct buffer *out);
 
-/* What waits, by queue or by tenant, goes through the counts of all queues, at rest or not: in three steps, so that
+/* What waits, by queue, by tenant or by pool ("drain": what keeps a drained node from being empty), goes through the counts of all queues, at rest or not: in three steps, so that
  * the second, which may take a second, can be in another thread while the node goes on. (node_answer does all three.)
- * Null: the question is neither "queues" nor "tenants". */
+ * Null: the question is none of "queues", "tenants" and "drain". */
 struct listing;
 struct listing *node_list_begin(struct node *node, const char *what, const char *selectors);
 /* Nobody else uses it meanwhile; the node must not end. -1: the table can't be read. */

@@ -18,6 +18,7 @@
 #include "base/map.h"
 #include "base/random.h"
 #include "cluster/placement.h"
+#include "node/ebb.h"
 #include "node/gate_state.h"
 #include "node/lane.h"
 #include "node/node.h"
@@ -276,6 +277,8 @@ struct node {
     struct list acts;    /* act.h */
     size_t act_count;
     struct view *view;
+    bool draining;     /* by the view */
+    struct ebb ebb;    /* since then */
     bool view_is_past; /* without this node, or as down, or as its last start: the next one will tell */
     struct placement *placement;
     uint64_t round;     /* one more with each view and settings */

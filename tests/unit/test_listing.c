@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "node/queue_key.h"
+#include "tests/unit/node_help.h"
 #include "tests/unit/rest_help.h"
 
 /* Message n of so many goes to n % 10 + 1 of ten domains: d0 has the most. */
@@ -173,6 +174,82 @@ static void test_a_table_that_fails_is_said(void **state)
     rest_close(&desk);
 }
 
+/* n1 is drained by the view, of `nodes`. */
+static void drain(struct rest_desk *desk, uint64_t epoch, unsigned nodes, void (*change)(struct view *view))
+{
+    struct view *view = node_help_view(epoch, 1, nodes);
+    view->nodes[0].draining = true;
+    if (change != NULL)
+        change(view);
+    node_set_view(desk->node, view, desk->now);
+    view_drop(&view);
+}
+
+static void second_is_down(struct view *view)
+{
+    view->nodes[1].down = true;
+}
+
+static void expect_told(struct rest_desk *desk, const char *question, const char *text)
+{
+    rest_ask(desk, question);
+    assert_int_equal(desk->code, 200);
+    if (strstr(buffer_text(&desk->answer), text) == NULL)
+        fail_msg("%s: not `%s` but %s", question, text, buffer_text(&desk->answer));
+}
+
+static void test_a_drain_says_what_stays(void **state)
+{
+    (void)state;
+    struct rest_desk desk;
+    rest_open(&desk);
+    inject_stairs(&desk, 200, USEC_HOUR);
+    expect_told(&desk, "drain", "\"draining\":false,\"queued\":1100,");
+    assert_int_equal(rest_rows_told(&desk), 1);
+    drain(&desk, 2, 1, NULL);
+    rest_pass(&desk, 2 * USEC_SEC);
+    expect_told(&desk, "drain",
+        "\"draining\":true,\"queued\":1100,\"sending\":0,\"moving\":0,\"drain_per_second\":0}");
+    expect_told(&desk, "drain",
+        "{\"why\":\"1100 of pool main can't go elsewhere: no other node has a source of it; it is sent from "
+        "here\"}");
+    expect_told(&desk, "status", "\"drain_per_second\":0}");
+    drain(&desk, 3, 2, second_is_down);
+    expect_told(&desk, "drain", "1100 of pool main can't go elsewhere: n2 has a source of it, but is down;");
+    rest_close(&desk);
+}
+
+/* Whether it is in the table or not; what nobody answers is told to be under way. */
+static void test_what_is_at_rest_leaves(void **state)
+{
+    (void)state;
+    struct rest_desk desk;
+    rest_open(&desk);
+    inject_stairs(&desk, 200, USEC_HOUR);
+    assert_int_equal(rest_parked(&desk), 200);
+    drain(&desk, 2, 2, NULL);
+    rest_pass(&desk, 10 * USEC_SEC);
+    assert_int_equal(rest_parked(&desk), 0);
+    assert_int_equal(desk.leaving, 1100);
+    expect_told(
+        &desk, "drain", "{\"why\":\"1100 are on the way to other nodes, which have not answered yet\"}");
+    node_set_silent(desk.node, "n2", true);
+    expect_told(&desk, "drain", "{\"why\":\"n2 is not heard of");
+    rest_close(&desk);
+}
+
+static void test_an_audit_is_an_event(void **state)
+{
+    (void)state;
+    struct rest_desk desk;
+    rest_open(&desk);
+    rest_ask(&desk, "audit?node=n1&action=drain&member=n2&by=key%20ops");
+    assert_int_equal(desk.code, 200);
+    rest_ask(&desk, "audit?action=drain");
+    assert_int_equal(desk.code, 400);
+    rest_close(&desk);
+}
+
 static void test_a_key_that_is_none(void **state)
 {
     (void)state;
@@ -202,6 +279,9 @@ int main(void)
         cmocka_unit_test(test_counted_once),
         cmocka_unit_test(test_what_has_ended_is_gone),
         cmocka_unit_test(test_a_table_that_fails_is_said),
+        cmocka_unit_test(test_a_drain_says_what_stays),
+        cmocka_unit_test(test_what_is_at_rest_leaves),
+        cmocka_unit_test(test_an_audit_is_an_event),
         cmocka_unit_test(test_a_key_that_is_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
