@@ -31,6 +31,9 @@
 #define WALK_PAUSE (10 * USEC_MS)
 #define WALK_EACH ((usec_t)40) /* and for each of them: a tenth of what there is to do, beside sending */
 #define WALK_PAUSE_BEHIND (100 * USEC_MS)
+#define DRAIN_STEP 256  /* the same while the node is drained, and fewer than */
+#define DRAIN_MOST 2048 /* are under way to others */
+#define DRAIN_EACH ((usec_t)10)
 #define BUSY_PAUSE (250 * USEC_MS)
 #define BUSY_PAUSE_LEAST (2 * USEC_MS)
 #define STUCK_HERE 128
@@ -360,18 +363,24 @@ void rest_census(struct node *node)
     rest->walk_at = node->now;
 }
 
+/* A node that is drained has nothing better to do; but what is under way to others stays in memory until they have it. */
+static bool has_to_leave(const struct node *node)
+{
+    return node->draining && custody_figures(node->custody).leaving < DRAIN_MOST;
+}
+
 static void walk(struct node *node, usec_t now)
 {
     struct mail_id ids[WALK_PART];
     struct rest *rest = &node->rest;
-    bool slowly = is_behind(node);
+    bool slowly = is_behind(node), fast = has_to_leave(node);
     size_t woken = 0;
     if (now < rest->walk_at)
         return;
     do
         woken += fetch_all(node, ids, park_walk(rest->park, &rest->walk_seq, ids, slowly ? 1 : WALK_PART));
-    while (!slowly && woken < WALK_STEP && rest->walk_seq != 0);
-    usec_t pause = (usec_t)woken * WALK_EACH;
+    while (!slowly && woken < (fast ? DRAIN_STEP : WALK_STEP) && rest->walk_seq != 0);
+    usec_t pause = (usec_t)woken * (fast ? DRAIN_EACH : WALK_EACH);
     rest->walk_at = now + (slowly ? WALK_PAUSE_BEHIND : pause > WALK_PAUSE ? pause : WALK_PAUSE);
     if (rest->walk_seq != 0)
         return;
