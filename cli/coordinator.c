@@ -89,6 +89,8 @@ static void add_figures(void *context, struct buffer *out)
             f.dropped_full + f.dropped_unknown + f.dropped_gone},
         {"bus_refused_total", "counter", "frames of strangers, other clusters, and broken ones",
             f.dropped_bad + f.dropped_foreign},
+        {"bus_newer_total", "counter", "messages of a kind that only a newer Todoku knows: dropped",
+            f.dropped_newer},
         {"bus_lost_total", "counter", "messages of other members that did not come", f.lost},
         {"bus_queued_bytes", "gauge", "bytes that wait for credit or a connection", f.queued_bytes},
     };

@@ -12,7 +12,8 @@ struct row {
     bool has_spec, has_live, unreadable;
     struct member_spec spec;
     enum member_role role; /* of live/ from here on */
-    uint32_t wire, weight;
+    struct wire_range wire;
+    uint32_t weight;
     bool ready;
     char key[MEMBER_KEY_SIZE], endpoint[MEMBER_ENDPOINT_SIZE];
 };
@@ -80,16 +81,19 @@ static void add_state(const struct row *row, struct buffer *out)
     const char *state = row->unreadable  ? "unreadable"
                         : !row->has_live ? "not seen"
                         : !row->has_spec ? "removed"
-                        : strcmp(row->key, row->spec.public_key) != 0 && row->wire == MEMBER_WIRE
+                        : strcmp(row->key, row->spec.public_key) != 0 && wire_meets(&row->wire, &wire_ours)
                             ? "other key"
                         : row->ready ? "up"
                                      : "starting";
-    char wire[32];
-    if (row->has_live && !row->unreadable && row->wire != MEMBER_WIRE) {
-        snprintf(wire, sizeof wire, "wire %u", row->wire);
-        state = wire;
+    char other[WIRE_TEXT_SIZE + 8], wire[WIRE_TEXT_SIZE];
+    bool knows = row->has_live && !row->unreadable;
+    if (knows && !wire_meets(&row->wire, &wire_ours)) {
+        snprintf(other, sizeof other, "wire %s", wire_text(&row->wire, wire));
+        state = other;
     }
     json_text(out, "state", state);
+    if (knows)
+        json_text(out, "wire", wire_text(&row->wire, wire));
 }
 
 static void add_row(const struct row *row, struct buffer *out)

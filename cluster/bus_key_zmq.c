@@ -16,8 +16,6 @@
 
 #define FILE_MAX 4096
 
-_Static_assert(BUS_WIRE == MEMBER_WIRE, "live/ tells the version of the bus");
-
 void bus_key_make(struct bus_key *key_r)
 {
     must(zmq_curve_keypair(key_r->public_key, key_r->secret_key) == 0);

@@ -99,6 +99,7 @@ struct bus_link *bus_link_new(
     link->window = settings->window == 0 ? BUS_LINK_WINDOW : settings->window;
     link->queue = settings->queue == 0 ? BUS_LINK_QUEUE : settings->queue;
     link->total = settings->total == 0 ? BUS_LINK_TOTAL : settings->total;
+    link->wire = wire_ours.least;
     link->ports = *ports;
     link->well = true;
     link->next_beat = now;
@@ -174,6 +175,12 @@ void bus_link_set_peers(struct bus_link *link, const struct bus_link_peer *peers
         } else
             peer->named = false;
     }
+}
+
+void bus_link_set_wire(struct bus_link *link, uint32_t wire)
+{
+    must(wire_has(&wire_ours, wire));
+    link->wire = wire;
 }
 
 /* Queues */

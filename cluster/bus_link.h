@@ -70,10 +70,13 @@ struct bus_link *bus_link_new(
 void bus_link_free(struct bus_link **link);
 /* The table. Peers that are not in it any more, or as another process, lose what waits for them. */
 void bus_link_set_peers(struct bus_link *link, const struct bus_link_peer *peers, size_t count, usec_t now);
+/* The version that the cluster speaks, one of wire_ours: frames say it from now on. Before: the oldest of them. */
+void bus_link_set_wire(struct bus_link *link, uint32_t wire);
 /* Queues the message for msg->to, or drops it; takes it over. False: dropped, and `error` says why. */
 bool bus_link_post(struct bus_link *link, struct bus_msg *msg, usec_t now, struct error *error);
 /* What came from a peer; the door has made sure of its sender and cluster. Lent. -1: nothing was taken of the
- * message, with the sentence. */
+ * message, with the sentence; where only its type is not known, what the frame says of the peer, its stream and our
+ * credit counts all the same. */
 int bus_link_take(struct bus_link *link, const struct bus_envelope *envelope, const void *body,
     size_t body_len, usec_t now, struct error *error);
 /* The door's `send` would work again for this peer. */
@@ -90,7 +93,8 @@ usec_t bus_link_deadline(const struct bus_link *link, usec_t now);
 struct bus_link_figures {
     uint64_t sent, received, bytes_sent, bytes_received; /* messages; bytes of payloads and bodies */
     uint64_t dropped_full, dropped_unknown, dropped_gone, dropped_bad;
-    uint64_t lost; /* messages a peer sent that did not come */
+    uint64_t dropped_newer; /* of a type that this program does not know */
+    uint64_t lost;          /* messages a peer sent that did not come */
     uint64_t queued_bytes, queued;
 };
 struct bus_link_figures bus_link_figures(const struct bus_link *link);

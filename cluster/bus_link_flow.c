@@ -49,6 +49,7 @@ void peer_rouse(struct bus_link *link, struct peer *peer)
 static struct bus_envelope envelope_for(const struct bus_link *link, const struct peer *peer)
 {
     struct bus_envelope envelope = {
+        .wire = link->wire,
         .process = link->process,
         .stream = peer->out.stream,
         .sequence = peer->out.sequence,
@@ -276,6 +277,11 @@ int bus_link_take(struct bus_link *link, const struct bus_envelope *envelope, co
     follow_credit(link, peer, envelope);
     if (envelope->type == 0)
         return 0;
+    if (!bus_type_known(envelope->type)) {
+        link->figures.dropped_newer++;
+        return error_set(
+            error, "its type %u is not known here; a newer Todoku sent it", (unsigned)envelope->type);
+    }
     struct bus_msg *msg;
     if (bus_payload_decode(envelope, body, body_len, &msg, error) < 0)
         goto bad;

@@ -50,6 +50,7 @@ struct peer {
 struct bus_link {
     char cluster[BUS_NAME_SIZE], member[BUS_NAME_SIZE];
     uint64_t process, streams;
+    uint32_t wire;
     usec_t heartbeat, next_beat;
     uint64_t window, queue, total;
     struct bus_link_ports ports;

@@ -242,6 +242,11 @@ void bus_zmq_set_peers(struct bus_zmq *bus, const struct bus_peer *peers, size_t
     free(known);
 }
 
+void bus_zmq_set_wire(struct bus_zmq *bus, uint32_t wire)
+{
+    bus_link_set_wire(bus->link, wire);
+}
+
 void bus_zmq_set_allowed(struct bus_zmq *bus, const struct bus_allowed *allowed, size_t count)
 {
     bus_guard_set(bus->guard, allowed, count);
@@ -437,6 +442,7 @@ static void publish_figures(struct bus_zmq *bus)
         .dropped_gone = link.dropped_gone,
         .dropped_bad = link.dropped_bad + bus->bad,
         .dropped_foreign = bus->foreign,
+        .dropped_newer = link.dropped_newer,
         .lost = link.lost,
         .queued_bytes = link.queued_bytes,
     };

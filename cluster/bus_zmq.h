@@ -73,6 +73,8 @@ void bus_zmq_close(struct bus_zmq **bus);
 const char *bus_zmq_endpoint(const struct bus_zmq *bus);
 /* Whom there is to talk to; copied. Peers that are not in it any more, or as another process, are let go. */
 void bus_zmq_set_peers(struct bus_zmq *bus, const struct bus_peer *peers, size_t count);
+/* The version that the cluster speaks, one of wire_ours. */
+void bus_zmq_set_wire(struct bus_zmq *bus, uint32_t wire);
 /* Whose keys are let in; copied. Connections of others are not taken any more. Before it nobody is. */
 void bus_zmq_set_allowed(struct bus_zmq *bus, const struct bus_allowed *allowed, size_t count);
 /* Tells all peers that this process stops, so that they ask others from now on. */
@@ -84,8 +86,9 @@ void bus_zmq_wake(struct bus_zmq *bus);
 struct bus_zmq_figures {
     uint64_t sent, received, bytes_sent, bytes_received;
     uint64_t dropped_full, dropped_unknown, dropped_gone, dropped_bad, dropped_foreign; /* messages */
-    uint64_t lost;         /* messages that peers sent and that did not come */
-    uint64_t queued_bytes; /* waiting for credit or a connection */
+    uint64_t dropped_newer; /* of types that only a newer program knows */
+    uint64_t lost;          /* messages that peers sent and that did not come */
+    uint64_t queued_bytes;  /* waiting for credit or a connection */
 };
 /* As of the last wait. */
 struct bus_zmq_figures bus_zmq_figures(const struct bus_zmq *bus);

@@ -172,7 +172,9 @@ static void holds_came(void *context, struct holds *holds)
 static void describe(const struct settings *settings, enum member_role role, struct member_live *live_r)
 {
     bool node = role == MEMBER_NODE;
-    struct member_live live = {.role = role, .wire = MEMBER_WIRE};
+    struct member_live live = {.role = role, .wire = wire_ours};
+    if (settings->cluster.wire != 0)
+        live.wire.most = settings->cluster.wire;
     size_t count = node ? settings->node.source_count : 0;
     struct view_source *sources = xcalloc(count + 1, sizeof *sources);
     for (size_t i = 0; i < count; i++) {

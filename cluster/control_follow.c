@@ -132,6 +132,7 @@ static void take_view(struct control *control, const struct kv_pair *pair)
     /* There is one view an epoch: what is not newer is an old answer. */
     if (view->epoch > control->epoch) {
         control->epoch = view->epoch;
+        bus_zmq_set_wire(control->bus, view->wire);
         control->serves = serves(control, view);
         set_peers(control, view);
         control->listener.view(control->listener.context, view);

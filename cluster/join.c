@@ -15,6 +15,7 @@ struct join *join_new(const char *cluster, const struct member_live *live, const
 {
     must(member_name_good(cluster) && member_name_good(live->id) && live->process != 0);
     must(live->role != MEMBER_ANY && live->source_count <= MEMBER_MAX_SOURCES);
+    must(wire_meets(&live->wire, &wire_ours));
     struct join *join = xcalloc(1, sizeof *join);
     join->next_at = USEC_NEVER;
     snprintf(join->cluster, sizeof join->cluster, "%s", cluster);
@@ -27,7 +28,6 @@ struct join *join_new(const char *cluster, const struct member_live *live, const
     }
     join->ports = *ports;
     member_live_copy(live, &join->live);
-    join->live.wire = MEMBER_WIRE;
     join->live.incarnation = live->role == MEMBER_COORDINATOR ? live->process : 0;
     join->registered = live->role == MEMBER_COORDINATOR;
     join->wanted_version = 1;
@@ -252,7 +252,6 @@ void join_set_live(struct join *join, const struct member_live *live, usec_t now
     must(strcmp(live->id, old.id) == 0 && live->process == old.process && live->role == old.role);
     must(live->source_count <= MEMBER_MAX_SOURCES);
     member_live_copy(live, &join->live);
-    join->live.wire = MEMBER_WIRE;
     join->live.incarnation = old.incarnation;
     memcpy(join->live.disk, old.disk, sizeof old.disk);
     memcpy(join->live.spool, old.spool, sizeof old.spool);

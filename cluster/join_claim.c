@@ -254,10 +254,11 @@ static void on_live(struct join *join, const struct kv_result *result, usec_t no
     struct member_live there;
     struct error error = {""};
     bool readable = member_live_read(pair->value, pair->len, &there, &error) == 0;
-    if (readable && there.wire != MEMBER_WIRE) {
+    if (readable && !wire_meets(&there.wire, &wire_ours)) {
+        char its[WIRE_TEXT_SIZE], ours[WIRE_TEXT_SIZE];
         readable = false;
-        error_set(
-            &error, "it is of wire version %" PRIu32 ", this program speaks %d", there.wire, MEMBER_WIRE);
+        error_set(&error, "it is of wire version %s, this program speaks %s", wire_text(&there.wire, its),
+            wire_text(&wire_ours, ours));
     }
     /* The same disk: its folder's lock is ours, so the process that wrote this is gone. Once a member, it
      * can only be a newer one, on a copy of the disk. */

@@ -34,6 +34,7 @@ struct leader *leader_new(const char *cluster, const char *member, const struct 
         leader_watch(cluster, (enum leader_topic)i, leader->paths[i]);
     leader->ports = *ports;
     leader->view = view_new(0);
+    leader->wire = leader->view->wire;
     leader->later = leader->next_at = USEC_NEVER;
     return leader;
 }

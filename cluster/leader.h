@@ -10,8 +10,12 @@
  * The view it publishes: every member of spec/ that has ever been ready, with its record of live/; a node
  * whose live/ is gone stands in it as `down`. At most one view a second. A node is declared down only after
  * one lease time since the head was elected or the store came back, and never more than max(1, 10 % of the
- * nodes) within 10 s; one that is taken out of spec/ goes at once. Members of another wire version are left
- * out, and told.
+ * nodes) within 10 s; one that is taken out of spec/ goes at once.
+ *
+ * The view says which version of the wire (proto/wire.h) the cluster speaks. It falls as soon as a member comes that
+ * speaks no higher one, though never below what another member needs, and rises when all members of the view are
+ * there and speak a higher one. Who does not speak it is left out, and told. Who can't read the view can't join, so
+ * an older program gets in only after a member was told to speak no more than it does (cluster.wire).
  *
  * Time: `now` in every call. Ports must not call back in. */
 #ifndef CLUSTER_LEADER_H

@@ -26,21 +26,18 @@ void leader_members_free(struct leader *leader)
     map_free(&leader->members);
 }
 
-bool leader_member_other_wire(const struct leader_member *member)
-{
-    return member->has_live && member->live.wire != MEMBER_WIRE;
-}
-
-bool leader_member_serves(const struct leader_member *member, struct error *why_r)
+bool leader_member_serves(
+    const struct leader *leader, const struct leader_member *member, struct error *why_r)
 {
     const struct member_live *live = &member->live;
+    char its[WIRE_TEXT_SIZE];
     why_r->text[0] = '\0';
     if (!member->has_live)
         return false;
-    if (leader_member_other_wire(member))
+    if (leader_other_wire(leader, member))
         error_set(why_r,
-            "%s is left out of the view: its program speaks wire version %" PRIu32 ", this one %d",
-            member->id, live->wire, MEMBER_WIRE);
+            "%s is left out of the view: its program speaks wire version %s, the cluster %" PRIu32,
+            member->id, wire_text(&live->wire, its), leader->wire);
     else if (!member->has_spec)
         return false;
     else if (member->spec.role != MEMBER_ANY && member->spec.role != live->role)
@@ -112,7 +109,7 @@ static void apply(struct leader *leader, enum leader_topic topic, struct leader_
     const struct kv_pair *pair, usec_t now)
 {
     struct error error;
-    bool served = leader_member_serves(member, &error);
+    bool served = leader_member_serves(leader, member, &error);
     int status = 0;
     if (topic == LEADER_LIVE) {
         forget_live(member);
@@ -127,7 +124,7 @@ static void apply(struct leader *leader, enum leader_topic topic, struct leader_
     }
     if (status != 0)
         leader_notice(leader, "%s can't be read: %s", pair->key, error.text);
-    if (served && !leader_member_serves(member, &error))
+    if (served && !leader_member_serves(leader, member, &error))
         member->gone_since = now;
     drop_if_nothing(leader, member);
 }

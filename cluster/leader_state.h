@@ -37,6 +37,7 @@ struct leader {
     uint64_t seen[LEADER_TOPICS]; /* the revision of the newest news */
     struct map members;           /* id -> struct leader_member */
     bool told_full;
+    uint32_t wire; /* what the view that is being made, or was made last, says */
 
     bool key_there;
     uint64_t key_made, key_lease;
@@ -68,8 +69,13 @@ void leader_members_news(
     struct leader *leader, enum leader_topic topic, const struct kv_news *news, usec_t now);
 void leader_members_free(struct leader *leader);
 /* Runs in the role and with the key that spec/ says, and is ready; else `why_r`, if somebody must know. */
-bool leader_member_serves(const struct leader_member *member, struct error *why_r);
-bool leader_member_other_wire(const struct leader_member *member);
+bool leader_member_serves(
+    const struct leader *leader, const struct leader_member *member, struct error *why_r);
+
+/* leader_wire.c: the version that the next view is to say. */
+uint32_t leader_choose_wire(const struct leader *leader);
+/* Its program does not speak leader->wire. */
+bool leader_other_wire(const struct leader *leader, const struct leader_member *member);
 
 /* leader_view.c: the view that the head would publish now, sealed; null: none can be made (it was told). */
 struct view *leader_make_view(struct leader *leader, usec_t now);

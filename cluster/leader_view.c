@@ -137,7 +137,7 @@ static void add_member(struct making *making, struct leader_member *member)
 {
     struct leader *leader = making->leader;
     struct error why;
-    bool serves = leader_member_serves(member, &why);
+    bool serves = leader_member_serves(leader, member, &why);
     const struct view_node *node = view_node(leader->view, member->id);
     const struct view_coordinator *coordinator = coordinator_of(leader->view, member->id);
     bool is_node = serves ? member->live.role == MEMBER_NODE : node != NULL;
@@ -146,7 +146,7 @@ static void add_member(struct making *making, struct leader_member *member)
     if (other != NULL)
         error_set(&why, "%s is left out of the view: %s serves its spool %s", member->id, other->id, spool);
     leader_tell_once(leader, member, why.text[0] == '\0' ? NULL : why.text);
-    if (other != NULL || leader_member_other_wire(member))
+    if (other != NULL || leader_other_wire(leader, member))
         return;
     if (serves && is_node)
         add_serving_node(making, member);
@@ -178,7 +178,7 @@ static void add_all(struct making *making)
             all[count++] = member;
     qsort(all, count, sizeof *all, by_id);
     for (size_t i = 0; i < count; i++)
-        if (leader_member_serves(all[i], &why) && all[i]->live.role == MEMBER_NODE &&
+        if (leader_member_serves(leader, all[i], &why) && all[i]->live.role == MEMBER_NODE &&
             map_get_text(&making->spools, all[i]->live.spool) == NULL)
             map_set_text(&making->spools, all[i]->live.spool, all[i]);
     for (size_t i = 0; i < count; i++)
@@ -199,6 +199,7 @@ struct view *leader_make_view(struct leader *leader, usec_t now)
 {
     struct making making = {.leader = leader, .now = now, .next = view_new(next_epoch(leader))};
     leader->later = USEC_NEVER;
+    making.next->wire = leader->wire = leader_choose_wire(leader);
     snprintf(making.next->leader, sizeof making.next->leader, "%s", leader->me);
     add_all(&making);
     map_free(&making.spools);
@@ -277,8 +278,11 @@ void leader_adopt(struct leader *leader, struct view *view, uint64_t revision, u
         if (leader->head)
             tell_turn(leader, node, was_down);
     }
+    if (leader->head && leader->view->wire != view->wire)
+        leader_notice(leader, "the cluster speaks wire version %u from now on", (unsigned)view->wire);
     view_drop(&leader->view);
     leader->view = view;
+    leader->wire = view->wire;
     leader->view_revision = revision;
     leader->view_bad = false;
 }

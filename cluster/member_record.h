@@ -16,9 +16,9 @@
 #include "base/error.h"
 #include "cluster/spool_register.h"
 #include "cluster/view.h"
+#include "proto/wire.h"
 
 #define MEMBER_KEY_SIZE 41 /* a CURVE public key in Z85, with the zero */
-#define MEMBER_WIRE 1      /* the version of bus, view and records that this program speaks */
 #define MEMBER_ENDPOINT_SIZE 256
 #define MEMBER_MAX_SOURCES 4096
 
@@ -41,7 +41,7 @@ struct member_spec {
 struct member_live {
     char id[MEMBER_ID_SIZE];
     enum member_role role;
-    uint32_t wire;                       /* MEMBER_WIRE of its program */
+    struct wire_range wire;              /* what it speaks; written as `wire_min` and `wire` */
     uint64_t process;                    /* a random number, never 0: this start of it */
     uint64_t incarnation;                /* of its home spool; 0 = not ready yet. Coordinators: = process */
     char endpoint[MEMBER_ENDPOINT_SIZE]; /* of its bus: "tcp://10.0.0.2:7101" */
@@ -63,7 +63,7 @@ struct member_claim { /* source/<address>: who sends from there */
 void member_spec_write(const struct member_spec *spec, struct buffer *out);
 int member_spec_read(const char *text, size_t len, struct member_spec *spec_r, struct error *error);
 void member_live_write(const struct member_live *live, struct buffer *out);
-/* 0, or -1; a record of another wire version is read as far as id, wire and role. */
+/* 0, or -1; the record of a program that speaks no version of ours is read as far as id, wire and role. */
 int member_live_read(const char *text, size_t len, struct member_live *live_r, struct error *error);
 void member_live_free(struct member_live *live); /* what it owns */
 void member_live_copy(const struct member_live *from, struct member_live *to_r);

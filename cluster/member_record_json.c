@@ -58,7 +58,8 @@ void member_live_write(const struct member_live *live, struct buffer *out)
     json_begin(out, '{');
     json_text(out, "id", live->id);
     json_text(out, "role", member_role_name(live->role));
-    json_number(out, "wire", live->wire);
+    json_number(out, "wire_min", live->wire.least);
+    json_number(out, "wire", live->wire.most);
     write_u64(out, "process", live->process);
     write_u64(out, "incarnation", live->incarnation);
     json_text(out, "endpoint", live->endpoint);
@@ -290,7 +291,20 @@ static int read_sources(const json_t *json, struct member_live *live, struct err
     return 0;
 }
 
-/* What a record of our own version has beside id, role and wire. */
+/* Who says only `wire` speaks nothing else. */
+static int read_wire(const json_t *json, struct wire_range *wire_r, struct error *error)
+{
+    if (read_u32(json, "wire", &wire_r->most, error) != 0 ||
+        read_u32(json, "wire_min", &wire_r->least, error) != 0)
+        return -1;
+    if (json_object_get(json, "wire_min") == NULL)
+        wire_r->least = wire_r->most;
+    if (wire_r->least > wire_r->most)
+        return error_set(error, "`wire_min` in the record is above `wire`, which is %" PRIu32, wire_r->most);
+    return 0;
+}
+
+/* What the record of a program that we can talk to has beside id, role and wire. */
 static int read_rest(const json_t *json, struct member_live *live, struct error *error)
 {
     if (read_u64(json, "process", &live->process, error) != 0 ||
@@ -319,11 +333,11 @@ int member_live_read(const char *text, size_t len, struct member_live *live_r, s
     if (json == NULL)
         return -1;
     int status = read_name(json, "id", live_r->id, error) == 0 &&
-                         read_u32(json, "wire", &live_r->wire, error) == 0 &&
+                         read_wire(json, &live_r->wire, error) == 0 &&
                          read_role(json, &live_r->role, error) == 0
                      ? 0
                      : -1;
-    if (status == 0 && live_r->wire == MEMBER_WIRE)
+    if (status == 0 && wire_meets(&live_r->wire, &wire_ours))
         status = read_rest(json, live_r, error);
     if (status != 0)
         member_live_free(live_r);

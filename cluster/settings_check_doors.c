@@ -3,6 +3,7 @@
 
 #include "cluster/settings_inside.h"
 #include "cluster/settings_read.h"
+#include "proto/wire.h"
 
 static bool is_loopback(const char *endpoint)
 {
@@ -163,6 +164,11 @@ static void check_cluster(struct settings_check *check)
     if (settings->cluster.min_copies > settings->cluster.copies)
         check_fault(check, &settings->cluster.min_copies, "`min_copies` is above `copies`, which is %u",
             settings->cluster.copies);
+    char ours[WIRE_TEXT_SIZE];
+    if (settings->cluster.wire != 0 && !wire_has(&wire_ours, settings->cluster.wire))
+        check_fault(check, &settings->cluster.wire,
+            "this program speaks wire version %s, not %u; leave `wire` out", wire_text(&wire_ours, ours),
+            settings->cluster.wire);
     if (settings->coordinator.bus != NULL && settings->node.bus != NULL &&
         strcmp(settings->coordinator.bus, settings->node.bus) == 0)
         check_fault(check, &settings->node.bus, "`%s` is the coordinator's bus too; use another port",

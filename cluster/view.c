@@ -8,12 +8,14 @@
 #include "base/alloc.h"
 #include "base/panic.h"
 #include "cluster/view_index.h"
+#include "proto/wire.h"
 
 struct view *view_new(uint64_t epoch)
 {
     struct view *view = xcalloc(1, sizeof *view);
     atomic_init(&view->holders, 1);
     view->epoch = epoch;
+    view->wire = wire_ours.most;
     return view;
 }
 

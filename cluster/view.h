@@ -55,6 +55,7 @@ struct view_index;
 struct view {
     atomic_uint holders;
     uint64_t epoch;
+    uint32_t wire;               /* the version of the wire that the cluster speaks; proto/wire.h */
     char leader[MEMBER_ID_SIZE]; /* who published it; "" = nobody (one process) */
     struct view_node *nodes;
     size_t node_count;
@@ -63,7 +64,7 @@ struct view {
     struct view_index *index; /* null until it is sealed */
 };
 
-/* An empty view, held once; fill it before anybody else sees it. */
+/* An empty view of our own newest wire version, held once; fill it before anybody else sees it. */
 struct view *view_new(uint64_t epoch);
 struct view *view_hold(struct view *view);
 void view_drop(struct view **view);

@@ -44,7 +44,7 @@ static void write_node(struct view_wire_writer *writer, const struct view_node *
 void view_store_write(const struct view *view, struct buffer *out)
 {
     struct view_wire_writer writer = {.out = out};
-    struct view_wire_head head = {.epoch = view->epoch, .leader = view->leader};
+    struct view_wire_head head = {.wire = view->wire, .epoch = view->epoch, .leader = view->leader};
     view_wire_begin(&writer, &head);
     for (size_t i = 0; i < view->node_count; i++)
         write_node(&writer, &view->nodes[i]);
@@ -62,6 +62,7 @@ static void on_head(void *context, const struct view_wire_head *head)
 {
     struct view *view = context;
     view->epoch = head->epoch;
+    view->wire = head->wire;
     memcpy(view->leader, head->leader, strlen(head->leader) + 1);
 }
 
@@ -137,7 +138,7 @@ static bool same_coordinator(const struct view_coordinator *a, const struct view
 
 bool view_store_same(const struct view *a, const struct view *b)
 {
-    if (strcmp(a->leader, b->leader) != 0 || a->node_count != b->node_count ||
+    if (a->wire != b->wire || strcmp(a->leader, b->leader) != 0 || a->node_count != b->node_count ||
         a->coordinator_count != b->coordinator_count)
         return false;
     for (size_t i = 0; i < a->node_count; i++)

@@ -177,6 +177,7 @@ void merge_status(struct question *question, struct buffer *out)
     json_text(out, "head", view->leader);
     json_bool(out, "head_up", head_is_there(view));
     json_number(out, "view_epoch", (int64_t)view->epoch);
+    json_number(out, "wire", view->wire);
     json_number(out, "config", (int64_t)asking->config);
     json_bool(out, "etcd", asking->away[0] == '\0');
     json_number(out, "coordinators", (int64_t)view->coordinator_count);

@@ -57,9 +57,27 @@ void bus_msg_set_text(struct bus_msg *msg, const char *text, size_t len)
     msg->text_len = strlen(msg->text);
 }
 
+static const char *const type_names[] = {
+    "?",
+    "INJECT",
+    "INJECT_ANSWER",
+    "MOVE",
+    "MOVE_ANSWER",
+    "SETTLED_ASK",
+    "SETTLED",
+    "ASK",
+    "ANSWER",
+#ifdef TODOKU_NEXT
+    "NEXT",
+#endif
+};
+
+bool bus_type_known(enum bus_type type)
+{
+    return type > 0 && (size_t)type < sizeof type_names / sizeof type_names[0];
+}
+
 const char *bus_type_name(enum bus_type type)
 {
-    static const char *const name[] = {
-        "?", "INJECT", "INJECT_ANSWER", "MOVE", "MOVE_ANSWER", "SETTLED_ASK", "SETTLED", "ASK", "ANSWER"};
-    return (size_t)type < sizeof name / sizeof name[0] ? name[type] : name[0];
+    return type_names[bus_type_known(type) ? type : 0];
 }

@@ -38,6 +38,9 @@ enum bus_type {
     BUS_SETTLED,
     BUS_ASK,
     BUS_ANSWER,
+#ifdef TODOKU_NEXT
+    BUS_NEXT, /* node -> node: nothing; see proto/wire.h */
+#endif
 };
 
 enum bus_verdict {
@@ -81,6 +84,9 @@ struct bus_msg *bus_msg_answer(const struct bus_msg *asked, enum bus_type type);
 struct bus_msg *bus_msg_copy(const struct bus_msg *msg);
 void bus_msg_free(struct bus_msg **msg);
 void bus_msg_set_text(struct bus_msg *msg, const char *text, size_t len);
-const char *bus_type_name(enum bus_type type);
+/* A newer program may send others in a version of the wire that we speak: such a message is dropped and counted, and
+ * its sender stays a peer like any other. */
+bool bus_type_known(enum bus_type type);
+const char *bus_type_name(enum bus_type type); /* "?": not known */
 
 #endif

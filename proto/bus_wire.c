@@ -125,8 +125,9 @@ void bus_envelope_encode(
 {
     Todoku__BusEnvelope to;
     must(len <= BUS_MAX_FRAME - ENVELOPE_ROOM && (payload != NULL) == (envelope->type != 0));
+    must(wire_has(&wire_ours, envelope->wire));
     todoku__bus_envelope__init(&to);
-    to.wire = BUS_WIRE;
+    to.wire = envelope->wire;
     to.cluster = pb_view_text(envelope->cluster);
     to.from = pb_view_text(envelope->from);
     to.to = pb_view_text(envelope->to);
@@ -169,15 +170,17 @@ static enum bus_wire_result read_envelope(
         read_name(&from->to, "member's name", to->to, error) < 0)
         return BUS_WIRE_BAD;
     to->process = from->process;
-    if (from->wire != BUS_WIRE) {
-        error_set(error, "%s speaks bus version %u, this program speaks %d: upgrade the older one", to->from,
-            from->wire, BUS_WIRE);
+    if (!wire_has(&wire_ours, from->wire)) {
+        char ours[WIRE_TEXT_SIZE];
+        error_set(error, "%s speaks bus version %u, this program speaks %s: upgrade the older one", to->from,
+            from->wire, wire_text(&wire_ours, ours));
         return BUS_WIRE_OTHER;
     }
-    if (from->type > BUS_ANSWER || (from->type == 0 && from->payload.len > 0)) {
-        error_set(error, "a message of type %u, which this program does not know", from->type);
+    if (from->type == 0 && from->payload.len > 0) {
+        error_set(error, "a message without a type");
         return BUS_WIRE_BAD;
     }
+    to->wire = from->wire;
     to->stream = from->stream;
     to->sequence = from->sequence;
     to->offset = from->offset;
@@ -287,6 +290,9 @@ int bus_payload_decode(const struct bus_envelope *envelope, const void *body, si
     size_t budget = PAYLOAD_BUDGET;
     ProtobufCAllocator allocator = pb_allocator(&budget);
     must(envelope->type != 0);
+    if (!bus_type_known(envelope->type))
+        return error_set(
+            error, "a message of type %u, which this program does not know", (unsigned)envelope->type);
     if (body != NULL && body_len > BUS_MAX_BODY)
         return error_set(error, "a body of %zu bytes, allowed are %zu", body_len, BUS_MAX_BODY);
     Todoku__BusMessage *from =

@@ -18,17 +18,18 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "proto/bus_msg.h"
+#include "proto/wire.h"
 
-#define BUS_WIRE 1                       /* the version of the wire that this program speaks */
 #define BUS_MAX_FRAME ((size_t)4 << 20)  /* an envelope */
 #define BUS_MAX_BODY ((size_t)128 << 20) /* a body, or a text in its place */
 #define BUS_MAX_TEXT ((size_t)64 << 10)  /* a text beside a body */
 
 struct bus_envelope {
     char cluster[BUS_NAME_SIZE], from[BUS_NAME_SIZE], to[BUS_NAME_SIZE];
+    uint32_t wire; /* the version it is written in */
     uint64_t process;
     uint64_t stream, sequence, offset;
-    enum bus_type type; /* 0: no message in it */
+    enum bus_type type; /* 0: no message in it; decoded: maybe one that this program does not know */
     bool well, asks, leaves;
     uint64_t credit_stream, credit_seen, credit_limit, credit_window;
     /* What was decoded; valid until bus_envelope_clear. */
@@ -49,13 +50,13 @@ void bus_envelope_encode(
 enum bus_wire_result {
     BUS_WIRE_GOOD = 0,
     BUS_WIRE_BAD = -1,
-    BUS_WIRE_OTHER = -2, /* of another wire version; cluster, from and process are set */
+    BUS_WIRE_OTHER = -2, /* of a version that is not ours; cluster, from and process are set */
 };
 /* Unless GOOD there is nothing to clear, and `error` has the sentence. */
 enum bus_wire_result bus_envelope_decode(
     const void *bytes, size_t len, struct bus_envelope *envelope_r, struct error *error);
 void bus_envelope_clear(struct bus_envelope *envelope);
-/* The message in an envelope with a type. `body`: the second frame, copied once; null = there was none.
+/* The message in an envelope with a type that this program knows. `body`: the second frame, copied once; null = there was none.
  * 0, or -1 with the sentence. */
 int bus_payload_decode(const struct bus_envelope *envelope, const void *body, size_t body_len,
     struct bus_msg **msg_r, struct error *error);

@@ -28,7 +28,7 @@ static void append(struct view_wire_writer *writer, const Todoku__View *piece)
 void view_wire_begin(struct view_wire_writer *writer, const struct view_wire_head *head)
 {
     Todoku__View piece = TODOKU__VIEW__INIT;
-    piece.version = VIEW_WIRE_VERSION;
+    piece.version = head->wire;
     piece.epoch = head->epoch;
     piece.leader = pb_view_text(head->leader);
     append(writer, &piece);
@@ -183,6 +183,7 @@ static void visit_node(
 static void visit(const Todoku__View *view, const struct view_wire_visitor *visitor)
 {
     struct view_wire_head head = {
+        .wire = view->version,
         .epoch = view->epoch,
         .leader = text_of(&view->leader),
         .node_count = view->n_nodes,

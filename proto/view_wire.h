@@ -1,6 +1,6 @@
 /* view_wire - the cluster's view as bytes
  *
- * Protobuf (proto/view.proto) with a version: 1,000 nodes with 10,000 sources take some 700 KB.
+ * Protobuf (proto/view.proto) with the version of the wire that the cluster speaks: 1,000 nodes with 10,000 sources take some 700 KB.
  *
  * Writing: view_wire_begin, then one call a node or coordinator; each appends what it says, so nothing is
  * gathered in memory. Reading: a visitor is called once for the head, then for each node followed by its
@@ -20,8 +20,8 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "base/map.h"
+#include "proto/wire.h"
 
-#define VIEW_WIRE_VERSION 1
 #define VIEW_WIRE_MAX_BYTES (8u << 20)
 #define VIEW_WIRE_NAME 64  /* members and spools, with the zero */
 #define VIEW_WIRE_TEXT 256 /* endpoints, HELO names, pools, racks, addresses, with the zero */
@@ -30,6 +30,7 @@
 #define VIEW_WIRE_MAX_POOLS 1000   /* of a source, and of all together ten times that */
 
 struct view_wire_head {
+    uint32_t wire; /* one of wire_ours, written and read */
     uint64_t epoch;
     const char *leader;                   /* "" = nobody */
     size_t node_count, coordinator_count; /* what follows; for a reader */

@@ -69,10 +69,11 @@ static int check_coordinator(const Todoku__ViewCoordinator *coordinator, struct 
 
 static int check_head(const Todoku__View *view, struct error *error)
 {
-    if (view->version != VIEW_WIRE_VERSION)
+    char ours[WIRE_TEXT_SIZE];
+    if (!wire_has(&wire_ours, view->version))
         return error_set(error,
-            "the view is of wire version %u, this program speaks %d: bring all members to the same Todoku",
-            view->version, VIEW_WIRE_VERSION);
+            "the view is of wire version %u, this program speaks %s: start a Todoku here that speaks it",
+            view->version, wire_text(&wire_ours, ours));
     if (check_text(&view->leader, 0, VIEW_WIRE_NAME, "leader", "it", error) != 0 ||
         check_count(view->n_pools, (size_t)10 * VIEW_WIRE_MAX_POOLS, "pools", "it", error) != 0 ||
         check_count(view->n_nodes, VIEW_WIRE_MAX_MEMBERS, "nodes", "it", error) != 0 ||

@@ -31,7 +31,7 @@ static void try_live(const char *text, size_t len)
     if (member_live_read(text, len, &live, &error) != 0)
         return;
     must(live.source_count <= MEMBER_MAX_SOURCES);
-    if (live.wire == MEMBER_WIRE) {
+    if (wire_meets(&live.wire, &wire_ours)) {
         member_live_write(&live, &first);
         if (buffer_len(&first) <= KV_MAX_VALUE) { /* escapes may take more than what was read */
             must(member_live_read(buffer_bytes(&first), buffer_len(&first), &again, &error) == 0);

@@ -133,7 +133,7 @@ static struct join *new_join(struct control *control)
         .ended = port_ended,
         .waiting = port_waiting};
     struct member_live live = {.role = member_is_node(member) ? MEMBER_NODE : MEMBER_COORDINATOR,
-        .wire = MEMBER_WIRE,
+        .wire = wire_ours,
         .process = member->process};
     snprintf(live.id, sizeof live.id, "%s", member->name);
     snprintf(live.endpoint, sizeof live.endpoint, "tcp://10.0.0.%d:7101", member->index + 1);

@@ -370,7 +370,7 @@ def test_records_gone_wrong(lab):
     newer.keygen()
     check(c.admin("add", "n9", newer.public, "--role", "node").returncode == 0, "members add failed")
     live = json.loads(etcd.get("/todoku/lab/live/n1"))
-    live.update({key: "n9" for key, value in live.items() if value == "n1"} | {"wire": 9, "sources": []})
+    live.update({key: "n9" for key, value in live.items() if value == "n1"} | {"wire": 9, "wire_min": 8, "sources": []})
     etcd.put("/todoku/lab/live/n9", json.dumps(live))
     head = until("a head", c.head, 10)
     says(head, "n9", "wire|version")

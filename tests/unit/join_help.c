@@ -45,7 +45,7 @@ static void on_result(void *arg, uint64_t ref, const struct kv_result *result)
 struct member_live live_of(
     const char *id, uint64_t process, const char *disk, struct view_source *sources, size_t count)
 {
-    struct member_live live = {.role = MEMBER_NODE, .process = process, .weight = 1};
+    struct member_live live = {.role = MEMBER_NODE, .wire = wire_ours, .process = process, .weight = 1};
     snprintf(live.id, sizeof live.id, "%s", id);
     snprintf(live.endpoint, sizeof live.endpoint, "tcp://10.0.0.1:%u", (unsigned)(7000 + process));
     strcpy(live.public_key, KEY_A);

@@ -140,7 +140,7 @@ uint64_t put_live_as(struct member_live *live, const char *id, uint64_t process,
     if (live->public_key[0] == '\0')
         strcpy(live->public_key, KEY_A);
     strcpy(live->disk, "disk");
-    live->wire = live->wire == 0 ? MEMBER_WIRE : live->wire;
+    live->wire = live->wire.most == 0 ? wire_ours : live->wire;
     member_live_write(live, &text);
     member_path(path, "prod", "live", id);
     fake_put(store, path, buffer_text(&text), lease);

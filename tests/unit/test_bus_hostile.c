@@ -67,6 +67,7 @@ static struct bus_envelope envelope_of(struct scene *scene)
     return (struct bus_envelope){.cluster = "test",
         .from = "b",
         .to = "a",
+        .wire = wire_ours.most,
         .process = 5,
         .stream = 6,
         .sequence = ++scene->sequence,

@@ -559,6 +559,59 @@ static void test_bounds(void **state)
     world_free(world);
 }
 
+/* From a newer program: dropped and counted, while its sender is heard, its stream followed and its credit taken. */
+static void test_unknown_type(void **state)
+{
+    (void)state;
+    struct world *world = world_new(2, 1 << 20, 1);
+    struct end *a = world->ends[0], *b = world->ends[1];
+    struct bus_envelope envelope = {.wire = 1,
+        .process = b->process,
+        .stream = 77,
+        .sequence = 1,
+        .offset = 5000,
+        .type = (enum bus_type)200,
+        .payload = "news",
+        .payload_len = 4,
+        .well = true};
+    struct error error;
+    b->well = false; /* nothing else of it is heard */
+    snprintf(envelope.from, sizeof envelope.from, "b");
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(bus_link_take(a->link, &envelope, NULL, 0, world->now, &error), -1);
+        assert_non_null(strstr(error.text, "type 200"));
+        run(world, USEC_SEC);
+        envelope.sequence++;
+        envelope.offset += 5000;
+    }
+    struct bus_link_figures figures = bus_link_figures(a->link);
+    assert_int_equal(figures.dropped_newer, 10);
+    assert_int_equal(figures.dropped_bad, 0);
+    assert_int_equal(figures.lost, 0);
+    assert_int_equal(a->silent, 0);
+    assert_int_equal(a->inbox_count, 0);
+    world_free(world);
+}
+
+/* Frames say the version that the cluster speaks. */
+static void test_wire(void **state)
+{
+    (void)state;
+    struct world *world = world_new(2, 1 << 20, 1);
+    struct end *a = world->ends[0];
+    bus_link_set_wire(a->link, wire_ours.most);
+    post(a, "b", BUS_ASK, 0);
+    bus_link_flush(a->link, 0, world->now);
+    struct frame *frame = list_item(world->frames.prev, struct frame, link);
+    struct bus_envelope envelope;
+    struct error error;
+    assert_int_equal(
+        bus_envelope_decode(buffer_bytes(&frame->bytes), buffer_len(&frame->bytes), &envelope, &error), 0);
+    assert_int_equal(envelope.wire, wire_ours.most);
+    bus_envelope_clear(&envelope);
+    world_free(world);
+}
+
 /* What waits for all peers together has a bound of its own: one that is far from its own bound gets nothing more. */
 static void test_all_queues_together(void **state)
 {
@@ -595,6 +648,8 @@ int main(void)
         cmocka_unit_test(test_leaving),
         cmocka_unit_test(test_another_process),
         cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_unknown_type),
+        cmocka_unit_test(test_wire),
         cmocka_unit_test(test_all_queues_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

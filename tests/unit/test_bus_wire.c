@@ -76,7 +76,7 @@ static struct bus_msg *full(enum bus_type type, uint32_t recipients)
 static struct bus_msg *carry(const struct bus_msg *msg, struct error *error)
 {
     struct buffer payload = {0}, frame = {0};
-    struct bus_envelope envelope = {.process = 1, .stream = 2, .sequence = 3, .offset = 4}, got;
+    struct bus_envelope envelope = {.wire = 1, .process = 1, .stream = 2, .sequence = 3, .offset = 4}, got;
     envelope.type = msg->type;
     envelope.leaves = true;
     struct bus_msg *out = NULL;
@@ -91,6 +91,7 @@ static struct bus_msg *carry(const struct bus_msg *msg, struct error *error)
         bus_envelope_decode(buffer_bytes(&frame), buffer_len(&frame), &got, error), BUS_WIRE_GOOD);
     assert_true(got.leaves);
     assert_string_equal(got.cluster, "prod");
+    assert_int_equal(got.wire, 1);
     assert_int_equal(got.process, 1);
     assert_int_equal(got.stream, 2);
     assert_int_equal(got.sequence, 3);
@@ -217,6 +218,45 @@ static void test_another_version(void **state)
     assert_string_equal(got.from, "n4");
 }
 
+/* In a version of ours: the frame is good, and says all it says; only its message is none. */
+static void test_unknown_type(void **state)
+{
+    (void)state;
+    Todoku__BusEnvelope envelope;
+    struct bus_envelope got;
+    struct bus_msg *msg;
+    struct error error;
+    uint8_t bytes[256];
+    todoku__bus_envelope__init(&envelope);
+    envelope.wire = 1;
+    envelope.from = (ProtobufCBinaryData){2, (uint8_t *)"n4"};
+    envelope.type = 200;
+    envelope.payload = (ProtobufCBinaryData){4, (uint8_t *)"news"};
+    envelope.credit_limit = 7;
+    size_t len = todoku__bus_envelope__pack(&envelope, bytes);
+    assert_int_equal(bus_envelope_decode(bytes, len, &got, &error), BUS_WIRE_GOOD);
+    assert_int_equal(got.wire, 1);
+    assert_int_equal(got.credit_limit, 7);
+    assert_false(bus_type_known(got.type));
+    assert_string_equal(bus_type_name(got.type), "?");
+    assert_int_equal(bus_payload_decode(&got, NULL, 0, &msg, &error), -1);
+    assert_non_null(strstr(error.text, "type 200"));
+    bus_envelope_clear(&got);
+}
+
+static void test_ranges(void **state)
+{
+    (void)state;
+    struct wire_range one = {1, 1}, both = {1, 2}, two = {2, 2}, later = {3, 5};
+    char text[WIRE_TEXT_SIZE];
+    assert_true(wire_has(&both, 1) && wire_has(&both, 2) && !wire_has(&both, 0) && !wire_has(&both, 3));
+    assert_true(wire_meets(&one, &both) && wire_meets(&both, &two) && wire_meets(&two, &both));
+    assert_false(wire_meets(&one, &two) || wire_meets(&later, &both) || wire_meets(&both, &later));
+    assert_string_equal(wire_text(&one, text), "1");
+    assert_string_equal(wire_text(&later, text), "3 to 5");
+    assert_true(wire_ours.least > 0 && wire_ours.least <= wire_ours.most);
+}
+
 /* An envelope that breaks a rule. */
 struct bad_envelope {
     const char *name;
@@ -242,11 +282,6 @@ static void name_with_line_end(Todoku__BusEnvelope *e)
     e->cluster = (ProtobufCBinaryData){3, (uint8_t *)"a\nb"};
 }
 
-static void type_unknown(Todoku__BusEnvelope *e)
-{
-    e->type = BUS_ANSWER + 1;
-}
-
 static void payload_without_type(Todoku__BusEnvelope *e)
 {
     e->type = 0;
@@ -260,8 +295,7 @@ static void test_bad_envelopes(void **state)
         {"long name", name_too_long, "sender's name of 64 octets"},
         {"zero", name_with_zero, "control characters"},
         {"line end", name_with_line_end, "control characters"},
-        {"type", type_unknown, "type 9"},
-        {"payload", payload_without_type, "type 0"},
+        {"payload", payload_without_type, "without a type"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         Todoku__BusEnvelope envelope;
@@ -269,7 +303,7 @@ static void test_bad_envelopes(void **state)
         struct error error;
         uint8_t bytes[256];
         todoku__bus_envelope__init(&envelope);
-        envelope.wire = BUS_WIRE;
+        envelope.wire = wire_ours.most;
         envelope.type = BUS_ASK;
         bad[i].spoil(&envelope);
         size_t len = todoku__bus_envelope__pack(&envelope, bytes);
@@ -441,7 +475,7 @@ static void test_too_large_to_read(void **state)
     Todoku__BusEnvelope envelope;
     assert_non_null(bytes);
     todoku__bus_envelope__init(&envelope);
-    envelope.wire = BUS_WIRE;
+    envelope.wire = wire_ours.most;
     envelope.cluster = envelope.from = envelope.to = (ProtobufCBinaryData){2, (uint8_t *)"n4"};
     envelope.process = envelope.stream = 1;
     size_t len = todoku__bus_envelope__pack(&envelope, bytes);
@@ -464,6 +498,8 @@ int main(void)
         cmocka_unit_test(test_nearly_nothing_in_it),
         cmocka_unit_test(test_long_text),
         cmocka_unit_test(test_another_version),
+        cmocka_unit_test(test_unknown_type),
+        cmocka_unit_test(test_ranges),
         cmocka_unit_test(test_bad_envelopes),
         cmocka_unit_test(test_bad_messages),
         cmocka_unit_test(test_mail_where_none_belongs),

@@ -100,7 +100,7 @@ static void test_live(void **state)
         {(char *)"2001:db8::1", NULL, (char *)"b.example", NULL, 0}};
     struct member_live live = {.id = "n1",
         .role = MEMBER_NODE,
-        .wire = MEMBER_WIRE,
+        .wire = {1, 4},
         .process = UINT64_MAX,
         .incarnation = 7,
         .endpoint = "tcp://[2001:db8::2]:7101",
@@ -117,6 +117,7 @@ static void test_live(void **state)
     struct error error;
     member_live_write(&live, &text);
     assert_int_equal(member_live_read(buffer_bytes(&text), buffer_len(&text), &back, &error), 0);
+    assert_true(back.wire.least == 1 && back.wire.most == 4);
     assert_true(back.process == UINT64_MAX && back.incarnation == 7 && back.config == 9 && back.weight == 3);
     assert_string_equal(back.rack, live.rack);
     assert_string_equal(back.disk, live.disk);
@@ -170,12 +171,17 @@ static void test_live_of_strangers(void **state)
     assert_live(SOURCES("[{\"address\":\"192.0.2.1\",\"helo\":\"a\",\"pools\":[\"x y\"]}]"), "a pool");
     assert_live(SOURCES("[{\"address\":\"192.0.2.1\",\"helo\":\"\xc3\xa4\",\"pools\":[]}]"), "`helo`");
     assert_live(START("\"5\"") ",\"rack\":\"a\\n\"}", "`rack` in the record holds");
+    /* Which versions: only `wire` is one, both are a range, and where it meets ours all is read. */
+    assert_live(START("\"5\"") ",\"wire_min\":2}", "`wire_min` in the record is above `wire`, which is 1");
+    assert_live(START("\"5\"") ",\"wire_min\":-1}", "`wire_min` in the record is no number");
+    assert_live("{\"id\":\"n1\",\"wire_min\":1,\"wire\":9,\"role\":\"node\"}", "no `process`");
     /* Another version: only who, what and which version. */
     struct member_live live;
     struct error error;
     const char *newer = "{\"id\":\"n1\",\"wire\":2,\"role\":\"node\",\"process\":[],\"sources\":3}";
     assert_int_equal(member_live_read(newer, strlen(newer), &live, &error), 0);
-    assert_true(live.wire == 2 && live.role == MEMBER_NODE && live.process == 0 && live.source_count == 0);
+    assert_true(live.wire.least == 2 && live.wire.most == 2 && live.role == MEMBER_NODE &&
+                live.process == 0 && live.source_count == 0);
     member_live_free(&live);
 }
 
