@@ -88,6 +88,10 @@ static uint64_t log_end(
 uint64_t log_fact(struct custody *custody, enum record_kind kind, struct held *held,
     struct delivery *const *deliveries, uint32_t count, const char *detail, usec_t now, uint64_t *old_base_r)
 {
+#ifdef TODOKU_NEXT
+    struct spool_record next = {.kind = RECORD_NEXT, .at = now};
+    append(custody, &next, held, NULL, false);
+#endif
     *old_base_r = 0;
     if (held->open == 0 && !held->bodiless)
         return log_end(custody, held, detail, now, old_base_r);

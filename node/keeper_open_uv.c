@@ -33,7 +33,15 @@ static void recovered_record(
     struct keeper *k = context;
     struct error why;
     (void)body_len;
-    if (node_replay(k->node, seq, record, len, base, &why) != 0)
+    if (k->met_newer) /* nothing of what follows may count, nor go to the table */
+        return;
+    int result = node_replay(k->node, seq, record, len, base, &why);
+    if (result == NODE_NEWER) {
+        k->met_newer = true;
+        error_set(&k->newer, "spool %s: frame %llu: %s", k->spool_dir, (unsigned long long)seq, why.text);
+        return;
+    }
+    if (result != 0)
         log_error("spool", "frame %llu can't be understood and is passed over: %s", (unsigned long long)seq,
             why.text);
     node_replay_rest(k->node, clock_now());
@@ -91,6 +99,14 @@ static int open_spool_and_table(struct keeper *k, struct error *error)
             return -1;
     }
     keeper_table_opened(k);
+    if (k->met_newer) {
+        *error = k->newer;
+        return -1;
+    }
+    uint64_t skipped = node_figures(k->node).skipped;
+    if (skipped > 0)
+        log_info(k->spool_dir, "%llu records of a newer Todoku were passed over: they say nothing of mail",
+            (unsigned long long)skipped);
     return 0;
 }
 

@@ -50,6 +50,8 @@ struct keeper {
     size_t living_count;
     uint64_t replay_from;
     bool table_distrusted; /* it failed while the log was read */
+    bool met_newer;        /* the log has a frame that only a newer program understands: */
+    struct error newer;
     struct event_log *events;
     struct resolve *resolve;
     struct resolver_cares *resolver;

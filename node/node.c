@@ -156,8 +156,14 @@ int node_replay(
     struct node *node, uint64_t seq, const void *record, size_t len, bool base, struct error *error)
 {
     struct spool_record decoded;
-    if (record_decode(record, len, &decoded, error) != 0)
-        return -1;
+    enum record_result result = record_decode(record, len, &decoded, error);
+    if (result == RECORD_SKIPPED && !base) {
+        node->figures.skipped++;
+        custody_log_ends(node->custody, seq);
+        return 0;
+    }
+    if (result != RECORD_GOOD)
+        return result == RECORD_BAD ? -1 : NODE_NEWER;
     /* What is at rest comes back where its events may have to be told again. */
     struct held *held;
     if (decoded.kind == RECORD_HOLD && seq > node->told_seq)
@@ -189,6 +195,16 @@ static uint64_t queued(const struct node *node)
     return custody.held + custody.leaving;
 }
 
+#ifdef TODOKU_NEXT
+/* What the wire version after this one brings: only where the cluster speaks it. */
+static void greet(struct node *node)
+{
+    for (size_t i = 0; i < node->view->node_count && node->view->wire >= 2; i++)
+        if (strcmp(node->view->nodes[i].id, node->id) != 0)
+            node->ports.send(node->ports.context, bus_msg_new(BUS_NEXT, node->id, node->view->nodes[i].id));
+}
+#endif
+
 void node_set_view(struct node *node, struct view *view, usec_t now)
 {
     if (node->view != NULL && view->epoch <= node->view->epoch)
@@ -206,6 +222,9 @@ void node_set_view(struct node *node, struct view *view, usec_t now)
     census_begin(node);
     census_step(node, now);
     node_settle(node, now);
+#ifdef TODOKU_NEXT
+    greet(node);
+#endif
 }
 
 void node_set_settings(struct node *node, const struct settings *settings, usec_t now)

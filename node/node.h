@@ -85,6 +85,9 @@ int node_open_table(
 /* The table no longer works: what was replayed may not be all. The owner starts over without it. */
 bool node_table_works(const struct node *node);
 void node_checkpointed(struct node *node, bool ok, const char *why, usec_t now);
+/* 0, -1: not understood, or NODE_NEWER: a newer program wrote it, and who goes on without it does the wrong thing: the
+ * owner must not. Both with the reason. */
+#define NODE_NEWER (-2)
 int node_replay(
     struct node *node, uint64_t seq, const void *record, size_t len, bool base, struct error *error);
 /* Between frames, as often as you like: memory stays bounded, if there is a table (rest_replay.c). */
@@ -155,6 +158,7 @@ struct node_figures {
     uint64_t accepted, delivered, deferred, bounced, expired, cancelled;
     uint64_t ready, waiting, in_flight, sessions, body_bytes;
     uint64_t beyond;  /* of those waiting: in memory, and only behind their window */
+    uint64_t skipped; /* records of a newer program that might be passed over, at the start */
     uint64_t brought; /* messages that came back from the table for a backlog */
 };
 struct node_figures node_figures(const struct node *node);

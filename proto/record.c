@@ -13,6 +13,11 @@
 #include "base/panic.h"
 #include "proto/record_inside.h"
 
+#ifndef TODOKU_NEXT
+#define LAST_KIND RECORD_DONE
+#else
+#define LAST_KIND RECORD_NEXT
+#endif
 /* What unpacking may take in all: the largest record of ours needs a third of it. */
 #define UNPACK_BUDGET ((size_t)32 << 20)
 
@@ -51,13 +56,30 @@ static void fill_items(struct pack *pack, const struct spool_record *record)
     pack->record.items = list;
 }
 
+/* What a reader must know. */
+static uint32_t version_of(enum record_kind kind)
+{
+    return kind > RECORD_DONE ? 2 : 1;
+}
+
+static bool may_skip(enum record_kind kind)
+{
+#ifdef TODOKU_NEXT
+    return kind == RECORD_NEXT;
+#else
+    (void)kind;
+    return false;
+#endif
+}
+
 void record_encode(const struct spool_record *record, struct buffer *out)
 {
     struct pack pack;
     pack.heap_items = pack.heap_list = NULL;
     must((record->kind == RECORD_HOLD) == (record->mail != NULL));
     todoku__record__init(&pack.record);
-    pack.record.version = RECORD_VERSION;
+    pack.record.version = version_of(record->kind);
+    pack.record.may_skip = may_skip(record->kind);
     pack.record.kind = record->kind;
     pack.record.id = pb_view(record->id.bytes, sizeof record->id.bytes);
     pack.record.at = record->at;
@@ -122,12 +144,8 @@ static int read_items(const Todoku__Record *from, struct spool_record *record, s
 
 static int check_record(const Todoku__Record *from, struct error *error)
 {
-    if (from->version != RECORD_VERSION)
-        return error_set(error,
-            "record: version %u, this program knows version %d; start the Todoku that wrote it",
-            from->version, RECORD_VERSION);
-    if (from->kind < RECORD_HOLD || from->kind > RECORD_DONE)
-        return error_set(error, "record: kind %u is unknown; start the Todoku that wrote it", from->kind);
+    if (from->version == 0 || from->kind < RECORD_HOLD)
+        return error_set(error, "record: version %u, kind %u", from->version, from->kind);
     if (from->id.len != sizeof((struct mail_id *)0)->bytes)
         return error_set(error, "record: an id of %zu octets, not 16", from->id.len);
     if ((from->kind == RECORD_HOLD) != (from->mail != NULL))
@@ -135,37 +153,60 @@ static int check_record(const Todoku__Record *from, struct error *error)
     return 0;
 }
 
-static int read_record(const Todoku__Record *from, struct spool_record *record, struct error *error)
+static bool is_newer(const Todoku__Record *from)
 {
+    return from->version > RECORD_VERSION || from->kind > LAST_KIND;
+}
+
+static enum record_result newer(const Todoku__Record *from, struct error *error)
+{
+    error_set(error,
+        "record: version %u, kind %u, and this program knows versions up to %d: a newer Todoku wrote it; "
+        "start "
+        "that one",
+        from->version, from->kind, RECORD_VERSION);
+    return from->may_skip ? RECORD_SKIPPED : RECORD_NEWER;
+}
+
+static enum record_result read_record(
+    const Todoku__Record *from, struct spool_record *record, struct error *error)
+{
+    if (is_newer(from))
+        return newer(from, error);
     if (check_record(from, error) < 0)
-        return -1;
+        return RECORD_BAD;
     record->kind = (enum record_kind)from->kind;
     memcpy(record->id.bytes, from->id.data, sizeof record->id.bytes);
     record->at = from->at;
     if (from->mail != NULL && record_mail_read(from->mail, &record->id, &record->mail, error) < 0)
-        return -1;
+        return RECORD_BAD;
     if (read_items(from, record, error) < 0 ||
         read_optional(&from->detail, "detail", &record->detail, error) < 0)
-        return -1;
-    return 0;
+        return RECORD_BAD;
+    return RECORD_GOOD;
 }
 
-int record_decode(const void *bytes, size_t len, struct spool_record *record_r, struct error *error)
+enum record_result record_decode(
+    const void *bytes, size_t len, struct spool_record *record_r, struct error *error)
 {
-    if (len > RECORD_MAX_BYTES)
-        return error_set(error, "record: %zu bytes, allowed are %u", len, RECORD_MAX_BYTES);
+    if (len > RECORD_MAX_BYTES) {
+        error_set(error, "record: %zu bytes, allowed are %u", len, RECORD_MAX_BYTES);
+        return RECORD_BAD;
+    }
     size_t budget = UNPACK_BUDGET;
     ProtobufCAllocator allocator = pb_allocator(&budget);
     Todoku__Record *from = todoku__record__unpack(&allocator, len, bytes);
-    if (from == NULL)
-        return error_set(error, "record: its %zu bytes are no record of Todoku's", len);
+    if (from == NULL) {
+        error_set(error, "record: its %zu bytes are no record of Todoku's", len);
+        return RECORD_BAD;
+    }
     struct spool_record record = {0};
-    int result = read_record(from, &record, error);
+    enum record_result result = read_record(from, &record, error);
     todoku__record__free_unpacked(from, &allocator);
-    if (result < 0)
-        record_clear(&record);
-    else
+    if (result == RECORD_GOOD)
         *record_r = record;
+    else
+        record_clear(&record);
     return result;
 }
 

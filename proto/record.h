@@ -11,8 +11,11 @@
  * - RETRY: tried, will be tried again at `due`
  * - DONE: these ended: result, code, and the event in `detail`
  *
- * Encoded as protobuf (proto/record.proto) with a version; unknown fields are skipped, an unknown kind or
- * version is an error. Bounds: RECORD_MAX_BYTES of encoded record, MAIL_MAX_RECIPIENTS items, all checked
+ * Encoded as protobuf (proto/record.proto). Unknown fields are skipped. A record says the version that a reader must
+ * know to understand it, so that what is said as before is read by older programs too, and whether one who does not
+ * know that version may pass it over: then nothing of it may be needed to know how a delivery stands, and it is
+ * never a base frame. Only such records may be written before the whole cluster speaks a wire version that knows
+ * them (proto/wire.h); all others end the way back to the program before. Bounds: RECORD_MAX_BYTES of encoded record, MAIL_MAX_RECIPIENTS items, all checked
  * before and after unpacking. Memory: a decoded record owns its mail (a hold on it), items and texts; give it
  * to record_clear(). */
 #ifndef PROTO_RECORD_H
@@ -23,9 +26,23 @@
 #include "proto/mail.h"
 
 #define RECORD_MAX_BYTES (4u << 20)
-#define RECORD_VERSION 1
+#ifndef TODOKU_NEXT
+#define RECORD_VERSION 1 /* the newest that this program understands */
+#else
+#define RECORD_VERSION 2
+#endif
 
-enum record_kind { RECORD_HOLD = 1, RECORD_INTENT, RECORD_MOVED, RECORD_REFUSED, RECORD_RETRY, RECORD_DONE };
+enum record_kind {
+    RECORD_HOLD = 1,
+    RECORD_INTENT,
+    RECORD_MOVED,
+    RECORD_REFUSED,
+    RECORD_RETRY,
+    RECORD_DONE,
+#ifdef TODOKU_NEXT
+    RECORD_NEXT, /* says nothing, and may be passed over; see proto/wire.h */
+#endif
+};
 
 /* How a delivery stands in this spool. */
 enum custody_state {
@@ -72,8 +89,16 @@ struct spool_record {
 
 /* Appends the encoded record to `out`. */
 void record_encode(const struct spool_record *record, struct buffer *out);
-/* 0, or -1 with the reason; on -1 there is nothing to clear. */
-int record_decode(const void *bytes, size_t len, struct spool_record *record_r, struct error *error);
+
+enum record_result {
+    RECORD_GOOD = 0,
+    RECORD_BAD = -1,     /* no record, or one that breaks a rule */
+    RECORD_NEWER = -2,   /* who does not know what it says must not go on as if it were not there */
+    RECORD_SKIPPED = -3, /* of a newer program too, and may be passed over */
+};
+/* Unless GOOD there is nothing to clear, and `error` has the reason. */
+enum record_result record_decode(
+    const void *bytes, size_t len, struct spool_record *record_r, struct error *error);
 void record_clear(struct spool_record *record);
 
 const char *result_name(enum delivery_result result); /* "delivered", ... */

@@ -197,10 +197,44 @@ static void test_ended_ones_do_not_raise_the_bound(void **state)
     rest_close(&desk);
 }
 
+/* Records of a newer program: one that may be passed over is, and counted; one that may not, and a base frame that
+ * says it may, stop the owner. Version 2, kind 99, an id; and that it may be passed over. */
+static void test_newer_records(void **state)
+{
+    (void)state;
+    static const char bytes[] = "\x08\x02\x10\x63\x1a\x10"
+                                "0123456789abcdef"
+                                "\x40\x01";
+    const size_t whole = sizeof bytes - 1;
+    struct rest_desk desk;
+    struct error error;
+    rest_open(&desk);
+    rest_inject(&desk, "acme", "news", "a@x.test,b@x.test", USEC_HOUR);
+    rest_pass(&desk, USEC_SEC);
+    struct rest_frame *frame = &desk.log[desk.newest++];
+    buffer_add(&frame->record, bytes, whole);
+    park_memory_wipe(desk.table);
+    rest_restart(&desk);
+    rest_pass(&desk, USEC_SEC);
+    assert_int_equal(rest_held(&desk), 2);
+    assert_int_equal(node_figures(desk.node).skipped, 1);
+    rest_inject(&desk, "acme", "news", "c@x.test", USEC_HOUR); /* its frame comes behind that one */
+    rest_pass(&desk, USEC_SEC);
+    assert_int_equal(rest_held(&desk), 3);
+    uint64_t seq = desk.newest + 1;
+    assert_int_equal(node_replay(desk.node, seq, bytes, whole, true, &error), NODE_NEWER);
+    assert_int_equal(node_replay(desk.node, seq, bytes, whole - 2, false, &error), NODE_NEWER);
+    assert_non_null(strstr(error.text, "a newer Todoku wrote it"));
+    assert_int_equal(node_replay(desk.node, seq, bytes, 3, false, &error), -1);
+    assert_int_equal(node_figures(desk.node).skipped, 1);
+    rest_close(&desk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_memory_stays_bounded),
+        cmocka_unit_test(test_newer_records),
         cmocka_unit_test(test_what_has_ended_is_buried),
         cmocka_unit_test(test_the_log_goes_on_about_it),
         cmocka_unit_test(test_a_crash_on_the_way),
