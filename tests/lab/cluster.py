@@ -69,6 +69,7 @@ class Member(Todoku):
         self.role = self.command = role
         self.data, self.secret, self.file = self.dir / "data", self.dir / "key", self.dir / "todoku.yaml"
         self.wrap, self.daemon, self.before, self.public, self.env = [], None, None, None, {}
+        self.program = None  # another one than program(), from the next start on
         self.smtp = self.http = ("127.0.0.1", 0)
         number = int("".join(c for c in id_ if c.isdigit()) or 0)
         config = merge(config, {"cluster": {"curve_secret_file": str(self.secret)}})
@@ -107,7 +108,7 @@ class Member(Todoku):
 
     def launch(self):
         """Start without waiting."""
-        self.daemon = Daemon([*self.wrap, program(), self.command, "-c", self.file], log=self.dir / "log", name=self.name, before=self.before, env=self.env)
+        self.daemon = Daemon([*self.wrap, self.program or program(), self.command, "-c", self.file], log=self.dir / "log", name=self.name, before=self.before, env=self.env)
         return self
 
     def start(self, ready=True, seconds=30):
