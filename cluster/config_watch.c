@@ -33,6 +33,7 @@ struct config_watch {
     bool closed, reading, telling;
     bool any; /* something was told */
     uint64_t wanted, last;
+    uint64_t history; /* in another one the same number is another text */
     unsigned tries;
 };
 
@@ -128,6 +129,8 @@ static void on_news(void *arg, const struct kv_news *news)
         log_error("config", "%s; what is in force stays", error.text);
     pthread_mutex_lock(&watch->lock);
     if (known) {
+        watch->any = watch->any && news->history == watch->history;
+        watch->history = news->history;
         watch->wanted = record->number;
         watch->tries = 0;
     }

@@ -40,6 +40,14 @@ static void ended(void *context, const char *why)
     control->listener.ended(control->listener.context, why);
 }
 
+/* On the disk before the process serves: what is made anew in an older store must be above it. */
+static void registered(void *context, const struct spool_register *reg, uint64_t history)
+{
+    struct control *control = context;
+    kv_etcd_saw_register(control->etcd, history, reg->epoch, reg->incarnation);
+    control_memorise(control, true, clock_now());
+}
+
 static void waiting(void *context, const char *what)
 {
     const struct control *control = context;
@@ -72,8 +80,15 @@ static void begin_to_join(struct control *control, usec_t now)
         .store = {.context = control, .request = join_request},
         .joined = joined,
         .ended = ended,
-        .waiting = waiting};
+        .waiting = waiting,
+        .registered = registered};
+    struct store_age age;
+    kv_etcd_age(control->etcd, &age);
+    control->live.epoch = age.most.epoch;
+    if (control->live.role == MEMBER_NODE)
+        kv_etcd_guard_spool(control->etcd, control->cluster, control->live.spool);
     control->join = join_new(control->cluster, &control->live, &ports);
+    join_set_floor(control->join, age.most.change, age.most.incarnation);
     for (size_t i = 0; i < LEADER_TOPICS; i++) {
         struct control_topic *topic = &control->topics[i];
         char path[MEMBER_PATH_SIZE];
@@ -127,6 +142,7 @@ static usec_t step(struct control *control, usec_t now)
     control_take_posts(control, now);
     if (control->join == NULL)
         return until;
+    control_memorise(control, false, now);
     join_tick(control->join, now);
     if (join_deadline(control->join) < until)
         until = join_deadline(control->join);
@@ -151,6 +167,8 @@ static void *run(void *arg)
     struct control *control = arg;
     for (usec_t now = clock_now(); !is_over(control, now); now = clock_now())
         bus_zmq_wait(control->bus, step(control, now));
+    if (control->join != NULL)
+        control_memorise(control, true, clock_now());
     return NULL;
 }
 
@@ -243,7 +261,7 @@ struct control *control_open(const struct settings *settings, enum member_role r
         make_leader(control);
     if (open_bus(control, settings, error) == 0)
         control->etcd = kv_etcd_open(settings, error);
-    if (control->etcd == NULL) {
+    if (control->etcd == NULL || control_remember(control, settings, error) != 0) {
         control_close(&control);
         return NULL;
     }
@@ -341,6 +359,7 @@ void control_close(struct control **control)
     free(c->new_live);
     member_live_free(&c->live);
     free(c->allowed);
+    free(c->memory);
     pthread_mutex_destroy(&c->lock);
     free(c);
 }

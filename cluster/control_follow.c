@@ -133,6 +133,7 @@ static void take_view(struct control *control, const struct kv_pair *pair)
     if (view->epoch > control->epoch) {
         control->epoch = view->epoch;
         bus_zmq_set_wire(control->bus, view->wire);
+        kv_etcd_saw_view(control->etcd, control->history, view->epoch);
         control->serves = serves(control, view);
         set_peers(control, view);
         control->listener.view(control->listener.context, view);
@@ -142,12 +143,16 @@ static void take_view(struct control *control, const struct kv_pair *pair)
 
 static void follow_absence(struct control *control, const struct kv_news *news)
 {
-    bool away = news->type == KV_AWAY;
+    bool away = news->type == KV_AWAY, refused = away && news->refused;
     const char *why = news->why == NULL ? "no answer" : news->why;
-    if (away == control->away)
+    if (away == control->away && refused == control->refused && !refused)
         return;
     control->away = away;
-    if (away && !join_is_member(control->join))
+    control->refused = refused;
+    if (refused)
+        log_error(control->cluster,
+            "%s; sending and accepting go on as before; joining, new views and configuration wait", why);
+    else if (away && !join_is_member(control->join))
         log_debug(control->cluster, "etcd is away: %s", why); /* join says what it waits for */
     else if (away)
         log_warn(control->cluster,
@@ -177,9 +182,27 @@ static void take_news(struct control *control, const struct control_post *post, 
         leader_news(control->leader, post->topic, &post->news, now);
 }
 
+/* An operator's word: the store is another one, or older, from here on (kv.h). */
+static void follow_history(struct control *control, uint64_t history, usec_t now)
+{
+    struct store_age age;
+    if (history == control->history)
+        return;
+    control->history = history;
+    kv_etcd_age(control->etcd, &age);
+    control_memorise(control, true, now);
+    join_new_history(control->join, now);
+    control->live.epoch = age.most.epoch;
+    join_set_epoch(control->join, age.most.epoch, now);
+    if (control->leader != NULL)
+        leader_set_epoch(control->leader, age.most.epoch);
+}
+
 void control_take_posts(struct control *control, usec_t now)
 {
     for (struct control_post *post; (post = control_post_take(control)) != NULL; control_post_free(&post)) {
+        if (post->is_news && post->news.type == KV_LIST)
+            follow_history(control, post->news.history, now);
         if (post->is_news)
             take_news(control, post, now);
         else if (post->core == CONTROL_LEADER)

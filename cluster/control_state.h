@@ -40,8 +40,12 @@ struct control {
     size_t allowed_count;
     bool running, stopping;
     usec_t stop_by, stay_by;
-    uint64_t epoch; /* of the newest view told */
-    bool serves;    /* a node: that view has this process, as up */
+    uint64_t epoch;   /* of the newest view told */
+    uint64_t history; /* of the store (kv.h); what it was told before counts no more */
+    bool refused;     /* the store answers, and is another one */
+    char *memory;     /* the file that remembers what was seen of the store; null: nobody does */
+    usec_t save_at;   /* not before */
+    bool serves;      /* a node: that view has this process, as up */
     bool away;
 
     pthread_mutex_t lock; /* guards what other threads leave here: */
@@ -69,6 +73,12 @@ void control_request(
 void control_told(void *topic, const struct kv_news *news); /* a kv_told; `topic` is a struct control_topic */
 struct control_post *control_post_take(struct control *control);
 void control_post_free(struct control_post **post);
+
+/* ---- control_memory.c: what was seen of the store, over restarts (store_age.h) ---- */
+
+int control_remember(struct control *control, const struct settings *settings, struct error *error);
+/* Writes it down if there is something new, and if it is time; `at_once`: if not, too. */
+void control_memorise(struct control *control, bool at_once, usec_t now);
 
 /* ---- control_follow.c: hands the cores what came, and follows spec/ and the view ---- */
 void control_take_posts(struct control *control, usec_t now);

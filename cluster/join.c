@@ -231,6 +231,27 @@ static void keep(struct join *join, usec_t now)
 
 /* ---- calls ---- */
 
+void join_set_floor(struct join *join, uint64_t change, uint64_t incarnation)
+{
+    join->floor_change = change;
+    join->floor_incarnation = incarnation;
+}
+
+void join_new_history(struct join *join, usec_t now)
+{
+    if (!join->started || join->ended || join->leaving)
+        return;
+    join_lease_gone(join, now);
+    join->ask = ASK_NOTHING;
+    join->ask_ref = 0;
+    join->spec_seen = 0;
+    join->let_in = join->view_read = false;
+    join->registered = join->live.role == MEMBER_COORDINATOR;
+    join->held_since = 0;
+    join->took_from = 0;
+    join_next(join, now);
+}
+
 void join_start(struct join *join, usec_t now)
 {
     join->started = true;
@@ -253,10 +274,20 @@ void join_set_live(struct join *join, const struct member_live *live, usec_t now
     must(live->source_count <= MEMBER_MAX_SOURCES);
     member_live_copy(live, &join->live);
     join->live.incarnation = old.incarnation;
+    join->live.epoch = old.epoch;
     memcpy(join->live.disk, old.disk, sizeof old.disk);
     memcpy(join->live.spool, old.spool, sizeof old.spool);
     member_live_free(&old);
     join_want_sources(join);
+    join->wanted_version++;
+    join_next(join, now);
+}
+
+void join_set_epoch(struct join *join, uint64_t epoch, usec_t now)
+{
+    if (epoch == join->live.epoch)
+        return;
+    join->live.epoch = epoch;
     join->wanted_version++;
     join_next(join, now);
 }

@@ -30,18 +30,25 @@ struct join_ports {
     void (*ended)(void *context, const char *why);
     /* What is being waited for; told when it changes and every 5 s while not joined. */
     void (*waiting)(void *context, const char *what);
+    /* May be null. The register says so in the store's history `history`; before `joined`. */
+    void (*registered)(void *context, const struct spool_register *reg, uint64_t history);
 };
 
 struct join;
 /* `live` is copied; incarnation 0. `cluster` names the path. */
 struct join *join_new(const char *cluster, const struct member_live *live, const struct join_ports *ports);
 void join_free(struct join **join);
+/* The highest numbers that the register ever had, by what the member remembers: it goes on above them. Before
+ * join_start. */
+void join_set_floor(struct join *join, uint64_t change, uint64_t incarnation);
 void join_start(struct join *join, usec_t now);
 /* A node: its incarnation is announced only when it is told here that its log has been read (after `joined`).
  */
 void join_ready(struct join *join, usec_t now);
 /* Another set of sources, weight, or config version: claimed and announced. */
 void join_set_live(struct join *join, const struct member_live *live, usec_t now);
+/* What live/<me> says of views that this member has heard of. */
+void join_set_epoch(struct join *join, uint64_t epoch, usec_t now);
 /* Takes the lease back: the name and the addresses are free at once. `ended` does not follow. */
 void join_leave(struct join *join, usec_t now);
 bool join_gone(const struct join *join); /* the leaving has been answered */
@@ -49,6 +56,9 @@ bool join_gone(const struct join *join); /* the leaving has been answered */
 void join_result(struct join *join, uint64_t ref, const struct kv_result *result, usec_t now);
 /* News of the watch on spec/<me> (its owner opens it, prefix = the exact key). */
 void join_spec_news(struct join *join, const struct kv_news *news, usec_t now);
+/* An operator put another store, or an older state of it, in its place (kv.h, `history`): all is read and claimed
+ * anew; a node that serves goes on with its incarnation, and says so in the register. */
+void join_new_history(struct join *join, usec_t now);
 void join_tick(struct join *join, usec_t now);
 usec_t join_deadline(const struct join *join);
 bool join_is_member(const struct join *join);

@@ -1,4 +1,4 @@
-/* join_claim - the name, the register and the order of things; see join_state.h
+/* join_claim - the name and the order of things; see join_state.h
  *
  * join_next() looks at what is known and asks for the first thing that is missing; join_answered() writes
  * down what an answer makes known. Neither remembers a "phase", so a lease that is lost half-way, or an
@@ -66,24 +66,6 @@ static void put_live(struct join *join, usec_t now)
         .verb = KV_TXN, .compares = &compare, .compare_count = 1, .changes = &change, .change_count = 1};
     join->asked_version = join->wanted_version;
     join_ask(join, ASK_PUT_LIVE, &request, now);
-    buffer_free(&text);
-}
-
-/* PROTOCOL guard 1: the swap counts only if the register still is what it was decided on. */
-static void swap_register(struct join *join, uint64_t revision, usec_t now)
-{
-    struct buffer text = {0};
-    spool_register_write(&join->asked_register, &text);
-    struct kv_compare compare = {.key = join->spool_key, .revision = revision};
-    struct kv_change change = {join->spool_key, buffer_bytes(&text), buffer_len(&text), 0};
-    struct kv_request request = {.verb = KV_TXN, .changes = &change, .change_count = 1};
-#ifndef TODOKU_WITHOUT_EPOCH
-    request.compares = &compare;
-    request.compare_count = 1;
-#else
-    (void)compare;
-#endif
-    join_ask(join, ASK_SWAP, &request, now);
     buffer_free(&text);
 }
 
@@ -290,44 +272,6 @@ static void on_put_live(struct join *join, const struct kv_result *result, usec_
     }
 }
 
-static void on_register(struct join *join, const struct kv_result *result, usec_t now)
-{
-    const struct kv_pair *pair = only_pair(result, join->spool_key);
-    struct spool_register reg;
-    struct error error;
-    if (pair != NULL && spool_register_read(pair->value, pair->len, &reg, &error) != 0) {
-        struct error whole;
-        error_set(&whole,
-            "%s: %s. Somebody wrote there by hand; if this disk (%s) is the one that has the spool, take "
-            "the key out of the store",
-            join->spool_key, error.text, join->live.disk);
-        join_end(join, whole.text);
-        return;
-    }
-    switch (spool_register_next(pair == NULL ? NULL : &reg, join->live.id, join->live.disk,
-        join->live.process, &join->asked_register, &error)) {
-    case SPOOL_REGISTER_SWAP:
-        swap_register(join, pair == NULL ? 0 : pair->revision, now);
-        break;
-    case SPOOL_REGISTER_MINE:
-        join->registered = true;
-        join->live.incarnation = join->asked_register.incarnation;
-        break;
-    case SPOOL_REGISTER_REFUSED:
-        join_end(join, error.text);
-        break;
-    }
-}
-
-static void on_swap(struct join *join, const struct kv_result *result, usec_t now)
-{
-    if (result->outcome == KV_DONE) {
-        join->registered = true;
-        join->live.incarnation = join->asked_register.incarnation;
-    } else if (result->outcome == KV_LOST)
-        join->pause_until = now + JOIN_AGAIN;
-}
-
 /* No answer, or a refusal: whatever it was about is unknown, and asked again after a while. */
 static void on_trouble(struct join *join, const struct kv_result *result, usec_t now)
 {
@@ -361,7 +305,7 @@ void join_answered(struct join *join, enum join_ask ask, const struct kv_result 
         on_put_live(join, result, now);
         break;
     case ASK_SWAP:
-        on_swap(join, result, now);
+        join_on_swap(join, result, now);
         break;
     case ASK_CLAIM:
     case ASK_SOURCE:
@@ -389,7 +333,7 @@ void join_answered(struct join *join, enum join_ask ask, const struct kv_result 
         break;
     case ASK_REGISTER:
         if (!trouble)
-            on_register(join, result, now);
+            join_on_register(join, result, now);
         break;
     }
 }

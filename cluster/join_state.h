@@ -78,6 +78,7 @@ struct join {
     usec_t held_since;                                      /* the name, by somebody else; 0 = it is not */
     uint64_t took_from;                                     /* the process whose lease was ended */
     struct spool_register asked_register;
+    uint64_t floor_change, floor_incarnation; /* the register's highest numbers so far */
 };
 
 void join_ask(struct join *join, enum join_ask ask, const struct kv_request *request, usec_t now);
@@ -94,6 +95,10 @@ void join_lease_gone(struct join *join, usec_t now);
 /* join_claim.c: the next request, if none is under way and one is due. */
 void join_next(struct join *join, usec_t now);
 void join_answered(struct join *join, enum join_ask ask, const struct kv_result *result, usec_t now);
+
+/* join_register.c: the same for the register. */
+void join_on_register(struct join *join, const struct kv_result *result, usec_t now);
+void join_on_swap(struct join *join, const struct kv_result *result, usec_t now);
 
 /* join_source.c: the same for the addresses. */
 /* Whether it asked for something; if not, it makes `next_at` the time of the next look. */

@@ -82,14 +82,20 @@ struct kv_result {
     uint64_t revision; /* the store's when it answered; of a KV_TXN that is done, its changes' own */
     uint64_t lease;
     usec_t ttl;
-    const char *why; /* KV_UNKNOWN, KV_REFUSED: a sentence */
+    const char *why;  /* KV_UNKNOWN, KV_REFUSED: a sentence */
+    uint64_t store;   /* KV_RANGE, KV_TXN of etcd: its cluster's id */
+    uint64_t history; /* see news */
 };
 
 typedef void kv_done(void *arg, const struct kv_result *result);
 
 /* A watch begins with KV_LIST: all there is under the prefix. Then KV_CHANGES, each change once and in order.
  * KV_AWAY: the store has not answered for a while (`why`); nothing is known until the next KV_LIST. After a
- * gap (compaction, a lost connection) a new KV_LIST comes: what is not in it is gone. */
+ * gap (compaction, a lost connection) a new KV_LIST comes: what is not in it is gone.
+ *
+ * `history` rises when an operator has put another store, or an old backup, in the place of this one and said that it
+ * goes (store_age.h): after a KV_AWAY a KV_LIST comes, and no revision that was told before may be compared with what is
+ * told from then on. Stores other than etcd have one history. */
 enum kv_news_type { KV_LIST, KV_CHANGES, KV_AWAY };
 struct kv_news {
     enum kv_news_type type;
@@ -97,6 +103,8 @@ struct kv_news {
     size_t pair_count;
     uint64_t revision;
     const char *why;
+    uint64_t history;
+    bool refused; /* KV_AWAY: it answers, but is older than what was seen of it, or another */
 };
 typedef void kv_told(void *arg, const struct kv_news *news);
 
@@ -121,6 +129,9 @@ enum kv_outcome kv_swap(const struct kv *kv, const char *key, uint64_t expected,
     size_t len, struct error *error);
 enum kv_outcome kv_transact(const struct kv *kv, const struct kv_compare *compares, size_t compare_count,
     const struct kv_change *changes, size_t change_count, struct error *error);
+/* Which store it is (etcd's cluster id, 0 for others) and where it stands now; `key`: one that may be read. */
+enum kv_outcome kv_where(
+    const struct kv *kv, const char *key, uint64_t *store_r, uint64_t *revision_r, struct error *error);
 /* All pairs under a prefix; `each` is called for them in order. */
 enum kv_outcome kv_list(const struct kv *kv, const char *prefix,
     void (*each)(void *arg, const struct kv_pair *pair), void *arg, struct error *error);

@@ -302,6 +302,7 @@ static void leave(struct kv_etcd *etcd, struct endpoint *endpoint)
         etcd->endpoints[i].probe_at = 0;
     requests_leave(etcd, endpoint);
     watches_leave(etcd, endpoint);
+    guard_leave(etcd);
 }
 
 void endpoint_doubt(struct call *call)
@@ -321,6 +322,7 @@ static void on_status(struct endpoint *endpoint, struct call *call)
     if (etcd_decode_status(
             GRPC_SLICE_START_PTR(answer), GRPC_SLICE_LENGTH(answer), &status, &endpoint->why) == 0) {
         if (status.leader != 0 && !status.learner) {
+            guard_hint(etcd, &status.header);
             endpoint_answered(endpoint, etcd, clock_now());
             grpc_slice_unref(answer);
             return;

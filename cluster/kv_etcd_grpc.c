@@ -15,6 +15,7 @@ static void tick(struct kv_etcd *etcd)
 {
     usec_t now = clock_now();
     endpoints_tick(etcd, now);
+    guard_tick(etcd, now);
     requests_tick(etcd, now);
     watches_tick(etcd, now);
 }

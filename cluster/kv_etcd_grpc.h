@@ -16,6 +16,7 @@
 
 #include "cluster/kv.h"
 #include "cluster/settings.h"
+#include "cluster/store_age.h"
 
 struct kv_etcd;
 /* `settings->cluster.etcd_*`; endpoints "http://127.0.0.1:2379" or "https://..." (all of one kind). Reads the
@@ -28,5 +29,17 @@ void kv_etcd_close(struct kv_etcd **etcd);
 struct kv kv_etcd_face(struct kv_etcd *etcd);
 /* The endpoint that answered last, for messages ("none yet"). */
 const char *kv_etcd_endpoints(const struct kv_etcd *etcd);
+
+/* ---- whose store it is (store_age.h): for members; any thread ---- */
+
+/* From here on, and before the first request: nothing is taken from an etcd that is older than `age` says, or another. */
+void kv_etcd_guard(struct kv_etcd *etcd, const char *cluster, const struct store_age *age);
+/* ... nor from one that has an older register of this spool, once it is known. */
+void kv_etcd_guard_spool(struct kv_etcd *etcd, const char *cluster, const char *spool);
+/* What the member has taken in force; `history` of the news or result that brought it. */
+void kv_etcd_saw_view(struct kv_etcd *etcd, uint64_t history, uint64_t epoch);
+void kv_etcd_saw_register(struct kv_etcd *etcd, uint64_t history, uint64_t change, uint64_t incarnation);
+/* What is to be remembered; whether something was looked at or seen since the last call. */
+bool kv_etcd_age(struct kv_etcd *etcd, struct store_age *age_r);
 
 #endif

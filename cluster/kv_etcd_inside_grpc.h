@@ -5,6 +5,7 @@
  * `told` are called by the poller without the lock; meanwhile others may only add (requests, watches, calls),
  * so the poller's lists stay walkable.
  *
+ * kv_etcd_age_grpc.c       whether it is the store that this member knows
  * kv_etcd_call_grpc.c      one call, unary or a stream, from its start to its status
  * kv_etcd_endpoint_grpc.c  the members: channels, probes, which one is used, what to say when none answers
  * kv_etcd_login_grpc.c     the user's token
@@ -104,7 +105,9 @@ struct request {
     struct kv_pair *pairs;
     size_t pair_count, pair_size, bytes;
     const char *cursor;
-    uint64_t at; /* the revision of all pages */
+    uint64_t at;      /* the revision of all pages */
+    uint64_t floor;   /* the highest revision that was seen when it was sent */
+    uint64_t history; /* whose pages these are */
 };
 
 enum watch_state { WATCH_TO_LIST, WATCH_LISTING, WATCH_TO_OPEN, WATCH_OPENING, WATCH_OPEN };
@@ -127,6 +130,24 @@ struct kv_watch {
     struct error why;
 };
 
+enum look_step { LOOK_WORD, LOOK_VIEW, LOOK_REGISTER, LOOK_STEPS };
+
+struct store_guard {
+    bool on;
+    char keys[LOOK_STEPS][KV_MAX_KEY]; /* "" = not looked at */
+    struct store_age age;
+    bool fresh;   /* it was looked at, or told something */
+    bool checked; /* on this connection: it is the one that is known */
+    bool doubted; /* maybe no longer */
+    bool other;   /* it is not: `why` */
+    struct error why;
+    uint64_t history;       /* rises with each word of an operator */
+    struct store_look look; /* under way: */
+    enum look_step step;
+    struct call *call;
+    usec_t look_at; /* not before */
+};
+
 struct kv_etcd {
     pthread_mutex_t lock;
     pthread_cond_t told; /* `telling` has changed */
@@ -146,6 +167,7 @@ struct kv_etcd {
     struct call *login;
     usec_t login_at; /* not before */
     bool no_auth;    /* this etcd knows no passwords */
+    struct store_guard guard;
     struct list calls, waiting, running, watches;
     struct kv_watch *telling;
 };
@@ -162,6 +184,8 @@ grpc_slice call_answer(struct call *call);
 /* Its status and details as text: `out` takes `size`. */
 void call_details(const struct call *call, char *out, size_t size);
 bool call_says(const struct call *call, const char *text);
+/* etcd (or gRPC before it) says no, and nothing was changed. */
+bool call_is_refusal(const struct call *call);
 
 /* ---- endpoints ---- */
 
@@ -177,11 +201,27 @@ void endpoints_log(void); /* gRPC's own lines go to our log */
 
 /* ---- login ---- */
 
-/* Requests can be started: a member answers, and the token is there if one is needed. Starts what is missing.
- */
+/* A member answers, and the token is there if one is needed. Starts what is missing. */
+bool login_has_token(struct kv_etcd *etcd, usec_t now);
+/* ... and it is the store that is known: requests can be started. */
 bool login_ready(struct kv_etcd *etcd, usec_t now);
 /* If the call was refused because of its token (or the lack of one), forgets the token. */
 bool login_forget(const struct call *call);
+
+/* ---- whose store it is ---- */
+
+/* Starts a look if one is due. */
+void guard_tick(struct kv_etcd *etcd, usec_t now);
+/* The connection is gone: whatever comes next is looked at first. */
+void guard_leave(struct kv_etcd *etcd);
+bool guard_passes(const struct kv_etcd *etcd);
+/* Null, or the sentence with which everything is answered. */
+const char *guard_refuses(const struct kv_etcd *etcd);
+/* The header of a linearizable answer, and seen.revision as it was when that was asked; false: nothing of it may be
+ * used, and a look is due. */
+bool guard_fits(struct kv_etcd *etcd, const struct etcd_header *header, uint64_t floor);
+/* The header of any other answer. */
+void guard_hint(struct kv_etcd *etcd, const struct etcd_header *header);
 
 /* ---- requests ---- */
 
@@ -202,6 +242,8 @@ struct kv_watch *kv_etcd_watch(void *context, const char *prefix, kv_told *told,
 void kv_etcd_unwatch(void *context, struct kv_watch *watch);
 void watches_tick(struct kv_etcd *etcd, usec_t now);
 void watches_leave(struct kv_etcd *etcd, const struct endpoint *endpoint);
+/* All are told KV_AWAY, and list anew when they may. */
+void watches_refuse(struct kv_etcd *etcd, const char *why);
 void watches_free(struct kv_etcd *etcd);
 
 #endif

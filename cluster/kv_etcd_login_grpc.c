@@ -62,7 +62,7 @@ static void on_login(struct call *call)
     }
 }
 
-bool login_ready(struct kv_etcd *etcd, usec_t now)
+bool login_has_token(struct kv_etcd *etcd, usec_t now)
 {
     if (!etcd->well || etcd->closing)
         return false;
@@ -81,6 +81,11 @@ bool login_ready(struct kv_etcd *etcd, usec_t now)
     etcd->login = call_start(etcd, etcd->current, &wish);
     buffer_free(&message);
     return false;
+}
+
+bool login_ready(struct kv_etcd *etcd, usec_t now)
+{
+    return login_has_token(etcd, now) && guard_passes(etcd);
 }
 
 bool login_forget(const struct call *call)

@@ -36,6 +36,7 @@ static void end(struct request *request, enum kv_outcome outcome)
         request->result.pair_count = request->pair_count;
         request->result.revision = request->at;
     }
+    request->result.history = etcd->guard.history;
     pthread_mutex_unlock(&etcd->lock);
     request->done(request->arg, &request->result);
     pthread_mutex_lock(&etcd->lock);
@@ -101,6 +102,7 @@ static void encode_page(struct request *request)
 }
 
 static void start(struct request *request);
+static void wait_again(struct request *request);
 
 static void on_page(struct request *request, grpc_slice answer)
 {
@@ -111,6 +113,12 @@ static void on_page(struct request *request, grpc_slice answer)
         end(request, KV_REFUSED);
         return;
     }
+    if (!guard_fits(request->etcd, &header, request->floor)) {
+        forget_pages(request);
+        wait_again(request);
+        return;
+    }
+    request->result.store = header.cluster;
     if (request->at == 0)
         request->at = header.revision;
     if (request->bytes > KV_MAX_RANGE) {
@@ -136,6 +144,12 @@ static void on_txn(struct request *request, grpc_slice answer)
         return;
     }
     request->result.revision = header.revision;
+    request->result.store = header.cluster;
+    if (!guard_fits(request->etcd, &header, request->floor)) {
+        error_set(&request->why, "etcd answers for another store than before");
+        end(request, KV_UNKNOWN);
+        return;
+    }
     end(request, succeeded ? KV_DONE : KV_LOST);
 }
 
@@ -148,6 +162,7 @@ static void on_lease(struct request *request, grpc_slice answer)
         end(request, KV_UNKNOWN);
         return;
     }
+    guard_hint(request->etcd, &header);
     request->result.revision = header.revision;
     request->result.ttl = (usec_t)seconds * USEC_SEC;
     end(request, seconds > 0 ? KV_DONE : KV_LOST);
@@ -169,9 +184,14 @@ static void on_answer(struct request *request, struct call *call)
 
 /* ---- failures ---- */
 
-/* etcd (or gRPC before it) says no, and nothing was changed. RESOURCE_EXHAUSTED is "too many requests" too,
- * which another time may bring to an end. */
-static bool is_refusal(const struct call *call)
+static void wait_again(struct request *request)
+{
+    list_remove(&request->link);
+    list_push_back(&request->etcd->waiting, &request->link);
+}
+
+/* RESOURCE_EXHAUSTED is "too many requests" too, which another time may bring to an end. */
+bool call_is_refusal(const struct call *call)
 {
     switch (call->status) {
     case GRPC_STATUS_RESOURCE_EXHAUSTED:
@@ -212,8 +232,7 @@ static void on_refusal(struct request *request, const struct call *call)
     }
     if (call->status == GRPC_STATUS_OUT_OF_RANGE && request->at != 0) { /* compacted between two pages */
         forget_pages(request);
-        list_remove(&request->link);
-        list_push_back(&request->etcd->waiting, &request->link);
+        wait_again(request);
         return;
     }
     call_details(call, details, sizeof details);
@@ -241,8 +260,7 @@ static void on_silence(struct request *request, struct call *call)
         end(request, KV_UNKNOWN);
         return;
     }
-    list_remove(&request->link);
-    list_push_back(&request->etcd->waiting, &request->link);
+    wait_again(request);
 }
 
 static void on_over(struct call *call)
@@ -255,9 +273,8 @@ static void on_over(struct call *call)
         on_answer(request, call);
     } else if (login_forget(call) && !request->relogged) {
         request->relogged = true;
-        list_remove(&request->link);
-        list_push_back(&etcd->waiting, &request->link);
-    } else if (is_refusal(call)) {
+        wait_again(request);
+    } else if (call_is_refusal(call)) {
         endpoint_answered(call->endpoint, etcd, clock_now());
         on_refusal(request, call);
     } else {
@@ -289,6 +306,10 @@ static void start(struct request *request)
     usec_t left = request->until - clock_now();
     list_remove(&request->link);
     list_push_back(&etcd->running, &request->link);
+    if (request->history != etcd->guard.history)
+        forget_pages(request);
+    request->history = etcd->guard.history;
+    request->floor = etcd->guard.age.seen.revision;
     if (request->verb == KV_RANGE)
         encode_page(request);
     struct call_wish wish = {.method = method_of(request->verb),
@@ -338,6 +359,8 @@ static void expire(struct kv_etcd *etcd, usec_t now)
     bool hopeless = !etcd->well && endpoints_why(etcd, &why);
     if (hopeless)
         requests_end_waiting(etcd, KV_REFUSED, why.text);
+    if (guard_refuses(etcd) != NULL)
+        requests_end_waiting(etcd, KV_UNKNOWN, guard_refuses(etcd));
     while ((request = first_over(etcd, now)) != NULL) { /* from the start: the lock was let go */
         endpoints_why(etcd, &request->why);
         end(request, KV_UNKNOWN);

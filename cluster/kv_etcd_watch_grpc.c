@@ -39,7 +39,8 @@ static void take_list(struct kv_watch *watch, const struct kv_result *result)
     struct kv_news news = {.type = KV_LIST,
         .pairs = result->pairs,
         .pair_count = result->pair_count,
-        .revision = result->revision};
+        .revision = result->revision,
+        .history = result->history};
     watch->next = result->revision + 1;
     watch->well_at = clock_now();
     watch->away = false;
@@ -115,8 +116,12 @@ static void on_canceled(struct kv_watch *watch, struct call *call, const struct 
 
 static void on_reply(struct kv_watch *watch, const struct etcd_watch_reply *reply, struct taken *taken)
 {
-    struct kv_news news = {
-        .type = KV_CHANGES, .pairs = taken->pairs, .pair_count = taken->count, .revision = taken->last};
+    struct kv_news news = {.type = KV_CHANGES,
+        .pairs = taken->pairs,
+        .pair_count = taken->count,
+        .revision = taken->last,
+        .history = watch->etcd->guard.history};
+    guard_hint(watch->etcd, &reply->header);
     watch->state = WATCH_OPEN;
     watch->relogged = false;
     endpoint_answered(watch->call->endpoint, watch->etcd, clock_now());
@@ -193,20 +198,37 @@ static void forget_stream(struct kv_watch *watch)
     watch->call = NULL;
 }
 
-static void go_away(struct kv_watch *watch)
+static void tell_away(struct kv_watch *watch, const char *why, bool refused)
 {
-    struct kv_etcd *etcd = watch->etcd;
-    struct error why;
-    if (etcd->well && watch->why.text[0] != '\0')
-        why = watch->why;
-    else
-        endpoints_why(etcd, &why);
-    struct kv_news news = {.type = KV_AWAY, .why = why.text};
+    struct kv_news news = {
+        .type = KV_AWAY, .why = why, .refused = refused, .history = watch->etcd->guard.history};
     forget_stream(watch);
     if (watch->state != WATCH_LISTING)
         retry(watch, WATCH_TO_LIST, 0);
     watch->away = true;
     tell(watch, &news);
+}
+
+static void go_away(struct kv_watch *watch)
+{
+    struct kv_etcd *etcd = watch->etcd;
+    struct error why;
+    if (guard_refuses(etcd) != NULL)
+        error_set(&why, "%s", guard_refuses(etcd));
+    else if (etcd->well && watch->why.text[0] != '\0')
+        why = watch->why;
+    else
+        endpoints_why(etcd, &why);
+    tell_away(watch, why.text, guard_refuses(etcd) != NULL);
+}
+
+void watches_refuse(struct kv_etcd *etcd, const char *why)
+{
+    list_each (link, &etcd->watches) { /* others add at its end, and only we take out */
+        struct kv_watch *watch = list_item(link, struct kv_watch, link);
+        if (!watch->dead)
+            tell_away(watch, why, true);
+    }
 }
 
 static void watch_tick(struct kv_watch *watch, usec_t now)

@@ -12,6 +12,7 @@ struct waiter {
     pthread_cond_t over;
     bool done;
     enum kv_outcome outcome;
+    uint64_t store, revision;
     void (*each)(void *arg, const struct kv_pair *pair);
     void *arg;
     struct error why;
@@ -25,27 +26,46 @@ static void on_done(void *arg, const struct kv_result *result)
     if (result->outcome != KV_DONE)
         error_set(&waiter->why, "%s", result->why != NULL ? result->why : "somebody else changed it");
     pthread_mutex_lock(&waiter->lock);
+    waiter->store = result->store;
+    waiter->revision = result->revision;
     waiter->outcome = result->outcome;
     waiter->done = true;
     pthread_cond_signal(&waiter->over);
     pthread_mutex_unlock(&waiter->lock);
 }
 
+static enum kv_outcome wait_with(
+    struct waiter *waiter, const struct kv *kv, const struct kv_request *request, struct error *error)
+{
+    must(pthread_mutex_init(&waiter->lock, NULL) == 0 && pthread_cond_init(&waiter->over, NULL) == 0);
+    kv->request(kv->context, request, on_done, waiter);
+    pthread_mutex_lock(&waiter->lock);
+    while (!waiter->done)
+        pthread_cond_wait(&waiter->over, &waiter->lock);
+    pthread_mutex_unlock(&waiter->lock);
+    pthread_cond_destroy(&waiter->over);
+    pthread_mutex_destroy(&waiter->lock);
+    if (waiter->outcome != KV_DONE)
+        *error = waiter->why;
+    return waiter->outcome;
+}
+
 static enum kv_outcome wait_for(const struct kv *kv, const struct kv_request *request,
     void (*each)(void *arg, const struct kv_pair *pair), void *arg, struct error *error)
 {
     struct waiter waiter = {.each = each, .arg = arg};
-    must(pthread_mutex_init(&waiter.lock, NULL) == 0 && pthread_cond_init(&waiter.over, NULL) == 0);
-    kv->request(kv->context, request, on_done, &waiter);
-    pthread_mutex_lock(&waiter.lock);
-    while (!waiter.done)
-        pthread_cond_wait(&waiter.over, &waiter.lock);
-    pthread_mutex_unlock(&waiter.lock);
-    pthread_cond_destroy(&waiter.over);
-    pthread_mutex_destroy(&waiter.lock);
-    if (waiter.outcome != KV_DONE)
-        *error = waiter.why;
-    return waiter.outcome;
+    return wait_with(&waiter, kv, request, error);
+}
+
+enum kv_outcome kv_where(
+    const struct kv *kv, const char *key, uint64_t *store_r, uint64_t *revision_r, struct error *error)
+{
+    struct waiter waiter = {0};
+    struct kv_request request = {.verb = KV_RANGE, .key = key};
+    enum kv_outcome outcome = wait_with(&waiter, kv, &request, error);
+    *store_r = waiter.store;
+    *revision_r = waiter.revision;
+    return outcome;
 }
 
 struct found {

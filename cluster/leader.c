@@ -137,7 +137,8 @@ static void publish_if_new(struct leader *leader, usec_t now)
     struct view *next = leader_make_view(leader, now);
     if (next == NULL)
         return;
-    if (leader->view_revision != 0 && view_store_same(next, leader->view))
+    if (leader->view_revision != 0 && view_store_same(next, leader->view) &&
+        leader->view->epoch >= leader_members_epoch(leader)) /* else some would not take it */
         view_drop(&next);
     else
         leader_publish(leader, next, now);
@@ -234,8 +235,26 @@ static void view_news(struct leader *leader, const struct kv_news *news, usec_t 
         read_view(leader, found, now);
 }
 
+/* An operator put another store, or an older state of it, in its place: its revisions begin anew, and what was asked
+ * of the other one is over. */
+static void new_history(struct leader *leader, enum leader_topic topic)
+{
+    leader->seen[topic] = 0;
+    drop_ask(leader);
+    if (topic == LEADER_KEY) {
+        leader->key_there = false;
+        leader->key_made = 0;
+    } else if (topic == LEADER_VIEW) {
+        leader->view_revision = 0;
+        leader->view_bad = false;
+    }
+}
+
 void leader_news(struct leader *leader, enum leader_topic topic, const struct kv_news *news, usec_t now)
 {
+    if (news->history != leader->history[topic])
+        new_history(leader, topic);
+    leader->history[topic] = news->history;
     if (news->type == KV_AWAY) {
         leader->known[topic] = false;
         next(leader, now);
@@ -310,6 +329,12 @@ void leader_result(struct leader *leader, uint64_t ref, const struct kv_result *
 }
 
 /* ---- calls ---- */
+
+void leader_set_epoch(struct leader *leader, uint64_t epoch)
+{
+    if (epoch > leader->epoch)
+        leader->epoch = epoch;
+}
 
 void leader_set_lease(struct leader *leader, uint64_t lease, usec_t now)
 {

@@ -5,7 +5,8 @@
  * creation of its key and the revision of the view it knows, so a deposed head changes nothing, and there is
  * one view an epoch.
  *
- * Epochs only grow, also when somebody takes view/current away: a first view's is a revision of the store.
+ * Epochs only grow, also when somebody takes view/current away: a first view's is a revision of the store; and when an
+ * operator puts an older store in its place: members say in live/ what they have heard of.
  *
  * The view it publishes: every member of spec/ that has ever been ready, with its record of live/; a node
  * whose live/ is gone stands in it as `down`. At most one view a second. A node is declared down only after
@@ -36,6 +37,8 @@ struct leader *leader_new(const char *cluster, const char *member, const struct 
 void leader_free(struct leader **leader);
 /* The member's lease, when it changes; 0 = none: no election is tried, and a head is one no longer. */
 void leader_set_lease(struct leader *leader, uint64_t lease, usec_t now);
+/* A view that this member has heard of: new ones get higher numbers, also in a store that knows nothing of it. */
+void leader_set_epoch(struct leader *leader, uint64_t epoch);
 /* Gives the key back (a stop in order). */
 void leader_resign(struct leader *leader, usec_t now);
 

@@ -51,6 +51,17 @@ bool leader_member_serves(
     return false;
 }
 
+uint64_t leader_members_epoch(const struct leader *leader)
+{
+    uint64_t highest = leader->epoch;
+    struct map_entry *at = NULL;
+    const struct leader_member *member;
+    while ((member = map_next(&leader->members, &at)) != NULL)
+        if (member->has_spec && member->has_live && member->live.epoch > highest)
+            highest = member->live.epoch;
+    return highest;
+}
+
 static struct leader_member *member_of(struct leader *leader, const char *id, usec_t now)
 {
     struct leader_member *member = map_get_text(&leader->members, id);

@@ -34,14 +34,16 @@ struct leader {
     bool head, resigned;
 
     bool known[LEADER_TOPICS];
-    uint64_t seen[LEADER_TOPICS]; /* the revision of the newest news */
-    struct map members;           /* id -> struct leader_member */
+    uint64_t history[LEADER_TOPICS]; /* of the newest news */
+    uint64_t seen[LEADER_TOPICS];    /* the revision of the newest news */
+    struct map members;              /* id -> struct leader_member */
     bool told_full;
     uint32_t wire; /* what the view that is being made, or was made last, says */
 
     bool key_there;
     uint64_t key_made, key_lease;
 
+    uint64_t epoch;         /* the highest that this member has heard of */
     struct view *view;      /* as it stands in the store, or last stood; never null */
     uint64_t view_revision; /* 0: it is not there */
     bool view_bad;          /* and this program can't read it */
@@ -76,6 +78,9 @@ bool leader_member_serves(
 uint32_t leader_choose_wire(const struct leader *leader);
 /* Its program does not speak leader->wire. */
 bool leader_other_wire(const struct leader *leader, const struct leader_member *member);
+
+/* The highest epoch that any member has heard of. */
+uint64_t leader_members_epoch(const struct leader *leader);
 
 /* leader_view.c: the view that the head would publish now, sealed; null: none can be made (it was told). */
 struct view *leader_make_view(struct leader *leader, usec_t now);

@@ -191,7 +191,9 @@ static void add_all(struct making *making)
  * it. */
 static uint64_t next_epoch(const struct leader *leader)
 {
-    uint64_t next = leader->view->epoch + 1;
+    uint64_t next = leader->view->epoch + 1, heard_of = leader_members_epoch(leader);
+    if (heard_of >= next)
+        next = heard_of + 1;
     return leader->view_revision == 0 && next < leader->key_made ? leader->key_made : next;
 }
 
@@ -280,6 +282,7 @@ void leader_adopt(struct leader *leader, struct view *view, uint64_t revision, u
     }
     if (leader->head && leader->view->wire != view->wire)
         leader_notice(leader, "the cluster speaks wire version %u from now on", (unsigned)view->wire);
+    leader_set_epoch(leader, view->epoch);
     view_drop(&leader->view);
     leader->view = view;
     leader->wire = view->wire;

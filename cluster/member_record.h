@@ -5,7 +5,7 @@
  * says what is wrong and where. Unknown fields are passed over (a newer version may have written them).
  *
  * Keys, all under "/todoku/<cluster>/": spec/<member>, live/<member>, source/<address>, leader, view/current,
- * spool/<spool>, config/current, config/version/<number>, block/pause-<id>, block/lifted (hold_store.h). */
+ * spool/<spool>, adopted (store_age.h), config/current, config/version/<number>, block/pause-<id>, block/lifted (hold_store.h). */
 #ifndef CLUSTER_MEMBER_RECORD_H
 #define CLUSTER_MEMBER_RECORD_H
 
@@ -53,6 +53,9 @@ struct member_live {
     struct view_source *sources; /* owned; member_live_free() */
     size_t source_count;
     uint64_t config; /* version of config/ it works by; 0 = its own file's */
+    uint64_t
+        epoch; /* the highest of a view that it remembered at its start, or when an operator put another store in
+                        place: new ones have to be above it. 0: none */
 };
 
 struct member_claim { /* source/<address>: who sends from there */

@@ -69,6 +69,8 @@ void member_live_write(const struct member_live *live, struct buffer *out)
     json_text(out, "disk", live->disk);
     json_text(out, "spool", live->spool);
     write_u64(out, "config", live->config);
+    if (live->epoch != 0)
+        write_u64(out, "epoch", live->epoch);
     json_begin_named(out, "sources", '[');
     for (size_t i = 0; i < live->source_count; i++)
         write_source(out, &live->sources[i]);
@@ -304,6 +306,16 @@ static int read_wire(const json_t *json, struct wire_range *wire_r, struct error
     return 0;
 }
 
+/* One that views can go on above. */
+static int read_epoch(const json_t *json, struct member_live *live, struct error *error)
+{
+    if (json_object_get(json, "epoch") == NULL)
+        return 0;
+    if (read_u64(json, "epoch", &live->epoch, error) != 0)
+        return -1;
+    return live->epoch <= INT64_MAX / 2 ? 0 : error_set(error, "`epoch` in the record is too high for any");
+}
+
 /* What the record of a program that we can talk to has beside id, role and wire. */
 static int read_rest(const json_t *json, struct member_live *live, struct error *error)
 {
@@ -315,7 +327,8 @@ static int read_rest(const json_t *json, struct member_live *live, struct error 
         read_u32(json, "weight", &live->weight, error) != 0 ||
         read_plain(json, "disk", live->disk, sizeof live->disk, false, error) != 0 ||
         read_plain(json, "spool", live->spool, sizeof live->spool, false, error) != 0 ||
-        read_u64(json, "config", &live->config, error) != 0 || read_sources(json, live, error) != 0)
+        read_u64(json, "config", &live->config, error) != 0 || read_epoch(json, live, error) != 0 ||
+        read_sources(json, live, error) != 0)
         return -1;
     if (live->process == 0)
         return error_set(error, "`process` in the record is 0");

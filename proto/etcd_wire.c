@@ -175,7 +175,8 @@ static struct etcd_header read_header(const Etcd__Header *header)
 {
     if (header == NULL)
         return (struct etcd_header){0};
-    return (struct etcd_header){.revision = (uint64_t)header->revision, .member = header->member_id};
+    return (struct etcd_header){
+        .cluster = header->cluster_id, .member = header->member_id, .revision = (uint64_t)header->revision};
 }
 
 static struct etcd_bytes lend(const ProtobufCBinaryData *bytes)

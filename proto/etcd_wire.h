@@ -63,8 +63,9 @@ struct etcd_change {
 };
 
 struct etcd_header {
-    uint64_t revision;
+    uint64_t cluster; /* its id; the same for as long as a cluster of etcd lives */
     uint64_t member;
+    uint64_t revision;
 };
 
 void etcd_encode_range(const struct etcd_range *range, struct buffer *out);

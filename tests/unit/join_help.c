@@ -36,6 +36,16 @@ static void on_waiting(void *context, const char *what)
     snprintf(p->what, sizeof p->what, "%s", what);
 }
 
+static void on_registered(void *context, const struct spool_register *reg, uint64_t history)
+{
+    struct process *p = context;
+    assert_int_equal(
+        p->joined > 0, p->registered > 0); /* before it serves, and again only in another history */
+    assert_int_equal(history, 0);
+    p->registered++;
+    p->change = reg->epoch;
+}
+
 static void on_result(void *arg, uint64_t ref, const struct kv_result *result)
 {
     struct process *p = arg;
@@ -59,7 +69,7 @@ struct member_live live_of(
 void begin(struct process *p, const struct member_live *live)
 {
     *p = (struct process){.client = {store, on_result, p, NULL}};
-    struct join_ports ports = {p, fake_port(&p->client), on_joined, on_ended, on_waiting};
+    struct join_ports ports = {p, fake_port(&p->client), on_joined, on_ended, on_waiting, on_registered};
     p->join = join_new("prod", live, &ports);
     join_start(p->join, now);
 }

@@ -11,8 +11,8 @@
 struct process {
     struct join *join;
     struct fake_client client;
-    int joined, ended, waits;
-    uint64_t incarnation;
+    int joined, ended, waits, registered;
+    uint64_t incarnation, change; /* as told; the register's epoch */
     char why[700], what[700];
 };
 

@@ -65,6 +65,7 @@ struct diary {
     struct buffer text;
     char why[512];             /* of the last AWAY */
     uint64_t revision, listed; /* told last; of the last list */
+    uint64_t history;          /* whose revisions these are */
     size_t lists, changes, aways;
     struct kv_watch *watch;
 };

@@ -202,6 +202,9 @@ static void on_news(void *arg, const struct kv_news *news)
     pthread_mutex_lock(&diary->lock);
     if (buffer_len(&diary->text) > 0)
         buffer_add_text(&diary->text, " ");
+    if (news->history != diary->history)
+        diary->revision = 0;
+    diary->history = news->history;
     if (news->type == KV_LIST) {
         write_list(diary, news);
     } else if (news->type == KV_CHANGES) {

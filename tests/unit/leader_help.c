@@ -64,8 +64,10 @@ void tell(struct head *h)
 {
     struct kv_news news;
     for (int i = 0; i < LEADER_TOPICS; i++)
-        while (fake_news(&h->watches[i], &news))
+        while (fake_news(&h->watches[i], &news)) {
+            news.history = h->history;
             leader_news(h->leader, (enum leader_topic)i, &news, now);
+        }
 }
 
 /* The first view's epoch is the revision of its head's key: tests count from there. */
@@ -106,7 +108,7 @@ void run(struct head *h, usec_t how_long)
 
 void away(struct head *h)
 {
-    struct kv_news news = {KV_AWAY, NULL, 0, 0, "no answer"};
+    struct kv_news news = {.type = KV_AWAY, .why = "no answer"};
     for (int i = 0; i < LEADER_TOPICS; i++) {
         leader_news(h->leader, (enum leader_topic)i, &news, now);
         h->watches[i].listed = false;

@@ -14,6 +14,7 @@ struct head {
     struct fake_client client;
     struct fake_watch watches[LEADER_TOPICS];
     int elections;
+    uint64_t history; /* of the store, as its news says */
     char said[4096];
 };
 

@@ -360,7 +360,8 @@ static bool list(struct fake_watch *watch, struct kv_news *news_r)
     }
     watch->listed = true;
     watch->at = store->log_count;
-    *news_r = (struct kv_news){KV_LIST, pairs, count, store->revision, NULL};
+    *news_r =
+        (struct kv_news){.type = KV_LIST, .pairs = pairs, .pair_count = count, .revision = store->revision};
     return true;
 }
 
@@ -375,7 +376,8 @@ bool fake_news(struct fake_watch *watch, struct kv_news *news_r)
             continue;
         pair = (struct kv_pair){change->key, change->value, change->len, change->revision, change->created,
             change->lease, change->deleted};
-        *news_r = (struct kv_news){KV_CHANGES, &pair, 1, change->revision, NULL};
+        *news_r = (struct kv_news){
+            .type = KV_CHANGES, .pairs = &pair, .pair_count = 1, .revision = change->revision};
         return true;
     }
     return false;

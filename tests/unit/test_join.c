@@ -526,7 +526,8 @@ static void test_taken_out(void **state)
     struct process p;
     struct fake_watch watch = {.store = store, .prefix = "/todoku/prod/spec/n1"};
     begin_node(&p, "n1", 77, "disk-a");
-    struct kv_news news, old_list = {KV_LIST, NULL, 0, 1, NULL}, away = {KV_AWAY, NULL, 0, 0, "no answer"};
+    struct kv_news news, old_list = {.type = KV_LIST, .revision = 1},
+                         away = {.type = KV_AWAY, .why = "no answer"};
     fake_serve_all(&p.client);
     join_spec_news(p.join, &old_list, now); /* older than what was read: from before the member was added */
     while (fake_news(&watch, &news))
@@ -552,9 +553,74 @@ static void test_taken_out(void **state)
     let_in("n1", MEMBER_NODE, KEY_A);
     begin_node(&p, "n1", 78, "disk-a");
     fake_serve_all(&p.client);
-    struct kv_news list = {KV_LIST, NULL, 0, store->revision + 1, NULL};
+    struct kv_news list = {.type = KV_LIST, .revision = store->revision + 1};
     join_spec_news(p.join, &list, now);
     assert_int_equal(p.ended, 1);
+    finish(&p);
+}
+
+/* ---- another store in its place ---- */
+
+static void put_register(uint64_t change, uint64_t incarnation, uint64_t process)
+{
+    struct spool_register reg = {.epoch = change, .incarnation = incarnation, .process = process};
+    struct buffer text = {0};
+    strcpy(reg.node, "n1");
+    strcpy(reg.disk, "disk-a");
+    spool_register_write(&reg, &text);
+    fake_put(store, "/todoku/prod/spool/n1.0", buffer_text(&text), 0);
+    buffer_free(&text);
+}
+
+/* A node that serves goes on with its incarnation, and the store is told; the next start is above it. */
+static void test_another_history(void **state)
+{
+    (void)state;
+    struct process p;
+    put_register(8, 6, 70);
+    begin_node(&p, "n1", 77, "disk-a");
+    fake_serve_all(&p.client);
+    join_ready(p.join, now);
+    fake_serve_all(&p.client);
+    assert_int_equal(p.incarnation, 7);
+    assert_int_equal(p.change, 9);
+    /* What the backup had: an earlier start of it, whose lease is long gone. */
+    put_register(3, 2, 60);
+    fake_end_lease(store, join_lease(p.join));
+    fake_put(store, "/todoku/prod/live/n1", "{}", 0);
+    join_new_history(p.join, now);
+    run(&p, USEC_MIN, FATE_DONE);
+    assert_int_equal(p.ended, 0);
+    assert_int_equal(p.joined, 1);
+    assert_int_equal(p.registered, 2);
+    struct spool_register reg = read_register("n1.0");
+    assert_int_equal(reg.incarnation, 7);
+    assert_int_equal(reg.process, 77);
+    assert_int_equal(reg.epoch, 10);
+    struct member_live live = read_live("n1");
+    assert_int_equal(live.incarnation, 7);
+    member_live_free(&live);
+    assert_string_equal(holder_of("192.0.2.1"), "n1");
+    /* Another process of that disk went on before the word was said: this one is no longer it. */
+    put_register(12, 8, 90);
+    join_new_history(p.join, now);
+    run(&p, USEC_MIN, FATE_DONE);
+    assert_int_equal(p.ended, 1);
+    assert_says(p.why, "taken over by incarnation 8 of this disk");
+    finish(&p);
+}
+
+/* What this disk was ever served by is remembered, and the store is not. */
+static void test_floor(void **state)
+{
+    (void)state;
+    struct process p;
+    begin_node(&p, "n1", 77, "disk-a");
+    join_set_floor(p.join, 9, 7);
+    fake_serve_all(&p.client);
+    assert_int_equal(p.incarnation, 8);
+    assert_int_equal(p.change, 10);
+    assert_int_equal(read_register("n1.0").incarnation, 8);
     finish(&p);
 }
 
@@ -581,6 +647,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_late_keep, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_swap_comes_late, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_taken_out, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_another_history, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_floor, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
+#include "cluster/view_store.h"
 #include "leader_help.h"
 
 /* ---- the straight road ---- */
@@ -490,6 +491,66 @@ static void test_resign(void **state)
     finish(&h2);
 }
 
+/* ---- another store in its place ---- */
+
+/* As if restored from a backup: revisions and the view are those of long ago. */
+static void put_back(struct head *h, uint64_t first)
+{
+    struct buffer bytes = {0};
+    struct error error;
+    struct view *view = view_new(first);
+    assert_int_equal(view_seal(view, &error), 0);
+    view_store_write(view, &bytes);
+    view_drop(&view);
+    away(h);
+    fake_end_lease(store, lease_c1);
+    store->revision = 3;
+    put_spec("c1", MEMBER_COORDINATOR, 0, false);
+    put_spec("n1", MEMBER_NODE, 0, false);
+    lease_c1 = put_live("c1", MEMBER_COORDINATOR, 11, 11);
+    lease_n1 = put_live("n1", MEMBER_NODE, 101, 5);
+    fake_put_bytes(store, VIEW_KEY, buffer_bytes(&bytes), buffer_len(&bytes), 0);
+    buffer_free(&bytes);
+    leader_set_lease(h->leader, lease_c1, now);
+}
+
+/* Epochs go on above all that this head, and any member, has heard of. */
+static void test_another_history(void **state)
+{
+    (void)state;
+    struct head h;
+    begin(&h, "c1", lease_c1);
+    run(&h, 2 * USEC_SEC);
+    uint64_t first = epoch();
+    for (uint64_t i = 0; i < 5; i++) {
+        put_live("n2", MEMBER_NODE, 110 + i, 2 + i);
+        run(&h, 2 * USEC_SEC);
+    }
+    struct view *view = stored();
+    uint64_t before = view->epoch;
+    view_drop(&view);
+    assert_int_equal(epoch(), first + 5);
+    put_back(&h, 1);
+    h.history = 1;
+    run(&h, 10 * USEC_SEC);
+    assert_true(leader_is_head(h.leader));
+    view = stored();
+    assert_int_equal(view->epoch, before + 1);
+    assert_int_equal(view->node_count, 2);
+    view_drop(&view);
+    size_t writes = store->writes;
+    struct member_live late = {.role = MEMBER_NODE, .weight = 1, .epoch = before + 500};
+    put_live_as(&late, "n2", 116, 7);
+    run(&h, 10 * USEC_SEC);
+    view = stored();
+    assert_int_equal(view->epoch, before + 501);
+    view_drop(&view);
+    assert_true(store->writes <= writes + 3);
+    run(&h, 10 * USEC_MIN);
+    assert_true(store->writes <= writes + 3);
+    finish(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -510,6 +571,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_no_epoch_twice, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_key_put_by_hand, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_resign, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_another_history, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
