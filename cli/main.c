@@ -30,12 +30,15 @@ static struct cli_command commands[] = {
     {"keygen", "FILE", "Make a member's secret key in FILE, and print its public key",
         "Never writes over a file. The public key is what `todoku members add` takes.", cli_keygen_options, 0,
         cli_keygen},
-    {"members", "add NAME KEY|remove NAME|set NAME|list", "Who may join the cluster; asks etcd itself",
+    {"members", "add NAME KEY|remove NAME|set NAME|list|adopt", "Who may join the cluster; asks etcd itself",
         "A name is the coordinator.id or node.id of a file; a key is what `todoku keygen` has printed (in "
         "single quotes).\n"
         "add: lets a member in; the same again does nothing. remove: its process stops; mail on its disk "
         "waits there.\n"
-        "set: a node's share and whether it gets new mail. list: who may join, and who is there.",
+        "set: a node's share and whether it gets new mail. list: who may join, and who is there.\n"
+        "adopt: goes on with the etcd there is although members have seen a newer one (it was restored from "
+        "a "
+        "backup) or another.",
         cli_members_options, 0, cli_members},
     {"dkim", "", "The keys that sign mail and the DNS records for them; makes new keys",
         "Without --generate: every key of the configuration, with the TXT record to publish.",

@@ -1,10 +1,11 @@
-/* members - `todoku members add|remove|set|list`: who may join the cluster
+/* members - `todoku members add|remove|set|list|adopt`: who may join the cluster, and by which store
  *
  * Talks to etcd itself, by the `cluster` part of a configuration, so it works before the first member runs
  * and when none answers. The work is in members.h. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/units.h"
@@ -25,16 +26,18 @@ const struct cli_option cli_members_options[] = {
     {0, "drain", NULL, "set: it gets no new mail, and hands on what it holds"},
     {0, "undrain", NULL, "set: it gets new mail again"},
     {'j', "json", NULL, "list: one JSON object a line"},
+    {'y', "yes", NULL, "adopt: do not ask"},
 };
 const size_t cli_members_option_count = sizeof cli_members_options / sizeof *cli_members_options;
 
-enum verb_is { ADD, REMOVE, SET, LIST };
+enum verb_is { ADD, REMOVE, SET, LIST, ADOPT };
 
 struct job {
     enum verb_is verb;
     const char *name;
     struct member_spec spec;
     struct members_change change;
+    bool yes;
 };
 
 /* ---- what is asked ---- */
@@ -49,6 +52,7 @@ static const struct verb {
     {"remove", "", REMOVE, 1},
     {"set", "weight drain undrain", SET, 1},
     {"list", "json", LIST, 0},
+    {"adopt", "yes", ADOPT, 0},
 };
 
 static const struct verb *verb_of(const struct cli_args *args)
@@ -79,6 +83,7 @@ static int read_options(const struct cli_args *args, const struct verb *verb, st
         .weight = (uint32_t)number,
         .set_drain = drain || undrain,
         .drain = drain};
+    job->yes = cli_value(args, "yes") != NULL;
     if (drain && undrain)
         return cli_wrong(args->command, "--drain and --undrain exclude each other");
     if (verb->is == SET && !job->change.set_weight && !job->change.set_drain)
@@ -91,7 +96,7 @@ static int read_job(const struct cli_args *args, struct job *job)
 {
     const struct verb *verb = verb_of(args);
     if (verb == NULL)
-        return cli_wrong(args->command, "say add, remove, set or list");
+        return cli_wrong(args->command, "say add, remove, set, list or adopt");
     if (args->rest_count - 1 != verb->words)
         return cli_wrong(args->command, "`members %s` takes %s", verb->name,
             verb->words == 2   ? "a name and a public key (in quotes: it has characters of the shell's)"
@@ -154,6 +159,32 @@ static int print_list(struct buffer *lines, bool json, struct error *error)
     return 0;
 }
 
+/* Whoever answers no has changed nothing. */
+static bool confirmed(struct buffer *survey)
+{
+    fprintf(stderr,
+        "%sWhat members have seen since then (who may join, configuration, pauses) is gone. Take this store "
+        "as it is? "
+        "[y/N] ",
+        buffer_text(survey));
+    char line[16];
+    return fgets(line, sizeof line, stdin) != NULL && (line[0] == 'y' || line[0] == 'Y');
+}
+
+static int adopt(const struct members *members, bool yes, struct buffer *out, struct error *error)
+{
+    if (members_survey(members, out, error) != 0)
+        return -1;
+    if (!yes && isatty(STDIN_FILENO) != 1)
+        return error_set(error, "there is nobody to ask: say --yes if this is the store to go on with: %s",
+            buffer_text(out));
+    if (!yes && !confirmed(out))
+        return error_set(error, "nothing was changed");
+    if (!yes) /* it was read */
+        buffer_clear(out);
+    return members_adopt(members, out, error);
+}
+
 static int work(const struct members *members, const struct job *job, bool json, struct error *error)
 {
     struct buffer out = {0};
@@ -170,6 +201,9 @@ static int work(const struct members *members, const struct job *job, bool json,
         break;
     case LIST:
         rc = members_list(members, &out, error);
+        break;
+    case ADOPT:
+        rc = adopt(members, job->yes, &out, error);
     }
     if (rc == 0 && job->verb == LIST)
         rc = print_list(&out, json, error);

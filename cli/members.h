@@ -36,6 +36,11 @@ int members_set(const struct members *members, const char *name, const struct me
  * of the bus). */
 int members_list(const struct members *members, struct buffer *lines, struct error *error);
 
+/* What the store has: etcd's cluster, its revision, members, view, configuration. An error if no member stands there. */
+int members_survey(const struct members *members, struct buffer *said, struct error *error);
+/* The store as it is goes, though members have seen a newer one, or another (cluster/store_age.h). */
+int members_adopt(const struct members *members, struct buffer *said, struct error *error);
+
 /* A public key in Z85 (ZeroMQ RFC 32): 40 characters, 32 bytes. */
 bool members_key_good(const char *key);
 

@@ -5,6 +5,7 @@
         etcd.endpoints                              # ["http://127.0.0.1:21234"]
         etcd.freeze(); ...; etcd.thaw()             # SIGSTOP, SIGCONT: connections stay, nothing answers
         etcd.kill(); ...; etcd.start()              # the data is kept
+    etcd.save(); ...; etcd.restore()            # while it is stopped: a copy of its data, and back to that
         etcd.keys("/todoku/lab/live/")              # {name: bytes}
         etcd.writes()                               # how many changes it has agreed on: for "less than 10 a second"
     Etcd(work, tls=Certificates(work / "tls"))      # TLS, clients must show a certificate
@@ -145,6 +146,18 @@ class Etcd:
     def kill(self, which=None):
         for m in self._some(which):
             m.daemon.kill()
+
+    def save(self, name="saved"):
+        """A copy of all members' data, while they are stopped."""
+        for m in self.members:
+            shutil.copytree(m.folder / "data", m.folder / name)
+
+    def restore(self, name="saved"):
+        """Back to that copy; `name` None: to nothing at all."""
+        for m in self.members:
+            shutil.rmtree(m.folder / "data")
+            if name:
+                shutil.copytree(m.folder / name, m.folder / "data")
 
     def freeze(self, which=None):
         for m in self._some(which):
