@@ -25,6 +25,99 @@ enum spool_register_step spool_register_next(const struct spool_register *reg, c
     return SPOOL_REGISTER_SWAP;
 }
 
+/* ---- what a primary and a mirror make of it ---- */
+
+static int is_primary(
+    const struct spool_register *reg, const char *disk, uint64_t process, struct error *error)
+{
+    if (strcmp(reg->disk, disk) != 0)
+        return error_set(error, "the spool is on disk %s of node %s by now, not on this one (%s)", reg->disk,
+            reg->node, disk);
+    if (reg->process != process)
+        return error_set(error, "another process of node %s serves the spool by now, with this disk (%s)",
+            reg->node, disk);
+    return 0;
+}
+
+static void set_primary(struct spool_register *next, const char *disk, const char *node, uint64_t process)
+{
+    memcpy(next->old, next->disk, sizeof next->old);
+    snprintf(next->disk, sizeof next->disk, "%s", disk);
+    snprintf(next->node, sizeof next->node, "%s", node);
+    next->process = process;
+    next->incarnation++;
+    next->mirror[0] = next->mirror_node[0] = '\0';
+}
+
+int spool_register_take_over(const struct spool_register *reg, const char *disk, const char *node,
+    uint64_t process, struct spool_register *next_r, struct error *error)
+{
+    if (disk[0] == '\0' || strcmp(reg->mirror, disk) != 0)
+        return error_set(error, "this copy (disk %s) is not the spool's mirror: the register says \"%s\"",
+            disk, reg->mirror);
+    *next_r = *reg;
+    next_r->epoch++;
+    set_primary(next_r, disk, node, process);
+    return 0;
+}
+
+int spool_register_sever(const struct spool_register *reg, const char *disk, uint64_t process,
+    struct spool_register *next_r, struct error *error)
+{
+    if (is_primary(reg, disk, process, error) != 0)
+        return -1;
+    *next_r = *reg;
+    next_r->epoch++;
+    if (reg->mirror[0] != '\0')
+        memcpy(next_r->old, reg->mirror, sizeof next_r->old);
+    next_r->mirror[0] = next_r->mirror_node[0] = '\0';
+    return 0;
+}
+
+int spool_register_take_in(const struct spool_register *reg, const char *disk, uint64_t process,
+    const char *learner_disk, const char *learner_node, struct spool_register *next_r, struct error *error)
+{
+    if (is_primary(reg, disk, process, error) != 0)
+        return -1;
+    if (learner_disk[0] == '\0' || strcmp(learner_disk, disk) == 0 || strcmp(learner_disk, reg->mirror) == 0)
+        return error_set(
+            error, "disk \"%s\" can't become the mirror: it is none, or has the spool already", learner_disk);
+    *next_r = *reg;
+    next_r->epoch++;
+    snprintf(next_r->mirror, sizeof next_r->mirror, "%s", learner_disk);
+    snprintf(next_r->mirror_node, sizeof next_r->mirror_node, "%s", learner_node);
+    next_r->old[0] = '\0';
+    return 0;
+}
+
+int spool_register_hand_over(const struct spool_register *reg, const char *disk, uint64_t process,
+    uint64_t heir_process, struct spool_register *next_r, struct error *error)
+{
+    if (is_primary(reg, disk, process, error) != 0)
+        return -1;
+    if (reg->mirror[0] == '\0' || reg->mirror_node[0] == '\0')
+        return error_set(error, "the spool has no mirror that it could be handed to");
+    *next_r = *reg;
+    next_r->epoch++;
+    set_primary(next_r, reg->mirror, reg->mirror_node, heir_process);
+    return 0;
+}
+
+int spool_register_retire(
+    const struct spool_register *reg, const char *disk, uint64_t process, struct error *error)
+{
+    return is_primary(reg, disk, process, error);
+}
+
+bool spool_register_same(const struct spool_register *a, const struct spool_register *b)
+{
+    return a->epoch == b->epoch && a->incarnation == b->incarnation && a->process == b->process &&
+           strcmp(a->node, b->node) == 0 && strcmp(a->disk, b->disk) == 0 &&
+           strcmp(a->mirror, b->mirror) == 0 && strcmp(a->old, b->old) == 0;
+}
+
+/* ---- one machine's start ---- */
+
 /* One read and one swap; the outcome is the swap's. */
 static enum kv_outcome attempt(const struct kv *kv, const char *key, const char *node, const char *disk,
     struct spool_register *reg_r, bool *refused_r, struct error *error)

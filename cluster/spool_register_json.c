@@ -18,6 +18,8 @@ void spool_register_write(const struct spool_register *reg, struct buffer *out)
     json_number(out, "incarnation", (int64_t)reg->incarnation);
     json_text(out, "disk", reg->disk);
     json_text(out, "mirror", reg->mirror);
+    if (reg->mirror_node[0] != '\0')
+        json_text(out, "mirror_node", reg->mirror_node);
     json_text(out, "old", reg->old);
     if (reg->process != 0)
         json_text(out, "process", process); /* random: more than a number of JSON can be trusted with */
@@ -40,16 +42,17 @@ int spool_register_read(const char *text, size_t len, struct spool_register *reg
         return error_set(
             error, "the register is no JSON text: %s", len > KV_MAX_VALUE ? "too long" : why.text);
     json_int_t epoch, incarnation;
-    const char *node, *disk, *mirror, *old, *process = "0";
-    int bad =
-        json_unpack_ex(json, &why, 0, "{s:I, s:s, s:I, s:s, s:s, s:s, s?s}", "epoch", &epoch, "node", &node,
-            "incarnation", &incarnation, "disk", &disk, "mirror", &mirror, "old", &old, "process", &process);
+    const char *node, *disk, *mirror, *old, *process = "0", *mirror_node = "";
+    int bad = json_unpack_ex(json, &why, 0, "{s:I, s:s, s:I, s:s, s:s, s:s, s?s, s?s}", "epoch", &epoch,
+        "node", &node, "incarnation", &incarnation, "disk", &disk, "mirror", &mirror, "old", &old, "process",
+        &process, "mirror_node", &mirror_node);
     *reg_r = (struct spool_register){0};
     if (bad == 0) {
         reg_r->epoch = (uint64_t)epoch;
         reg_r->incarnation = (uint64_t)incarnation;
         bad = copy(reg_r->node, sizeof reg_r->node, node) | copy(reg_r->disk, sizeof reg_r->disk, disk) |
-              copy(reg_r->mirror, sizeof reg_r->mirror, mirror) | copy(reg_r->old, sizeof reg_r->old, old);
+              copy(reg_r->mirror, sizeof reg_r->mirror, mirror) | copy(reg_r->old, sizeof reg_r->old, old) |
+              copy(reg_r->mirror_node, sizeof reg_r->mirror_node, mirror_node);
         reg_r->process = strtoull(process, NULL, 10);
         snprintf(why.text, sizeof why.text, "a name in it is too long");
     }

@@ -70,7 +70,10 @@ static void try_register(const char *text, size_t len)
         must(next.epoch == reg.epoch + 1 && next.incarnation == reg.incarnation + 1);
     spool_register_write(&reg, &out);
     must(spool_register_read(buffer_bytes(&out), buffer_len(&out), &again, &error) == 0);
-    must(again.epoch == reg.epoch && again.process == reg.process && strcmp(again.disk, reg.disk) == 0);
+    must(spool_register_same(&again, &reg) && strcmp(again.mirror_node, reg.mirror_node) == 0);
+    if (spool_register_take_over(&reg, reg.mirror, "n2", 8, &next, &error) == 0)
+        must(
+            next.epoch == reg.epoch + 1 && next.incarnation == reg.incarnation + 1 && next.mirror[0] == '\0');
     buffer_free(&out);
 }
 
