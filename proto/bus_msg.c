@@ -67,6 +67,8 @@ static const char *const type_names[] = {
     "SETTLED",
     "ASK",
     "ANSWER",
+    "COPY",
+    "COPIED",
 #ifdef TODOKU_NEXT
     "NEXT",
 #endif

@@ -13,6 +13,7 @@
  *                  (durable)?
  *   SETTLED        those that are
  *   ASK, ANSWER    operators' questions (`text`: "lanes?pool=a"; JSON lines back)
+ *   COPY, COPIED   primary of a spool -> holder of its copy, and back: `body` as proto/copy_wire.h says
  *
  * `ref` is the asker's number, repeated in the answer.
  *
@@ -38,6 +39,8 @@ enum bus_type {
     BUS_SETTLED,
     BUS_ASK,
     BUS_ANSWER,
+    BUS_COPY,
+    BUS_COPIED,
 #ifdef TODOKU_NEXT
     BUS_NEXT, /* node -> node: nothing; see proto/wire.h */
 #endif

@@ -108,8 +108,9 @@ static int check_items(const Todoku__BusMessage *from, struct error *error)
 static int check_parts(const Todoku__BusMessage *from, enum bus_type type, bool has_body, struct error *error)
 {
     bool carries = type == BUS_INJECT || type == BUS_MOVE;
+    bool copies = type == BUS_COPY || type == BUS_COPIED;
     bool body = has_body && !from->text_follows;
-    if ((from->mail != NULL) != carries || body != carries)
+    if ((from->mail != NULL) != carries || body != (carries || copies))
         return error_set(error, "a %s %s mail and %s body", bus_type_name(type),
             from->mail == NULL ? "without" : "with", body ? "with" : "without");
     if (from->text_follows && (!has_body || from->text.len > 0))

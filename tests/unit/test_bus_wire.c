@@ -61,6 +61,8 @@ static struct bus_msg *full(enum bus_type type, uint32_t recipients)
         msg->body = blob_copy("Subject: x\r\n\r\nbody\r\n", 20);
         msg->mail = a_mail(recipients, msg->body->len);
     }
+    if (type == BUS_COPY || type == BUS_COPIED)
+        msg->body = blob_copy("a\0stream", 8);
     msg->item_count = recipients;
     msg->items = xcalloc(recipients, sizeof *msg->items);
     for (uint32_t i = 0; i < recipients; i++)
@@ -163,7 +165,7 @@ static void test_every_type(void **state)
 {
     (void)state;
     static const uint32_t counts[] = {1, 3, 17, MAIL_MAX_RECIPIENTS};
-    for (enum bus_type type = BUS_INJECT; type <= BUS_ANSWER; type++)
+    for (enum bus_type type = BUS_INJECT; type <= BUS_COPIED; type++)
         for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
             struct error error = {""};
             struct bus_msg *msg = full(type, counts[i]), *out = carry(msg, &error);
@@ -404,6 +406,22 @@ static void test_mail_where_none_belongs(void **state)
     bus_msg_free(&msg);
 }
 
+/* The stream of a copy is a body, and nothing else. */
+static void test_copy_without_body(void **state)
+{
+    (void)state;
+    struct error error;
+    struct bus_msg *msg = full(BUS_COPY, 1);
+    blob_drop(&msg->body);
+    assert_null(carry(msg, &error));
+    assert_non_null(strstr(error.text, "a COPY without mail and without body"));
+    msg->body = blob_copy("x", 1);
+    msg->mail = a_mail(1, 1);
+    assert_null(carry(msg, &error));
+    assert_non_null(strstr(error.text, "a COPY with mail"));
+    bus_msg_free(&msg);
+}
+
 /* No prefix of a message is one, and no octet of it can be changed so that the decoder falls over. */
 static void test_cut_and_changed(void **state)
 {
@@ -503,6 +521,7 @@ int main(void)
         cmocka_unit_test(test_bad_envelopes),
         cmocka_unit_test(test_bad_messages),
         cmocka_unit_test(test_mail_where_none_belongs),
+        cmocka_unit_test(test_copy_without_body),
         cmocka_unit_test(test_cut_and_changed),
         cmocka_unit_test(test_unpacking_is_bounded),
         cmocka_unit_test(test_too_large_to_send),
