@@ -82,11 +82,10 @@ void copy_header_put(const struct copy_header *header, void *at)
     to[3] = 0;
     put_number(to + 4, header->count, 4);
     const uint64_t numbers[] = {header->epoch, header->process, header->stream, header->copy_process,
-        header->cut_after, header->first, header->told};
-    _Static_assert(8 + sizeof numbers + 8 == COPY_HEADER_BYTES, "eight octets are kept for later");
+        header->cut_after, header->first, header->told, header->have};
+    _Static_assert(8 + sizeof numbers == COPY_HEADER_BYTES, "eight numbers behind eight octets");
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         put_number(to + 8 + 8 * i, numbers[i], 8);
-    put_number(to + 8 + sizeof numbers, 0, 8);
 }
 
 void copy_header_add(const struct copy_header *header, struct buffer *out)
@@ -113,7 +112,7 @@ static int check_verb(const struct copy_header *h, size_t behind, struct error *
     if (h->verb < COPY_ASK || h->verb > COPY_STREAM)
         return error_set(error, "verb %d is unknown", (int)h->verb);
     if ((h->stream != 0) != (opens || streams) || (h->copy_process != 0) != opens ||
-        (h->first != 0) != streams || (!opens && (h->cut_after != 0 || h->learner)))
+        (h->first != 0) != streams || (!opens && (h->have != 0 || h->learner)) || h->cut_after > h->have)
         return error_set(error, "numbers that do not belong to verb %d", (int)h->verb);
     if ((h->count > 0 && !streams) || (h->count == 0) != (behind == 0) || h->count > COPY_ENTRIES)
         return error_set(error, "%u entries in %zu octets of verb %d", h->count, behind, (int)h->verb);
@@ -129,7 +128,7 @@ int copy_header_read(const struct blob *body, struct copy_header *header_r, size
         return error_set(error, "%zu octets, a header has %d", body->len, COPY_HEADER_BYTES);
     if (from[0] != COPY_WIRE)
         return error_set(error, "version %u of the stream, this program speaks %d", from[0], COPY_WIRE);
-    if (from[2] > FLAG_LEARNER || from[3] != 0 || get_number(from + COPY_HEADER_BYTES - 8, 8) != 0)
+    if (from[2] > FLAG_LEARNER || from[3] != 0)
         return error_set(error, "flags that this program does not know");
     *header_r = (struct copy_header){.verb = (enum copy_verb)from[1],
         .learner = from[2] != 0,
@@ -140,7 +139,8 @@ int copy_header_read(const struct blob *body, struct copy_header *header_r, size
         .copy_process = get_number(from + 32, 8),
         .cut_after = get_number(from + 40, 8),
         .first = get_number(from + 48, 8),
-        .told = get_number(from + 56, 8)};
+        .told = get_number(from + 56, 8),
+        .have = get_number(from + 64, 8)};
     *at_r = COPY_HEADER_BYTES;
     if (check_numbers(header_r, error) < 0)
         return -1;

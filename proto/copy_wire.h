@@ -7,13 +7,13 @@
  *   ASK  ------------------------------------> who are you, how far is your log?
  *        <------------------------------------ answer: disk, copy_process, last_seq
  *   OPEN (stream, copy_process, cut_after) --> a new stream; what is behind cut_after is void
- *   STREAM entries 1, 2, ... ----------------> first LIVING ones, until one says `last`; then frames, releases
+ *   STREAM entries 1, 2, ... ----------------> frames, releases; LIVING ones, until one says `last`
  *        <------------------------------------ answer: taken (entries), durable (a frame)
  *
  * The bus may lose, double and reorder all of this. Entries are taken in order only, the next or not at all;
  * an answer counts by its numbers, which only rise within a stream. An OPEN is for the process of the copy
- * that gave the answer it was made from: one that comes late, to a process that has forgotten its stream,
- * would cut off what was acknowledged since.
+ * that gave the answer it was made from, and for its log as it was then: one that comes late, to a process that
+ * has forgotten its stream, or behind frames of the stream before, would cut off what was acknowledged since.
  *
  * Layout: numbers little-endian, of fixed width; lists of frame numbers as differences, 7 bits an octet. The
  * first octet is COPY_WIRE.
@@ -54,9 +54,10 @@ struct copy_header {
     uint64_t epoch, process; /* of the primary (guard 3); neither is 0 */
     uint64_t stream;         /* rises with each OPEN of that process; 0 in ASK */
     uint64_t copy_process;   /* OPEN: whose answer it was made from */
-    uint64_t cut_after;      /* OPEN: what the copy has behind this frame is void; the stream goes on there */
-    uint64_t first;          /* STREAM: the number of its first entry, from 1 */
-    uint64_t told;           /* events of frames up to here are in the primary's event log, on its disk */
+    uint64_t have;      /* OPEN: the answer's last_seq; a copy that has another one by now takes it not */
+    uint64_t cut_after; /* OPEN: what the copy has behind this frame is void; the stream goes on there */
+    uint64_t first;     /* STREAM: the number of its first entry, from 1 */
+    uint64_t told;      /* events of frames up to here are in the primary's event log, on its disk */
 };
 
 enum copy_kind { COPY_LIVING = 1, COPY_FRAME, COPY_RELEASE };
@@ -70,7 +71,9 @@ struct copy_frame {
 struct copy_entry {
     enum copy_kind kind;
     struct copy_frame frame; /* FRAME; of RELEASE only seq */
-    /* LIVING: the base frames in (after, upto] that live, rising; no others there do. The first entry begins
+    /* LIVING: the base frames in (after, upto] that live, rising; no others there do. They stand behind all
+     * frames that the log had when they were made: what does not live may have been restated in those, and must not
+     * go before they have come. The first entry begins
      * after 0, each next one where the one before ended; the last one ends at the OPEN's cut_after. */
     uint64_t after, upto;
     uint64_t *living; /* encoding: lent; decoded: the entry's */

@@ -30,6 +30,7 @@ static const struct copy_header open_header = {.verb = COPY_OPEN,
     .process = UINT64_MAX,
     .stream = 5,
     .copy_process = 99,
+    .have = SEQ(4, 9),
     .cut_after = SEQ(4, 8),
     .told = SEQ(4, 7)};
 static const struct copy_header stream = {
@@ -42,6 +43,7 @@ static void same_header(const struct copy_header *a, const struct copy_header *b
     assert_int_equal(a->count, b->count);
     assert_true(a->epoch == b->epoch && a->process == b->process && a->stream == b->stream);
     assert_true(a->copy_process == b->copy_process && a->cut_after == b->cut_after);
+    assert_true(a->have == b->have);
     assert_true(a->first == b->first && a->told == b->told);
 }
 
@@ -202,6 +204,8 @@ SPOIL(a_copy_process, copy_header, it->copy_process = 1)
 SPOIL(no_first, copy_header, it->first = 0)
 SPOIL(a_first, copy_header, it->first = 1)
 SPOIL(a_cut, copy_header, it->cut_after = 1)
+SPOIL(cut_behind, copy_header, it->have = SEQ(4, 7))
+SPOIL(has, copy_header, it->have = 1)
 SPOIL(learns, copy_header, it->learner = true)
 SPOIL(no_count, copy_header, it->count = 0)
 SPOIL(a_count, copy_header, it->count = 1)
@@ -225,6 +229,8 @@ static void test_bad_headers(void **state)
         {&stream, no_first, "belong to verb 3"},
         {&open_header, a_first, "belong to verb 2"},
         {&stream, a_cut, "belong to verb 3"},
+        {&open_header, cut_behind, "belong to verb 2"},
+        {&ask, has, "belong to verb 1"},
         {&stream, learns, "belong to verb 3"},
         {&stream, no_count, "0 entries in 1 octets"},
         {&open_header, a_count, "1 entries in 0 octets"},
@@ -388,9 +394,10 @@ static void test_bad_entries(void **state)
     struct copy_entry release = {.kind = COPY_RELEASE, .frame = {.seq = 1}};
     REFUSE(&release, {1, 1, "flags 1"}, {4, 0, "frame 0"}, {11, 0x80, "released"});
     struct copy_entry list = {.kind = COPY_LIVING, .upto = 300, .living = living, .living_count = 3};
-    REFUSE(&list, {1, 2, "flags 2"}, {13, 0, "does not rise"}, {4, 255, "does not rise"}, {5, 2, "(512, 300]"},
-        {19, 0x80, "in (0,"}, {20, 2, "octets behind"}, {20, 5, "5 living frames in 4"}, {24, 5, "ends with"},
-        {28, 0, "does not rise"}, {31, 0x81, "does not rise"}, {31, 0, "does not rise"});
+    REFUSE(&list, {1, 2, "flags 2"}, {13, 0, "does not rise"}, {4, 255, "does not rise"},
+        {5, 2, "(512, 300]"}, {19, 0x80, "in (0,"}, {20, 2, "octets behind"}, {20, 5, "5 living frames in 4"},
+        {24, 5, "ends with"}, {28, 0, "does not rise"}, {31, 0x81, "does not rise"},
+        {31, 0, "does not rise"});
     struct copy_entry none = {.kind = COPY_LIVING, .last = true};
     REFUSE(&none, {1, 0, "flags 0"});
     blob_drop(&mail);
