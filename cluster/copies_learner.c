@@ -1,0 +1,67 @@
+/* copies_learner - who shall be mirror, and gets the log for that; see copies_inside.h */
+#include <stdio.h>
+#include <string.h>
+
+#include "cluster/copies_inside.h"
+
+void copies_stop_learning(struct copies *copies, const char *why, usec_t now)
+{
+    copies_notice(
+        copies, "%s gives up copying to %s for now: %s", copies->spool, copies->learner->member, why);
+    stream_free(&copies->learner);
+    copies->counts = false;
+    copies->learn_at = now + COPIES_PAUSE;
+}
+
+static bool is_wanted(const struct copies *copies, const char *member)
+{
+    const char *mirror = copies->reg.mirror[0] == '\0' ? "" : copies->reg.mirror_node;
+    return member[0] != '\0' && strcmp(copies->wanted, member) == 0 && strcmp(member, mirror) != 0 &&
+           strcmp(member, copies->member) != 0;
+}
+
+static const char *learner_why(const struct copies *copies, usec_t now)
+{
+    const struct stream *learner = copies->learner;
+    if (!is_wanted(copies, learner->member))
+        return "another one is wanted";
+    if (learner->trouble[0] != '\0')
+        return learner->trouble;
+    bool late = stream_is_open(learner) && now - learner->since >= COPIES_PATIENCE;
+    return late && learner->state != STREAM_ASKS ? "it did not keep up" : NULL;
+}
+
+bool copies_wants_learner(const struct copies *copies)
+{
+    return is_wanted(copies, copies->wanted);
+}
+
+/* What was proposed stays until it is known what became of it. */
+void copies_see_learner(struct copies *copies, usec_t now)
+{
+    if (copies->learner != NULL && !copies->swap.take_in_maybe) {
+        copies->counts = copies->counts && copies->learner->state == STREAM_RUNS;
+        const char *why = learner_why(copies, now);
+        if (why != NULL)
+            copies_stop_learning(copies, why, now);
+    }
+    if (copies->learner == NULL && is_wanted(copies, copies->wanted) && now >= copies->learn_at)
+        copies->learner = stream_new(copies, copies->wanted, true, now);
+}
+
+void copies_want(struct copies *copies, const char *member, uint64_t process, usec_t now)
+{
+    snprintf(copies->wanted, sizeof copies->wanted, "%s", member == NULL ? "" : member);
+    copies->wanted_process = process;
+    copies_turn(copies, now);
+}
+
+/* Guard 5: it has all of the log in its stream, so its word will come. */
+void copies_begin_counting(struct copies *copies)
+{
+    if (copies->learner == NULL || copies->counts || !copies->learner->confirmed ||
+        !copies->learner->living_done || !stream_is_level(copies, copies->learner))
+        return;
+    copies->counts = true;
+    copies->counted_from = copies->log.last;
+}
