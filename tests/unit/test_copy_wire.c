@@ -364,8 +364,8 @@ static void refuse_entry(const struct copy_entry *entry, const struct bad_octet 
 static void test_bad_octets(void **state)
 {
     (void)state;
-    static const struct bad_octet header[] = {{0, 2, "version 2"}, {2, 2, "flags"}, {3, 1, "flags"},
-        {64, 1, "belong to verb 3"}, {5, 0x20, "entries in 1 octets"}};
+    static const struct bad_octet header[] = {
+        {0, 2, "version 2"}, {2, 2, "flags"}, {3, 1, "flags"}, {5, 0x20, "entries in 1 octets"}};
     static const struct bad_octet answer[] = {
         {0, 9, "version 9"}, {4, 1, "flag"}, {2, 33, "no texts"}, {3, 200, "no texts"}, {3, 1, "no texts"}};
     struct copy_answer said = good_answer();

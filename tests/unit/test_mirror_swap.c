@@ -112,6 +112,10 @@ static void test_primary_takes_nothing(void **state)
     say_ask(3);
     assert_int_equal(scene.answer.state, COPY_SEALED);
     LOG(SEQ(1, 1), SEQ(1, 2));
+    scene_put(3, "disk-q", "", "", P); /* whatever the register says later */
+    scene_tell();
+    say_ask(3);
+    assert_int_equal(scene.answer.state, COPY_SEALED);
 }
 
 /* Guard 7: a crash between seal and swap; the verdict is not there any more. */
@@ -258,9 +262,32 @@ static void test_handed_over(void **state)
     assert_int_equal(scene.served, 0);
     FRAMES(1, 1, 3, SEQ(1, 3));
     assert_int_equal(scene.answer.state, COPY_SEALED);
+    say_ask(5);
+    assert_int_equal(scene.answer.state, COPY_SEALED);
     scene_noted();
     goes_through();
     assert_true(scene.served_reg.epoch == 2);
+}
+
+/* Handed over while an OPEN waits for its note: that stream does not begin. */
+static void test_handed_over_while_opening(void **state)
+{
+    (void)state;
+    struct copy_header header = {.verb = COPY_OPEN,
+        .epoch = 2,
+        .process = P + 1,
+        .stream = 1,
+        .copy_process = M,
+        .have = SEQ(1, 2),
+        .cut_after = SEQ(1, 2)};
+    say(&header, NULL, 0);
+    scene_put(3, "disk-m", "", "disk-p", M);
+    scene_tell();
+    size_t answers = scene.answers;
+    scene_noted();
+    assert_int_equal(scene.answers, answers);
+    scene_noted();
+    goes_through();
 }
 
 /* A heir that starts again: a new process is a new epoch. */
@@ -356,6 +383,7 @@ int main(void)
         TEST(test_another_node_is_down),
         TEST(test_old_news),
         TEST(test_handed_over),
+        TEST(test_handed_over_while_opening),
         TEST(test_heir_starts_again),
         TEST(test_old_is_kept),
         TEST(test_learner_is_kept),
