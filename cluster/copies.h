@@ -85,7 +85,9 @@ void copies_free(struct copies **copies);
  * off). All of it is on the disk. */
 void copies_past(struct copies *copies, uint64_t epoch, uint64_t last_seq);
 
-/* What happens to the log, in its order. Lent; the body is held as long as it is needed. */
+/* What happens to the log, in its order. Lent; the body is held as long as it is needed. A base frame may be released
+ * only when what stands in its place is committed (copies_committed, also after a start): the tail of a log that lost
+ * its primary is void, and what a void frame had replaced must still be there. */
 void copies_append(struct copies *copies, const struct copy_frame *frame);
 void copies_release(struct copies *copies, uint64_t seq);
 void copies_synced(struct copies *copies, uint64_t seq, usec_t now); /* on our own disk */

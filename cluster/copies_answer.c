@@ -15,7 +15,9 @@ static bool is_right_disk(
 {
     if (answer->disk[0] == '\0' || strcmp(answer->disk, copies->disk) == 0)
         return false;
-#ifndef TODOKU_WITHOUT_COPY_DISK
+#ifdef TODOKU_WITHOUT_COPY_DISK
+    (void)stream;
+#else
     if (!stream->learner && strcmp(answer->disk, copies->reg.mirror) != 0) {
         trouble(stream, "its disk is another one than the register names", answer->disk);
         return false;
