@@ -7,6 +7,7 @@
     doors       a foreign library's header is included only behind its door (a file with its suffix)
     clocks      a core gets `now` and its seeds: only doors, cli/ and the files named here ask for them
     lists       every .c stands in its folder's CMakeLists.txt, and every .c that stands there exists
+    mutants     a guard that a simulator is built without is named with each source that has it
     first page  every .c and .h begins with a comment: "name - what it is for"; a test may leave out its name
     length      no .c or .h above 700 lines (told above 450)
     finished    no words of unfinished work in the code
@@ -195,6 +196,22 @@ def built_by_runner(tree, folder, source):
     return any(f'"{source}"' in line for n in scripts for line in lines(tree, n))
 
 
+def mutants(tree):
+    """A guard that is taken out is taken out where it stands: in each source that has it. (A header's is in what includes it.)"""
+    guards = {}
+    for name in code_files(tree):
+        if name.endswith(".c") and room(name) in ROOMS:
+            for definition in re.findall(r"TODOKU_WITHOUT_(\w+)", "\n".join(lines(tree, name))):
+                guards.setdefault(definition, set()).add(name)
+    for cmake in (name for name in tree.files if name.endswith("CMakeLists.txt")):
+        for number, line in enumerate(lines(tree, cmake), 1):
+            match = re.match(r"sim_mutant\((\w+) (\w+) (.*)\)", line)
+            there = guards.get(match[2], set()) if match else set()
+            named = set(re.findall(r"[\w/]+\.c\b", match[3])) if match else set()
+            if there and there != named:
+                yield cmake, number, f"the guard {match[2]} stands in {', '.join(sorted(there))}"
+
+
 def first_page(tree):
     for name in code_files(tree):
         first = lines(tree, name)[0]
@@ -247,7 +264,7 @@ def is_text(tree, name):
         return b"\0" not in f.read(8000)
 
 
-RULES = (arrows, doors, clocks, lists, first_page, length, finished, places, spaces)
+RULES = (arrows, doors, clocks, lists, mutants, first_page, length, finished, places, spaces)
 
 
 def offences(root):

@@ -22,7 +22,7 @@ GOOD = {
     "base/stream_uv.c": "/* stream_uv - bytes over sockets */\n#include <uv.h>\n#include <sys/socket.h>\n",
     "proto/CMakeLists.txt": "add_library(proto STATIC\n    reply.c # the parser\n)\n",
     "proto/reply.c": "/* reply - reads replies; Todoku's own */\n#include \"base/clock.h\"\n#include \"proto/reply.pb-c.h\"\n",
-    "node/CMakeLists.txt": "add_library(node STATIC resolve_cares.c site.c)\n",
+    "node/CMakeLists.txt": "add_library(node STATIC resolve_cares.c site.c turn.c)\n",
     "node/resolve_cares.c": "/* resolve_cares - asks */\n#include <ares.h>\n#include <uv.h>\n",
     "node/site.c": "/* site - a receiver; takes clock_now() from its caller */\n#include \"proto/reply.h\"\n",
     "proto/reply.h": "/* reply - reads replies */\n",
@@ -35,6 +35,8 @@ GOOD = {
     "tests/lab/run.py": "compile_c(\"tool.c\")\n",
     "tests/lab/CMakeLists.txt": "# built by run.py\n",
     "tests/lab/tool.c": "/* tool - helps */\n",
+    "node/turn.c": "/* turn - whose it is */\n#ifndef TODOKU_WITHOUT_TURN\n#endif\n",
+    "tests/sim/CMakeLists.txt": "sim_mutant(turn TURN ${any} node/turn.c)\nsim_mutant(lane LANE ${any} node/site.c) # node/lane.h's\n",
     "README.md": "See https://www.example.com/work/of/art and docs/work/.\n",
 }
 
@@ -57,6 +59,8 @@ BROKEN = [
     ("doors", "a library nobody named a door for", {"node/site.c": "+#include <lua.h>\n"}),
     ("clocks", "a core reads the clock", {"node/site.c": "+    usec_t now = clock_now();\n"}),
     ("clocks", "a core draws its own randomness", {"proto/reply.c": "+    int x = rand();\n"}),
+    ("mutants", "a guard that has moved", {"node/turn.c": "/* turn - whose it is */\n", "node/site.c": "+#ifndef TODOKU_WITHOUT_TURN\n#endif\n"}),
+    ("mutants", "a guard that stands in two sources", {"node/site.c": "+#ifndef TODOKU_WITHOUT_TURN\n#endif\n"}),
     ("lists", "a source in no list", {"proto/address.c": "/* address - reads addresses */\n"}),
     ("lists", "a source only in a comment", {"proto/CMakeLists.txt": "add_library(proto STATIC) # reply.c\n"}),
     ("lists", "a listed source is gone", {"base/map.c": None}),
