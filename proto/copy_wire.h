@@ -70,15 +70,15 @@ struct copy_frame {
 };
 struct copy_entry {
     enum copy_kind kind;
+    bool last;               /* of the LIVING ones */
     struct copy_frame frame; /* FRAME; of RELEASE only seq */
     /* LIVING: the base frames in (after, upto] that live, rising; no others there do. They stand behind all
      * frames that the log had when they were made: what does not live may have been restated in those, and must not
-     * go before they have come. The first entry begins
-     * after 0, each next one where the one before ended; the last one ends at the OPEN's cut_after. */
+     * go before they have come. The first entry begins after 0, each next one where the one before ended; the last
+     * one ends at the OPEN's cut_after. */
     uint64_t after, upto;
     uint64_t *living; /* encoding: lent; decoded: the entry's */
     size_t living_count;
-    bool last;
 };
 
 enum copy_state {

@@ -588,11 +588,11 @@ static void begin(struct storm *s, uint64_t seed)
         snprintf(s->nodes[i].name, sizeof s->nodes[i].name, "n%zu", i);
         new_disk(&s->nodes[i]);
     }
-    strcpy(reg.node, "n0");
-    strcpy(reg.disk, s->nodes[0].disk.id);
+    snprintf(reg.node, sizeof reg.node, "n0");
+    snprintf(reg.disk, sizeof reg.disk, "%s", s->nodes[0].disk.id);
     if (seed % 8 != 0) { /* most runs begin with a pair: both disks are empty */
-        strcpy(reg.mirror, s->nodes[1].disk.id);
-        strcpy(reg.mirror_node, "n1");
+        snprintf(reg.mirror, sizeof reg.mirror, "%s", s->nodes[1].disk.id);
+        snprintf(reg.mirror_node, sizeof reg.mirror_node, "n1");
     }
     spool_register_write(&reg, &text);
     fake_put(s->store, KEY, buffer_text(&text), 0);

@@ -323,7 +323,7 @@ static int read_header(struct blob *body, char *says)
     struct error error = {""};
     size_t at;
     int result = copy_header_read(body, &header, &at, &error);
-    strcpy(says, error.text);
+    snprintf(says, sizeof error.text, "%s", error.text);
     return result;
 }
 
@@ -332,7 +332,7 @@ static int read_answer(struct blob *body, char *says)
     struct copy_answer answer;
     struct error error = {""};
     int result = copy_answer_read(body, &answer, &error);
-    strcpy(says, error.text);
+    snprintf(says, sizeof error.text, "%s", error.text);
     return result;
 }
 
@@ -342,7 +342,7 @@ static int read_entry(struct blob *body, char *says)
     struct error error = {""};
     size_t at = 0;
     int result = copy_entry_next(body, &at, &entry, &error);
-    strcpy(says, error.text);
+    snprintf(says, sizeof error.text, "%s", error.text);
     copy_entry_clear(&entry);
     return result < 0 ? -1 : 0;
 }

@@ -43,7 +43,7 @@ static void test_wide_messages_come_back_one_by_one(void **state)
     assert_int_equal(rest_parked(&desk), WIDE);
     desk.most_deliveries = 0;
     rest_pass(&desk, USEC_HOUR + 30 * USEC_SEC);
-    if (desk.most_deliveries > 2 * ROOM)
+    if (desk.most_deliveries > (uint64_t)2 * ROOM)
         fail_msg("%llu deliveries in memory", (unsigned long long)desk.most_deliveries);
     assert_int_equal(rest_held(&desk), WIDE * RECIPIENTS);
     rest_close(&desk);
@@ -90,7 +90,7 @@ static void test_another_view_leaves_time_for_sending(void **state)
     enum { WIDE = 200, RECIPIENTS = 100, ALL = WIDE * RECIPIENTS };
     struct rest_desk desk;
     rest_open(&desk);
-    desk.room = 10 * ALL;
+    desk.room = (uint64_t)10 * ALL;
     rest_restart(&desk);
     for (unsigned i = 0; i < WIDE; i++)
         inject_wide(&desk, RECIPIENTS, USEC_HOUR);
