@@ -87,6 +87,8 @@ static void open_stream(struct mirror *mirror, const struct bus_msg *msg, const 
         mirror_trouble(mirror, COPY_FAILED, "too much was cut off this copy: take its directory away");
         return;
     }
+#else
+    (void)cut;
 #endif
     mirror->opening = (struct mirror_stream){.process = header->process,
         .number = header->stream,
