@@ -12,25 +12,12 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/octets.h"
 #include "cluster/custody_state.h"
 
 #define ROW_VERSION 2
 #define ROW_HEAD 32
 #define PLACE_SIZE 16
-
-static void write_number(uint8_t *out, uint64_t number)
-{
-    for (int i = 0; i < 8; i++)
-        out[i] = (uint8_t)(number >> (8 * i));
-}
-
-static uint64_t read_number(const uint8_t *in)
-{
-    uint64_t number = 0;
-    for (int i = 7; i >= 0; i--)
-        number = number << 8 | in[i];
-    return number;
-}
 
 /* Where in a row its record begins. */
 static size_t head_size(size_t deliveries, size_t places)
@@ -41,8 +28,8 @@ static size_t head_size(size_t deliveries, size_t places)
 static void places_encode(const struct held *held, uint8_t *out)
 {
     for (uint32_t i = 0; i < held->row_place_count; i++) {
-        write_number(out + PLACE_SIZE * (size_t)i, held->row_places[i].backlog);
-        write_number(out + PLACE_SIZE * (size_t)i + 8, held->row_places[i].order);
+        octets_put(out + PLACE_SIZE * (size_t)i, held->row_places[i].backlog, 8);
+        octets_put(out + PLACE_SIZE * (size_t)i + 8, held->row_places[i].order, 8);
     }
 }
 
@@ -57,16 +44,16 @@ void row_encode(const struct held *held, struct buffer *out)
     bytes[3] = (uint8_t)(held->count >> 8);
     bytes[4] = (uint8_t)held->row_place_count;
     bytes[5] = (uint8_t)(held->row_place_count >> 8);
-    write_number(bytes + 8, held->base_seq);
-    write_number(bytes + 16, held->last_seq);
-    write_number(bytes + 24, (uint64_t)held->row_due);
+    octets_put(bytes + 8, held->base_seq, 8);
+    octets_put(bytes + 16, held->last_seq, 8);
+    octets_put(bytes + 24, (uint64_t)held->row_due, 8);
     places_encode(held, bytes + head_size(held->count, 0));
     struct spool_record record = {.kind = RECORD_HOLD, .id = held->mail->id, .mail = held->mail};
     record.items = xcalloc(held->count, sizeof *record.items);
     record.item_count = held->count;
     for (uint32_t i = 0; i < held->count; i++) {
         item_of(held->deliveries[i], &record.items[i]);
-        write_number(bytes + ROW_HEAD + 8 * (size_t)i, held->deliveries[i]->made_seq);
+        octets_put(bytes + ROW_HEAD + 8 * (size_t)i, held->deliveries[i]->made_seq, 8);
     }
     buffer_added(out, head);
     record_encode(&record, out);
@@ -87,8 +74,8 @@ static void read_places(struct held *held, const uint8_t *head)
         return;
     held->row_places = xcalloc(held->row_place_count, sizeof *held->row_places);
     for (uint32_t i = 0; i < held->row_place_count; i++) {
-        held->row_places[i].backlog = read_number(places + PLACE_SIZE * (size_t)i);
-        held->row_places[i].order = read_number(places + PLACE_SIZE * (size_t)i + 8);
+        held->row_places[i].backlog = octets_get(places + PLACE_SIZE * (size_t)i, 8);
+        held->row_places[i].order = octets_get(places + PLACE_SIZE * (size_t)i + 8, 8);
     }
 }
 
@@ -96,16 +83,16 @@ static int fill(struct custody *custody, struct held *held, const struct spool_r
     const uint8_t *head, struct error *error)
 {
     for (uint32_t i = 0; i < record->item_count; i++) {
-        uint64_t made = read_number(head + ROW_HEAD + 8 * (size_t)i);
+        uint64_t made = octets_get(head + ROW_HEAD + 8 * (size_t)i, 8);
         if (replay_item(custody, held, &record->items[i], made, error) != 0)
             return -1;
         held_delivery(held, record->items[i].index)->settled = true;
     }
     held->bodiless = head[1] != 0;
-    held_set_base(custody, held, read_number(head + 8));
+    held_set_base(custody, held, octets_get(head + 8, 8));
     held->disk_seq = held->row_base = held->base_seq;
-    held->last_seq = read_number(head + 16);
-    held->row_due = (usec_t)read_number(head + 24);
+    held->last_seq = octets_get(head + 16, 8);
+    held->row_due = (usec_t)octets_get(head + 24, 8);
     read_places(held, head);
     row_mark(held, true);
     if (held->open == 0)
@@ -156,7 +143,7 @@ bool row_frames(const struct buffer *row, uint64_t *base_seq_r, uint64_t *last_s
     const uint8_t *head = (const uint8_t *)buffer_bytes(row);
     if (buffer_len(row) < ROW_HEAD || head[0] != ROW_VERSION)
         return false;
-    *base_seq_r = read_number(head + 8);
-    *last_seq_r = read_number(head + 16);
+    *base_seq_r = octets_get(head + 8, 8);
+    *last_seq_r = octets_get(head + 16, 8);
     return true;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/octets.h"
 #include "base/panic.h"
 
 #define MAGIC_1 0x6d724654u /* "TFrm" */
@@ -14,60 +15,38 @@
 
 static const uint8_t segment_magic[8] = {'t', 'o', 'd', 'o', 'k', 'u', 0, 1};
 
-static void put32(uint8_t *at, uint32_t value)
-{
-    for (int i = 0; i < 4; i++)
-        at[i] = (uint8_t)(value >> (8 * i));
-}
-
-static void put64(uint8_t *at, uint64_t value)
-{
-    for (int i = 0; i < 8; i++)
-        at[i] = (uint8_t)(value >> (8 * i));
-}
-
-static uint32_t get32(const uint8_t *at)
-{
-    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
-}
-
-static uint64_t get64(const uint8_t *at)
-{
-    return (uint64_t)get32(at) | (uint64_t)get32(at + 4) << 32;
-}
-
 void segment_head_write(const struct segment_head *head, uint8_t out[SEGMENT_HEAD])
 {
     memset(out, 0, SEGMENT_HEAD);
     memcpy(out, segment_magic, sizeof segment_magic);
-    put32(out + 8, head->version);
-    put32(out + 12, ~head->version);
+    octets_put(out + 8, head->version, 4);
+    octets_put(out + 12, ~head->version, 4);
     memcpy(out + 16, head->disk, sizeof head->disk);
-    put64(out + 32, head->number);
-    put64(out + 40, head->after);
-    put64(out + 56, hash64(0, out, 56));
+    octets_put(out + 32, head->number, 8);
+    octets_put(out + 40, head->after, 8);
+    octets_put(out + 56, hash64(0, out, 56), 8);
 }
 
 enum segment_head_state segment_head_read(const uint8_t *bytes, size_t len, struct segment_head *head_r)
 {
     if (len < 16 || memcmp(bytes, segment_magic, sizeof segment_magic) != 0 ||
-        get32(bytes + 8) != ~get32(bytes + 12))
+        octets_get(bytes + 8, 4) != (uint32_t)~octets_get(bytes + 12, 4))
         return SEGMENT_DAMAGED;
-    head_r->version = get32(bytes + 8);
+    head_r->version = octets_get(bytes + 8, 4);
     if (head_r->version == 0 || head_r->version > SEGMENT_VERSION)
         return SEGMENT_OTHER_VERSION;
-    if (len < SEGMENT_HEAD || get64(bytes + 56) != hash64(0, bytes, 56))
+    if (len < SEGMENT_HEAD || octets_get(bytes + 56, 8) != hash64(0, bytes, 56))
         return SEGMENT_DAMAGED;
     memcpy(head_r->disk, bytes + 16, sizeof head_r->disk);
-    head_r->number = get64(bytes + 32);
-    head_r->after = get64(bytes + 40);
+    head_r->number = octets_get(bytes + 32, 8);
+    head_r->after = octets_get(bytes + 40, 8);
     return SEGMENT_INTACT;
 }
 
 struct frame_keys frame_keys(uint64_t disk_key, uint64_t segment)
 {
     uint8_t number[8];
-    put64(number, segment);
+    octets_put(number, segment, 8);
     return (struct frame_keys){
         .frame = hash64(disk_key, number, sizeof number),
         .text = hash64(disk_key, "text", 4),
@@ -108,8 +87,8 @@ static uint64_t body_check(
     if (frame->version == 1)
         return head_check;
     uint8_t both[16];
-    put64(both, head_check);
-    put64(both + 8, text_check);
+    octets_put(both, head_check, 8);
+    octets_put(both + 8, text_check, 8);
     return hash64(keys->frame, both, sizeof both);
 }
 
@@ -128,25 +107,27 @@ void frame_seal(struct frame *frame, const struct frame_keys *keys, const void *
     frame->record_check = hash64(keys->frame, record, frame->record_len);
     uint64_t head_check = frame_part_check(keys->frame, body, frame->head_len);
     frame->body_check = body_check(frame, keys, head_check, frame->text_check);
-    put32(out, old ? MAGIC_1 : MAGIC);
-    put32(out + 4, (frame->base ? FLAG_BASE : 0) | (frame->shared ? FLAG_SHARED : 0) |
-                       (frame->text_synced ? FLAG_TEXT_SYNCED : 0));
-    put64(out + 8, frame->seq);
-    put32(out + 16, frame->record_len);
-    put32(out + 20, old ? 0 : (uint32_t)frame->head_len);
-    put64(out + 24, frame->body_len);
-    put64(out + 32, frame->record_check);
-    put64(out + 40, frame->body_check);
+    octets_put(out, old ? MAGIC_1 : MAGIC, 4);
+    octets_put(out + 4,
+        (frame->base ? FLAG_BASE : 0) | (frame->shared ? FLAG_SHARED : 0) |
+            (frame->text_synced ? FLAG_TEXT_SYNCED : 0),
+        4);
+    octets_put(out + 8, frame->seq, 8);
+    octets_put(out + 16, frame->record_len, 4);
+    octets_put(out + 20, old ? 0 : (uint32_t)frame->head_len, 4);
+    octets_put(out + 24, frame->body_len, 8);
+    octets_put(out + 32, frame->record_check, 8);
+    octets_put(out + 40, frame->body_check, 8);
     if (frame->shared) {
-        put64(out + 48, frame->text_at);
-        put64(out + 56, frame->text_check);
+        octets_put(out + 48, frame->text_at, 8);
+        octets_put(out + 56, frame->text_check, 8);
     }
-    put64(out + end, hash64(keys->frame, out, end));
+    octets_put(out + end, hash64(keys->frame, out, end), 8);
 }
 
 size_t frame_header_wanted(const uint8_t *bytes)
 {
-    bool shared = get32(bytes) == MAGIC && (get32(bytes + 4) & FLAG_SHARED) != 0;
+    bool shared = octets_get(bytes, 4) == MAGIC && (octets_get(bytes + 4, 4) & FLAG_SHARED) != 0;
     return shared ? FRAME_HEADER_MAX : FRAME_HEADER;
 }
 
@@ -154,28 +135,28 @@ bool frame_open(const uint8_t *bytes, size_t len, const struct frame_keys *keys,
 {
     if (len < FRAME_HEADER || len < frame_header_wanted(bytes))
         return false;
-    uint32_t magic = get32(bytes), flags = get32(bytes + 4);
+    uint32_t magic = octets_get(bytes, 4), flags = octets_get(bytes + 4, 4);
     size_t end = frame_header_wanted(bytes) - 8;
-    if ((magic != MAGIC && magic != MAGIC_1) || get64(bytes + end) != hash64(keys->frame, bytes, end))
+    if ((magic != MAGIC && magic != MAGIC_1) || octets_get(bytes + end, 8) != hash64(keys->frame, bytes, end))
         return false;
     *frame_r = (struct frame){
         .version = magic == MAGIC_1 ? 1 : 2,
-        .seq = get64(bytes + 8),
+        .seq = octets_get(bytes + 8, 8),
         .base = (flags & FLAG_BASE) != 0,
         .shared = magic == MAGIC && (flags & FLAG_SHARED) != 0,
         .text_synced = (flags & FLAG_TEXT_SYNCED) != 0,
-        .record_len = get32(bytes + 16),
-        .head_len = magic == MAGIC_1 ? get64(bytes + 24) : get32(bytes + 20),
-        .body_len = get64(bytes + 24),
-        .record_check = get64(bytes + 32),
-        .body_check = get64(bytes + 40),
+        .record_len = octets_get(bytes + 16, 4),
+        .head_len = magic == MAGIC_1 ? octets_get(bytes + 24, 8) : octets_get(bytes + 20, 4),
+        .body_len = octets_get(bytes + 24, 8),
+        .record_check = octets_get(bytes + 32, 8),
+        .body_check = octets_get(bytes + 40, 8),
     };
     if (frame_r->shared) {
-        frame_r->text_at = get64(bytes + 48);
-        frame_r->text_check = get64(bytes + 56);
+        frame_r->text_at = octets_get(bytes + 48, 8);
+        frame_r->text_check = octets_get(bytes + 56, 8);
     }
     uint32_t known = frame_r->shared ? FLAG_BASE | FLAG_SHARED | FLAG_TEXT_SYNCED : FLAG_BASE;
-    bool zero = magic == MAGIC || get32(bytes + 20) == 0;
+    bool zero = magic == MAGIC || octets_get(bytes + 20, 4) == 0;
     return (flags & ~known) == 0 && zero && lengths_allowed(frame_r);
 }
 

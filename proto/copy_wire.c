@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/octets.h"
 #include "base/panic.h"
 
 #define FRAME_BYTES 20   /* kind, flags, two zeros, seq, lengths of record and body; then both */
@@ -16,20 +17,6 @@
 enum flag { FLAG_BASE = 1, FLAG_BODY = 2, FLAG_LAST = 1, FLAG_LEARNER = 1 };
 
 /* ---- numbers ---- */
-
-static void put_number(uint8_t *to, uint64_t value, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i++)
-        to[i] = (uint8_t)(value >> (8 * i));
-}
-
-static uint64_t get_number(const uint8_t *from, size_t bytes)
-{
-    uint64_t value = 0;
-    for (size_t i = bytes; i-- > 0;)
-        value = value << 8 | from[i];
-    return value;
-}
 
 static size_t varint_size(uint64_t value)
 {
@@ -80,12 +67,12 @@ void copy_header_put(const struct copy_header *header, void *at)
     to[1] = (uint8_t)header->verb;
     to[2] = header->learner ? FLAG_LEARNER : 0;
     to[3] = 0;
-    put_number(to + 4, header->count, 4);
+    octets_put(to + 4, header->count, 4);
     const uint64_t numbers[] = {header->epoch, header->process, header->stream, header->copy_process,
         header->cut_after, header->first, header->told, header->have};
     _Static_assert(8 + sizeof numbers == COPY_HEADER_BYTES, "eight numbers behind eight octets");
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        put_number(to + 8 + 8 * i, numbers[i], 8);
+        octets_put(to + 8 + 8 * i, numbers[i], 8);
 }
 
 void copy_header_add(const struct copy_header *header, struct buffer *out)
@@ -132,15 +119,15 @@ int copy_header_read(const struct blob *body, struct copy_header *header_r, size
         return error_set(error, "flags that this program does not know");
     *header_r = (struct copy_header){.verb = (enum copy_verb)from[1],
         .learner = from[2] != 0,
-        .count = (uint32_t)get_number(from + 4, 4),
-        .epoch = get_number(from + 8, 8),
-        .process = get_number(from + 16, 8),
-        .stream = get_number(from + 24, 8),
-        .copy_process = get_number(from + 32, 8),
-        .cut_after = get_number(from + 40, 8),
-        .first = get_number(from + 48, 8),
-        .told = get_number(from + 56, 8),
-        .have = get_number(from + 64, 8)};
+        .count = (uint32_t)octets_get(from + 4, 4),
+        .epoch = octets_get(from + 8, 8),
+        .process = octets_get(from + 16, 8),
+        .stream = octets_get(from + 24, 8),
+        .copy_process = octets_get(from + 32, 8),
+        .cut_after = octets_get(from + 40, 8),
+        .first = octets_get(from + 48, 8),
+        .told = octets_get(from + 56, 8),
+        .have = octets_get(from + 64, 8)};
     *at_r = COPY_HEADER_BYTES;
     if (check_numbers(header_r, error) < 0)
         return -1;
@@ -178,10 +165,10 @@ static void put_living(const struct copy_entry *entry, uint8_t *to, size_t size)
     uint64_t before = entry->after;
     must(entry->living_count <= COPY_LIVING_MOST && entry->after <= entry->upto);
     to[1] = entry->last ? FLAG_LAST : 0;
-    put_number(to + 4, entry->after, 8);
-    put_number(to + 12, entry->upto, 8);
-    put_number(to + 20, entry->living_count, 4);
-    put_number(to + 24, size - LIVING_BYTES, 4);
+    octets_put(to + 4, entry->after, 8);
+    octets_put(to + 12, entry->upto, 8);
+    octets_put(to + 20, entry->living_count, 4);
+    octets_put(to + 24, size - LIVING_BYTES, 4);
     to += LIVING_BYTES;
     for (size_t i = 0; i < entry->living_count; i++) {
         must(entry->living[i] > before && entry->living[i] <= entry->upto);
@@ -196,9 +183,9 @@ static void put_frame(const struct copy_frame *frame, uint8_t *to)
     must(frame->len > 0 && frame->len <= RECORD_MAX_BYTES && body_len <= COPY_BODY_MOST);
     must(frame->body == NULL || frame->base);
     to[1] = (uint8_t)((frame->base ? FLAG_BASE : 0) | (frame->body != NULL ? FLAG_BODY : 0));
-    put_number(to + 4, frame->seq, 8);
-    put_number(to + 12, frame->len, 4);
-    put_number(to + 16, body_len, 4);
+    octets_put(to + 4, frame->seq, 8);
+    octets_put(to + 12, frame->len, 4);
+    octets_put(to + 16, body_len, 4);
     memcpy(to + FRAME_BYTES, frame->record, frame->len);
     if (body_len > 0)
         memcpy(to + FRAME_BYTES + frame->len, frame->body->bytes, body_len);
@@ -215,7 +202,7 @@ void copy_entry_add(const struct copy_entry *entry, struct buffer *out)
     else if (entry->kind == COPY_FRAME)
         put_frame(&entry->frame, to);
     else
-        put_number(to + 4, entry->frame.seq, 8);
+        octets_put(to + 4, entry->frame.seq, 8);
     buffer_added(out, size);
 }
 
@@ -230,8 +217,8 @@ static size_t read_frame(const uint8_t *from, size_t len, struct copy_entry *ent
 {
     if (len < FRAME_BYTES)
         return too_short(len, error);
-    uint64_t seq = get_number(from + 4, 8);
-    size_t record_len = get_number(from + 12, 4), body_len = get_number(from + 16, 4);
+    uint64_t seq = octets_get(from + 4, 8);
+    size_t record_len = octets_get(from + 12, 4), body_len = octets_get(from + 16, 4);
     bool has_body = (from[1] & FLAG_BODY) != 0, base = (from[1] & FLAG_BASE) != 0;
     if (from[1] > (FLAG_BASE | FLAG_BODY) || (has_body && !base) || (body_len > 0 && !has_body)) {
         error_set(error, "frame %llu with flags %u and a body of %zu octets", (unsigned long long)seq,
@@ -257,7 +244,7 @@ static size_t read_release(const uint8_t *from, size_t len, struct copy_entry *e
 {
     if (len < RELEASE_BYTES)
         return too_short(len, error);
-    entry->frame.seq = get_number(from + 4, 8);
+    entry->frame.seq = octets_get(from + 4, 8);
     if (from[1] == 0 && entry->frame.seq != 0 && is_seq(entry->frame.seq))
         return RELEASE_BYTES;
     error_set(error, "frame %llu released with flags %u", (unsigned long long)entry->frame.seq, from[1]);
@@ -286,11 +273,11 @@ static size_t read_living(const uint8_t *from, size_t len, struct copy_entry *en
 {
     if (len < LIVING_BYTES)
         return too_short(len, error);
-    size_t bytes = get_number(from + 24, 4);
+    size_t bytes = octets_get(from + 24, 4);
     entry->last = from[1] != 0;
-    entry->after = get_number(from + 4, 8);
-    entry->upto = get_number(from + 12, 8);
-    entry->living_count = get_number(from + 20, 4);
+    entry->after = octets_get(from + 4, 8);
+    entry->upto = octets_get(from + 12, 8);
+    entry->living_count = octets_get(from + 20, 4);
     if (from[1] > FLAG_LAST || entry->after > entry->upto || !is_seq(entry->upto) ||
         (entry->after == entry->upto && !entry->last)) {
         error_set(error, "a list of living frames in (%llu, %llu] with flags %u",
@@ -367,7 +354,7 @@ void copy_answer_add(const struct copy_answer *answer, struct buffer *out)
     to[2] = (uint8_t)disk_len;
     to[3] = (uint8_t)why_len;
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        put_number(to + 8 + 8 * i, numbers[i], 8);
+        octets_put(to + 8 + 8 * i, numbers[i], 8);
     memcpy(to + ANSWER_BYTES, answer->disk, disk_len);
     memcpy(to + ANSWER_BYTES + disk_len, answer->why, why_len);
     buffer_added(out, ANSWER_BYTES + disk_len + why_len);
@@ -408,7 +395,7 @@ int copy_answer_read(const struct blob *body, struct copy_answer *answer_r, stru
     if (from[0] != COPY_WIRE)
         return error_set(error, "version %u of the stream, this program speaks %d", from[0], COPY_WIRE);
     size_t disk_len = from[2], why_len = from[3];
-    if (from[1] < COPY_FOLLOWS || from[1] > COPY_NOT_NOW || get_number(from + 4, 4) != 0)
+    if (from[1] < COPY_FOLLOWS || from[1] > COPY_NOT_NOW || octets_get(from + 4, 4) != 0)
         return error_set(error, "state %u or a flag that this program does not know", from[1]);
     if (disk_len == 0 || disk_len >= COPY_DISK_SIZE || why_len >= COPY_WHY_SIZE ||
         body->len != ANSWER_BYTES + disk_len + why_len || !is_clean(from + ANSWER_BYTES, disk_len + why_len))
@@ -419,7 +406,7 @@ int copy_answer_read(const struct blob *body, struct copy_answer *answer_r, stru
         &answer_r->durable};
     answer_r->state = (enum copy_state)from[1];
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        *numbers[i] = get_number(from + 8 + 8 * i, 8);
+        *numbers[i] = octets_get(from + 8 + 8 * i, 8);
     memcpy(answer_r->disk, from + ANSWER_BYTES, disk_len);
     memcpy(answer_r->why, from + ANSWER_BYTES + disk_len, why_len);
     return check_answer(answer_r, error);
