@@ -13,12 +13,6 @@
 
 #define SAVE_EVERY (10 * USEC_SEC)
 
-/* The node's home spool, whose register is its own; the keeper calls it so. */
-static void home_spool(const struct control *control, char spool_r[MEMBER_ID_SIZE])
-{
-    snprintf(spool_r, MEMBER_ID_SIZE, "%.60s.0", control->live.id);
-}
-
 int control_remember(struct control *control, const struct settings *settings, struct error *error)
 {
     struct store_age age = {0};
@@ -27,7 +21,7 @@ int control_remember(struct control *control, const struct settings *settings, s
         size_t size = strlen(settings->node.data_dir) + sizeof "/store.json";
         control->memory = xmalloc(size);
         snprintf(control->memory, size, "%s/store.json", settings->node.data_dir);
-        home_spool(control, spool);
+        member_home_spool(control->live.id, spool);
         if (store_age_load(control->memory, control->cluster, spool, &age, error) != 0)
             return error_prefix(error, "what this node remembers of the store is lost; if etcd is the right "
                                        "one, remove the file and start "
@@ -49,7 +43,7 @@ void control_memorise(struct control *control, bool at_once, usec_t now)
     control->save_at = now + SAVE_EVERY;
     if (!kv_etcd_age(control->etcd, &age) && !at_once)
         return;
-    home_spool(control, spool);
+    member_home_spool(control->live.id, spool);
     if (store_age_save(&age, control->cluster, spool, control->memory, &error) != 0)
         log_error(control->cluster, "can't remember what it saw of the store: %s", error.text);
 }

@@ -15,6 +15,12 @@ void member_path(char path_r[MEMBER_PATH_SIZE], const char *cluster, const char 
     must(len > 0 && len < MEMBER_PATH_SIZE);
 }
 
+void member_home_spool(const char *node, char spool_r[MEMBER_ID_SIZE])
+{
+    int len = snprintf(spool_r, MEMBER_ID_SIZE, "%s.0", node);
+    must(len > 0 && len < MEMBER_ID_SIZE);
+}
+
 static bool is_alnum(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');

@@ -76,6 +76,9 @@ int member_claim_read(const char *text, size_t len, struct member_claim *claim_r
 /* "/todoku/<cluster>/<what>/<name>"; `name` may be null ("/todoku/<cluster>/<what>"). */
 #define MEMBER_PATH_SIZE 512
 void member_path(char path_r[MEMBER_PATH_SIZE], const char *cluster, const char *what, const char *name);
+
+/* What a node's home spool is called. Node names have at most 60 characters (settings). */
+void member_home_spool(const char *node, char spool_r[MEMBER_ID_SIZE]);
 /* Names of members and clusters: 1 .. 62 of [A-Za-z0-9._-], beginning with a letter or digit. */
 bool member_name_good(const char *name);
 const char *member_role_name(enum member_role role);

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/panic.h"
 #include "base/work_loop_uv.h"
+#include "cluster/member_record.h"
 #include "node/keeper_state_uv.h"
 
 #define PULSE_MS 50
@@ -243,7 +244,7 @@ struct keeper *keeper_open(const struct settings *settings, struct keyring *keyr
     k->told_room = true;
     k->machine_memory = machine_memory();
     snprintf(k->member, sizeof k->member, "%s", settings->node.id);
-    snprintf(k->spool_name, sizeof k->spool_name, "%.61s.0", settings->node.id);
+    member_home_spool(settings->node.id, k->spool_name);
     snprintf(k->spool_dir, sizeof k->spool_dir, "%.4000s/spool", settings->node.data_dir);
     snprintf(k->log_dir, sizeof k->log_dir, "%.4000s/log", settings->node.data_dir);
     snprintf(k->holds_file, sizeof k->holds_file, "%.4000s/holds", settings->node.data_dir);
