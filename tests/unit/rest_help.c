@@ -77,6 +77,7 @@ static void on_failed(void *context, const char *why)
 void rest_view(struct rest_desk *desk, uint64_t epoch, unsigned nodes)
 {
     struct view *view = node_help_view(epoch, 1, nodes);
+    view->nodes[0].draining = desk->drains;
     node_set_view(desk->node, view, desk->now);
     view_drop(&view);
 }

@@ -30,6 +30,7 @@ struct rest_desk {
     usec_t max_age;     /* of what is injected; 0: a day */
     bool reports;       /* what is injected asks for a report of its failure */
     bool without_view;  /* as a node that starts while the store cannot be reached */
+    bool drains;        /* in the views to come */
     bool view_first;    /* the view comes before the log is read; nothing may be written down by then */
     uint64_t read_from; /* the frame that the last start read the log from */
     unsigned injected;

@@ -104,11 +104,34 @@ static void test_another_view_leaves_time_for_sending(void **state)
     rest_close(&desk);
 }
 
+/* A node that is drained has nothing better to do than to hand on what is at rest, until much is under way that nobody
+ * has confirmed. */
+static void test_a_drained_node_hurries(void **state)
+{
+    (void)state;
+    struct rest_desk desk;
+    rest_open(&desk);
+    desk.room = 100000;
+    rest_restart(&desk);
+    for (unsigned i = 0; i < 4000; i++)
+        inject_wide(&desk, 1, USEC_HOUR);
+    rest_pass(&desk, 5 * USEC_SEC);
+    assert_int_equal(rest_parked(&desk), 4000);
+    desk.drains = true;
+    rest_view(&desk, 2, 2);
+    rest_pass(&desk, 100 * USEC_MS);
+    assert_in_range(desk.leaving, 1000, 2048);
+    rest_pass(&desk, 200 * USEC_MS);
+    assert_in_range(desk.leaving, 2048, 3600);
+    rest_close(&desk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_wide_messages_come_back_one_by_one),
         cmocka_unit_test(test_another_view_leaves_time_for_sending),
+        cmocka_unit_test(test_a_drained_node_hurries),
         cmocka_unit_test(test_tidying_waits_while_memory_is_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,6 +32,11 @@ struct row {
         .epoch = 4, .node = "n1", .incarnation = 2, .disk = "a", .mirror = "b", .mirror_node = "n2",         \
         .process = 7                                                                                         \
     }
+#define TAKEN_IN                                                                                             \
+    {                                                                                                        \
+        .epoch = 5, .node = "n1", .incarnation = 2, .disk = "a", .mirror = "c", .mirror_node = "n3",         \
+        .process = 7                                                                                         \
+    }
 
 static const struct row rows[] = {
     {"the same disk, started again, keeps its mirror", RESUME, PAIRED, "a", 8, NULL,
@@ -60,22 +65,8 @@ static const struct row rows[] = {
     {"the mirror can't sever", SEVER, PAIRED, "b", 9, "by now, not on this one (b)", {0}},
     {"nor the primary's dead process", SEVER, PAIRED, "a", 6, "another process of node n1", {0}},
 
-    {"a learner is taken in: nobody is old then", TAKE_IN, ALONE, "a", 7, NULL,
-        {.epoch = 5,
-            .node = "n1",
-            .incarnation = 2,
-            .disk = "a",
-            .mirror = "c",
-            .mirror_node = "n3",
-            .process = 7}},
-    {"in the place of another mirror", TAKE_IN, PAIRED, "a", 7, NULL,
-        {.epoch = 5,
-            .node = "n1",
-            .incarnation = 2,
-            .disk = "a",
-            .mirror = "c",
-            .mirror_node = "n3",
-            .process = 7}},
+    {"a learner is taken in: nobody is old then", TAKE_IN, ALONE, "a", 7, NULL, TAKEN_IN},
+    {"in the place of another mirror", TAKE_IN, PAIRED, "a", 7, NULL, TAKEN_IN},
     {"not by one that was deposed", TAKE_IN, PAIRED, "b", 9, "by now, not on this one (b)", {0}},
     {"nor by a process that is gone", TAKE_IN, ALONE, "a", 6, "another process of node n1", {0}},
 
