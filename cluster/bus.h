@@ -42,5 +42,7 @@ uint64_t bus_local_backlog(const struct bus_local *bus);
 #define BUS_BEAT_OLD (2 * USEC_SEC)
 void bus_local_beat(struct bus_local *bus, const char *member, usec_t now);
 bool bus_local_beats(const struct bus_local *bus, usec_t now);
+/* When the member that has not beaten for longest beat last; 0 = none has begun. Any thread. */
+usec_t bus_local_last_beat(const struct bus_local *bus);
 
 #endif

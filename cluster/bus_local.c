@@ -215,12 +215,19 @@ void bus_local_beat(struct bus_local *bus, const char *member, usec_t now)
     atomic_store_explicit(&inbox->beat, now, memory_order_relaxed);
 }
 
-bool bus_local_beats(const struct bus_local *bus, usec_t now)
+usec_t bus_local_last_beat(const struct bus_local *bus)
 {
+    usec_t last = 0;
     for (size_t i = 0; i < bus->count; i++) {
         usec_t beat = atomic_load_explicit(&bus->inboxes[i].beat, memory_order_relaxed);
-        if (beat != 0 && now - beat > BUS_BEAT_OLD)
-            return false;
+        if (beat != 0 && (last == 0 || beat < last))
+            last = beat;
     }
-    return true;
+    return last;
+}
+
+bool bus_local_beats(const struct bus_local *bus, usec_t now)
+{
+    usec_t last = bus_local_last_beat(bus);
+    return last == 0 || now - last <= BUS_BEAT_OLD;
 }

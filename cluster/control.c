@@ -135,6 +135,24 @@ static void take_orders(struct control *control, usec_t now)
         begin_to_stop(control, now);
 }
 
+/* A loop that hangs must not be kept a member by the thread that keeps the lease. */
+static void feel_pulse(struct control *control, usec_t now)
+{
+    bool was_hung = control->pulse.hung;
+    bool hung = pulse_hangs(&control->pulse, bus_local_last_beat(control->local), now);
+    if (hung == was_hung)
+        return;
+    if (hung)
+        log_error(control->live.id,
+            "its own loop has not turned for %d s: the lease is not renewed any more, so that new mail goes "
+            "elsewhere; if it does not come back, look for a disk or a processor that hangs, and start it "
+            "again",
+            (int)(PULSE_PATIENCE / USEC_SEC));
+    else
+        log_info(control->live.id, "its loop turns again: the lease is taken again");
+    join_set_well(control->join, !hung, now);
+}
+
 static usec_t step(struct control *control, usec_t now)
 {
     usec_t until = control->stopping ? control->stop_by : now + USEC_SEC;
@@ -143,6 +161,8 @@ static usec_t step(struct control *control, usec_t now)
     if (control->join == NULL)
         return until;
     control_memorise(control, false, now);
+    if (!control->stopping)
+        feel_pulse(control, now);
     join_tick(control->join, now);
     if (join_deadline(control->join) < until)
         until = join_deadline(control->join);

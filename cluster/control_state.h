@@ -12,6 +12,7 @@
 #include "cluster/join.h"
 #include "cluster/kv_etcd_grpc.h"
 #include "cluster/leader.h"
+#include "cluster/pulse.h"
 
 enum control_core { CONTROL_JOIN, CONTROL_LEADER };
 
@@ -31,6 +32,7 @@ struct control {
     struct bus_zmq *bus;
     struct member_live live;
     struct join *join;
+    struct pulse pulse;    /* of the member's own loop */
     struct leader *leader; /* coordinators */
     struct control_topic topics[LEADER_TOPICS];
     struct config_watch *config;

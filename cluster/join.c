@@ -222,7 +222,7 @@ static void keep(struct join *join, usec_t now)
         return;
     if (now >= join->lease_ends)
         join->lapsed = true;
-    if (join->keep_ref != 0 || now < join->keep_at)
+    if (join->unwell || join->keep_ref != 0 || now < join->keep_at)
         return;
     struct kv_request request = {.verb = KV_LEASE_KEEP, .lease = join->lease};
     join->keep_sent = now;
@@ -290,6 +290,20 @@ void join_set_epoch(struct join *join, uint64_t epoch, usec_t now)
     join->live.epoch = epoch;
     join->wanted_version++;
     join_next(join, now);
+}
+
+void join_set_well(struct join *join, bool well, usec_t now)
+{
+#ifdef TODOKU_WITHOUT_PULSE
+    well = true;
+#endif
+    if (join->unwell != well)
+        return;
+    join->unwell = !well;
+    if (!well)
+        return;
+    join->keep_at = join->pause_until = now; /* is the lease still there? */
+    join_tick(join, now);
 }
 
 void join_leave(struct join *join, usec_t now)
@@ -368,7 +382,10 @@ usec_t join_deadline(const struct join *join)
     if (!join->started || join->ended || join->leaving)
         return at;
     if (join->lease != 0) {
-        sooner(&at, join->keep_ref == 0 ? join->keep_at : join->keep_sent + 2 * KV_PATIENCE);
+        if (join->keep_ref != 0)
+            sooner(&at, join->keep_sent + 2 * KV_PATIENCE);
+        else if (!join->unwell)
+            sooner(&at, join->keep_at);
         if (!join->lapsed)
             sooner(&at, join->lease_ends);
     }

@@ -10,7 +10,7 @@
  * nobody's. Unknown outcomes are read again. Once a member, nothing that
  * etcd does ends it: a lost lease (etcd away, a lease revoked early) is taken again with the same claims;
  * only another process that holds the name by then, or an operator who takes the member out of spec/, ends it
- * (`ended`).
+ * (`ended`). A member that is not well (join_set_well) lets its lease run out.
  *
  * Time: `now` in every call. Randomness: none (`process` comes in). Ports must not call back in. */
 #ifndef CLUSTER_JOIN_H
@@ -52,6 +52,10 @@ void join_set_epoch(struct join *join, uint64_t epoch, usec_t now);
 /* Takes the lease back: the name and the addresses are free at once. `ended` does not follow. */
 void join_leave(struct join *join, usec_t now);
 bool join_gone(const struct join *join); /* the leaving has been answered */
+
+/* Whether what it stands for works; it does until this says otherwise. Where it does not, the lease is not
+ * kept and nothing is claimed: when the lease is over the head takes it for gone. Then all is taken again. */
+void join_set_well(struct join *join, bool well, usec_t now);
 
 void join_result(struct join *join, uint64_t ref, const struct kv_result *result, usec_t now);
 /* News of the watch on spec/<me> (its owner opens it, prefix = the exact key). */

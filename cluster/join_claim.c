@@ -104,6 +104,10 @@ void join_next(struct join *join, usec_t now)
 {
     if (!join->started || join->ended || join->leaving || join->ask_ref != 0)
         return;
+    if (join->unwell) {
+        join->next_at = USEC_NEVER;
+        return;
+    }
     join->next_at = join->pause_until;
     if (now < join->pause_until)
         return;
