@@ -68,7 +68,7 @@ static const struct listing {
         "nothing is paused", NULL},
     {"events", "/v1/events",
         "time event action member tenant campaign from to domain node source mx code reply config hold by "
-        "reason",
+        "moved refused queued reason",
         "no events", NULL},
     {"messages", "/v1/messages", "time id tenant campaign from to event state code reply", "no message fits",
         NULL},

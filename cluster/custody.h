@@ -82,7 +82,8 @@ struct delivery {
 /* How much is in which state; kept as it changes, so that asking is cheap whatever the queue's depth. */
 struct custody_figures {
     uint64_t messages, held, leaving, final;
-    uint64_t late_moves; /* not answered: too long under way, or a clock is wrong by minutes */
+    uint64_t moved, refused; /* deliveries that other spools took, refused; since the start */
+    uint64_t late_moves;     /* not answered: too long under way, or a clock is wrong by minutes */
 };
 
 /* One message in this spool. */

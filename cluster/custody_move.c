@@ -287,6 +287,8 @@ void move_answered(struct custody *custody, const struct bus_msg *msg, usec_t no
         else
             back[back_count++] = delivery;
     }
+    custody->figures.moved += gone_count;
+    custody->figures.refused += back_count;
     if (gone_count > 0)
         moved(custody, msg, gone, gone_count, now);
     if (back_count > 0)

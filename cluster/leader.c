@@ -257,6 +257,8 @@ void leader_news(struct leader *leader, enum leader_topic topic, const struct kv
     leader->history[topic] = news->history;
     if (news->type == KV_AWAY) {
         leader->known[topic] = false;
+        if (topic == LEADER_LIVE)
+            leader_members_blind(leader, now);
         next(leader, now);
         return;
     }

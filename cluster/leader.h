@@ -18,6 +18,8 @@
  * there and speak a higher one. Who does not speak it is left out, and told. Who can't read the view can't join, so
  * an older program gets in only after a member was told to speak no more than it does (cluster.wire).
  *
+ * Each member's last turn stands there with its reason, and which node tells of turns (view_turn.h).
+ *
  * Time: `now` in every call. Ports must not call back in. */
 #ifndef CLUSTER_LEADER_H
 #define CLUSTER_LEADER_H

@@ -62,6 +62,19 @@ uint64_t leader_members_epoch(const struct leader *leader)
     return highest;
 }
 
+/* Who is missing now may have been so since before we saw nothing, or leases stood still. */
+static usec_t lost_since(const struct leader *leader, usec_t now)
+{
+    return now - leader->blind_to <= LEADER_DOUBT ? leader->blind_from : now;
+}
+
+void leader_members_blind(struct leader *leader, usec_t now)
+{
+    if (leader->blind_to != 0 && now - leader->blind_to > LEADER_DOUBT)
+        leader->blind_from = now;
+    leader->blind_to = now;
+}
+
 static struct leader_member *member_of(struct leader *leader, const char *id, usec_t now)
 {
     struct leader_member *member = map_get_text(&leader->members, id);
@@ -79,6 +92,7 @@ static struct leader_member *member_of(struct leader *leader, const char *id, us
     member = xcalloc(1, sizeof *member);
     snprintf(member->id, sizeof member->id, "%s", id);
     member->gone_since = now;
+    member->lost_since = lost_since(leader, now);
     map_set_text(&leader->members, id, member);
     return member;
 }
@@ -121,6 +135,7 @@ static void apply(struct leader *leader, enum leader_topic topic, struct leader_
 {
     struct error error;
     bool served = leader_member_serves(leader, member, &error);
+    uint64_t process = member->live.process;
     int status = 0;
     if (topic == LEADER_LIVE) {
         forget_live(member);
@@ -135,8 +150,11 @@ static void apply(struct leader *leader, enum leader_topic topic, struct leader_
     }
     if (status != 0)
         leader_notice(leader, "%s can't be read: %s", pair->key, error.text);
-    if (served && !leader_member_serves(leader, member, &error))
+    bool serves = leader_member_serves(leader, member, &error);
+    if (served && !serves)
         member->gone_since = now;
+    if (served && (!serves || member->live.process != process))
+        member->lost_since = lost_since(leader, now);
     drop_if_nothing(leader, member);
 }
 
@@ -166,6 +184,8 @@ void leader_members_news(
 {
     struct map_entry *at = NULL;
     struct leader_member *member;
+    if (news->type == KV_LIST && topic == LEADER_LIVE)
+        leader->blind_to = now;
     if (news->type == KV_LIST)
         while ((member = map_next(&leader->members, &at)) != NULL)
             member->listed = false;

@@ -14,6 +14,9 @@
 #define LEADER_SETTLE (USEC_SEC / 2)  /* a restart takes its live/ away and makes it anew */
 #define LEADER_WINDOW (10 * USEC_SEC) /* in which max(1, 10 %) may be declared down */
 #define LEADER_VERDICTS (VIEW_MAX_NODES / 10)
+#define LEADER_SEEN 64
+/* A dead process looks alive until its lease is over, and a store that changes its leader grants it anew. */
+#define LEADER_DOUBT (3 * JOIN_LEASE)
 
 struct leader_member { /* named in spec/ or live/ */
     char id[MEMBER_ID_SIZE];
@@ -21,6 +24,7 @@ struct leader_member { /* named in spec/ or live/ */
     struct member_spec spec;
     struct member_live live;
     usec_t gone_since; /* it does not serve, since */
+    usec_t lost_since; /* its last process was lost then, as far as anybody can tell: perhaps later */
     uint64_t told;     /* a hash of the last sentence about it, 0 = none */
 };
 
@@ -39,6 +43,12 @@ struct leader {
     struct map members;              /* id -> struct leader_member */
     bool told_full;
     uint32_t wire; /* what the view that is being made, or was made last, says */
+    struct {
+        uint64_t epoch;
+        usec_t when;           /* by our clock, whoever published it */
+    } seen_views[LEADER_SEEN]; /* a ring: the last views that were adopted */
+    size_t seen_count;
+    usec_t blind_from, blind_to; /* nothing was heard of live/ in between, the last time */
 
     bool key_there;
     uint64_t key_made, key_lease;
@@ -67,6 +77,8 @@ void leader_notice(struct leader *leader, const char *format, ...) __attribute__
 void leader_tell_once(struct leader *leader, struct leader_member *member, const char *what);
 
 /* leader_members.c: spec/ and live/ as the news says. */
+/* Nothing is heard of live/ any more. */
+void leader_members_blind(struct leader *leader, usec_t now);
 void leader_members_news(
     struct leader *leader, enum leader_topic topic, const struct kv_news *news, usec_t now);
 void leader_members_free(struct leader *leader);
@@ -81,6 +93,9 @@ bool leader_other_wire(const struct leader *leader, const struct leader_member *
 
 /* The highest epoch that any member has heard of. */
 uint64_t leader_members_epoch(const struct leader *leader);
+
+/* leader_turn.c: completes a view, before it is sealed: the turns of its members, and who tells them. */
+void leader_turns(const struct leader *leader, struct view *next, usec_t now);
 
 /* leader_view.c: the view that the head would publish now, sealed; null: none can be made (it was told). */
 struct view *leader_make_view(struct leader *leader, usec_t now);

@@ -125,21 +125,13 @@ static void add_absent_coordinator(
     view_add_coordinator(making->next, member->id, before->process, before->endpoint)->down = down;
 }
 
-static const struct view_coordinator *coordinator_of(const struct view *view, const char *id)
-{
-    for (size_t i = 0; i < view->coordinator_count; i++)
-        if (strcmp(view->coordinators[i].id, id) == 0)
-            return &view->coordinators[i];
-    return NULL;
-}
-
 static void add_member(struct making *making, struct leader_member *member)
 {
     struct leader *leader = making->leader;
     struct error why;
     bool serves = leader_member_serves(leader, member, &why);
     const struct view_node *node = view_node(leader->view, member->id);
-    const struct view_coordinator *coordinator = coordinator_of(leader->view, member->id);
+    const struct view_coordinator *coordinator = view_coordinator(leader->view, member->id);
     bool is_node = serves ? member->live.role == MEMBER_NODE : node != NULL;
     const char *spool = !is_node ? NULL : serves ? member->live.spool : node->spool;
     const struct leader_member *other = is_node ? other_server(making, member, spool) : NULL;
@@ -205,6 +197,7 @@ struct view *leader_make_view(struct leader *leader, usec_t now)
     snprintf(making.next->leader, sizeof making.next->leader, "%s", leader->me);
     add_all(&making);
     map_free(&making.spools);
+    leader_turns(leader, making.next, now);
     struct error error;
     if (view_seal(making.next, &error) == 0)
         return making.next;
@@ -264,10 +257,10 @@ void leader_publish(struct leader *leader, struct view *view, usec_t now)
 static void tell_turn(struct leader *leader, const struct view_node *node, bool was_down)
 {
     if (node->down && !was_down)
-        leader_notice(
-            leader, "%s is declared down: new mail goes elsewhere, what it holds waits for it", node->id);
+        leader_notice(leader, "%s is declared down: new mail goes elsewhere, what it holds waits for it (%s)",
+            node->id, view_reason_text(node->turn.reason));
     else if (!node->down && was_down)
-        leader_notice(leader, "%s is back", node->id);
+        leader_notice(leader, "%s is back (%s)", node->id, view_reason_text(node->turn.reason));
 }
 
 void leader_adopt(struct leader *leader, struct view *view, uint64_t revision, usec_t now)
@@ -283,6 +276,9 @@ void leader_adopt(struct leader *leader, struct view *view, uint64_t revision, u
     if (leader->head && leader->view->wire != view->wire)
         leader_notice(leader, "the cluster speaks wire version %u from now on", (unsigned)view->wire);
     leader_set_epoch(leader, view->epoch);
+    size_t next = leader->seen_count++ % LEADER_SEEN;
+    leader->seen_views[next].epoch = view->epoch;
+    leader->seen_views[next].when = now;
     view_drop(&leader->view);
     leader->view = view;
     leader->wire = view->wire;

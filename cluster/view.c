@@ -105,6 +105,14 @@ const struct view_node *view_node(const struct view *view, const char *id)
     return NULL;
 }
 
+const struct view_coordinator *view_coordinator(const struct view *view, const char *id)
+{
+    for (size_t i = 0; i < view->coordinator_count; i++)
+        if (strcmp(view->coordinators[i].id, id) == 0)
+            return &view->coordinators[i];
+    return NULL;
+}
+
 const struct view_node *view_spool(const struct view *view, const char *spool)
 {
     if (view->index != NULL)

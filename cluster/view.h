@@ -1,6 +1,6 @@
 /* view - the cluster as its leader published it
  *
- * Nodes with their weight, sources and home spool, under an epoch that only grows. Everybody who places mail
+ * Nodes with their weight, sources, home spool and last turn, under an epoch that only grows. Everybody who places mail
  * holds the same value, so everybody gets the same answer. Constant once published; held by count, shared by
  * threads.
  *
@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "cluster/view_turn.h"
 
 #define MEMBER_ID_SIZE 64 /* members and spools, with the zero */
 #define VIEW_MAX_NODES 10000
@@ -36,10 +37,11 @@ struct view_node {
     uint64_t incarnation; /* of the process that serves it; mail addressed to another one is not taken */
     uint32_t weight;      /* 0 = gets no new mail */
     bool draining;
-    bool down;        /* declared dead: gets no new mail; what it holds waits for it */
-    uint64_t process; /* this start of it, as the bus knows it */
-    char *endpoint;   /* of its bus, or null (one process) */
-    char *rack;       /* or null */
+    bool down;             /* declared dead: gets no new mail; what it holds waits for it */
+    uint64_t process;      /* this start of it, as the bus knows it */
+    struct view_turn turn; /* to up, draining or down */
+    char *endpoint;        /* of its bus, or null (one process) */
+    char *rack;            /* or null */
     struct view_source *sources;
     size_t source_count;
 };
@@ -49,6 +51,7 @@ struct view_coordinator {
     uint64_t process;
     char *endpoint;
     bool down;
+    struct view_turn turn;
 };
 
 struct view_index;
@@ -57,6 +60,8 @@ struct view {
     uint64_t epoch;
     uint32_t wire;               /* the version of the wire that the cluster speaks; proto/wire.h */
     char leader[MEMBER_ID_SIZE]; /* who published it; "" = nobody (one process) */
+    char teller[MEMBER_ID_SIZE]; /* the node that tells turns as events; "" = nobody just now */
+    uint64_t tells_from;         /* those of this epoch, and later */
     struct view_node *nodes;
     size_t node_count;
     struct view_coordinator *coordinators;
@@ -82,6 +87,7 @@ void view_set_endpoint(struct view_node *node, const char *endpoint);
  * a spool is named twice, with the sentence; the view is then as it was. */
 int view_seal(struct view *view, struct error *error);
 const struct view_node *view_node(const struct view *view, const char *id);
+const struct view_coordinator *view_coordinator(const struct view *view, const char *id);
 /* Who serves that home spool, or null. */
 const struct view_node *view_spool(const struct view *view, const char *spool);
 bool view_node_has_pool(const struct view_node *node, const char *pool);

@@ -12,6 +12,11 @@ _Static_assert(VIEW_WIRE_NAME == MEMBER_ID_SIZE && VIEW_WIRE_MAX_MEMBERS == VIEW
 
 /* Writing */
 
+static struct view_wire_turn turn_out(const struct view_turn *turn)
+{
+    return (struct view_wire_turn){turn->epoch, turn->time, turn->reason};
+}
+
 static void write_node(struct view_wire_writer *writer, const struct view_node *node)
 {
     struct view_wire_node to = {
@@ -22,6 +27,7 @@ static void write_node(struct view_wire_writer *writer, const struct view_node *
         .weight = node->weight,
         .draining = node->draining,
         .down = node->down,
+        .turn = turn_out(&node->turn),
         .endpoint = node->endpoint,
         .rack = node->rack,
         .source_count = node->source_count,
@@ -44,13 +50,18 @@ static void write_node(struct view_wire_writer *writer, const struct view_node *
 void view_store_write(const struct view *view, struct buffer *out)
 {
     struct view_wire_writer writer = {.out = out};
-    struct view_wire_head head = {.wire = view->wire, .epoch = view->epoch, .leader = view->leader};
+    struct view_wire_head head = {.wire = view->wire,
+        .epoch = view->epoch,
+        .leader = view->leader,
+        .teller = view->teller,
+        .tells_from = view->tells_from};
     view_wire_begin(&writer, &head);
     for (size_t i = 0; i < view->node_count; i++)
         write_node(&writer, &view->nodes[i]);
     for (size_t i = 0; i < view->coordinator_count; i++) {
         const struct view_coordinator *from = &view->coordinators[i];
-        struct view_wire_coordinator to = {from->id, from->process, from->endpoint, from->down};
+        struct view_wire_coordinator to = {
+            from->id, from->process, from->endpoint, from->down, turn_out(&from->turn)};
         view_wire_coordinator(&writer, &to);
     }
     view_wire_end(&writer);
@@ -64,6 +75,13 @@ static void on_head(void *context, const struct view_wire_head *head)
     view->epoch = head->epoch;
     view->wire = head->wire;
     memcpy(view->leader, head->leader, strlen(head->leader) + 1);
+    memcpy(view->teller, head->teller, strlen(head->teller) + 1);
+    view->tells_from = head->tells_from;
+}
+
+static struct view_turn turn_in(const struct view_wire_turn *turn)
+{
+    return (struct view_turn){turn->epoch, turn->time, turn->reason};
 }
 
 static void on_node(void *context, const struct view_wire_node *from)
@@ -72,6 +90,7 @@ static void on_node(void *context, const struct view_wire_node *from)
     node->process = from->process;
     node->draining = from->draining;
     node->down = from->down;
+    node->turn = turn_in(&from->turn);
     view_set_endpoint(node, from->endpoint);
     node->rack = from->rack == NULL ? NULL : xstrdup(from->rack);
 }
@@ -87,7 +106,10 @@ static void on_source(void *context, const struct view_wire_source *from)
 
 static void on_coordinator(void *context, const struct view_wire_coordinator *from)
 {
-    view_add_coordinator(context, from->id, from->process, from->endpoint)->down = from->down;
+    struct view_coordinator *coordinator =
+        view_add_coordinator(context, from->id, from->process, from->endpoint);
+    coordinator->down = from->down;
+    coordinator->turn = turn_in(&from->turn);
 }
 
 struct view *view_store_read(const void *bytes, size_t len, struct error *error)
@@ -122,7 +144,7 @@ static bool same_node(const struct view_node *a, const struct view_node *b)
     if (strcmp(a->id, b->id) != 0 || strcmp(a->spool, b->spool) != 0 || a->incarnation != b->incarnation ||
         a->weight != b->weight || a->draining != b->draining || a->down != b->down ||
         a->process != b->process || !same_text(a->endpoint, b->endpoint) || !same_text(a->rack, b->rack) ||
-        a->source_count != b->source_count)
+        !view_turn_same(&a->turn, &b->turn) || a->source_count != b->source_count)
         return false;
     for (size_t i = 0; i < a->source_count; i++)
         if (!same_source(&a->sources[i], &b->sources[i]))
@@ -133,12 +155,13 @@ static bool same_node(const struct view_node *a, const struct view_node *b)
 static bool same_coordinator(const struct view_coordinator *a, const struct view_coordinator *b)
 {
     return strcmp(a->id, b->id) == 0 && a->process == b->process && same_text(a->endpoint, b->endpoint) &&
-           a->down == b->down;
+           a->down == b->down && view_turn_same(&a->turn, &b->turn);
 }
 
 bool view_store_same(const struct view *a, const struct view *b)
 {
-    if (a->wire != b->wire || strcmp(a->leader, b->leader) != 0 || a->node_count != b->node_count ||
+    if (a->wire != b->wire || strcmp(a->leader, b->leader) != 0 || strcmp(a->teller, b->teller) != 0 ||
+        a->tells_from != b->tells_from || a->node_count != b->node_count ||
         a->coordinator_count != b->coordinator_count)
         return false;
     for (size_t i = 0; i < a->node_count; i++)

@@ -9,6 +9,15 @@
  */
 #include "node/node_state.h"
 
+/* What moves already is passed over. */
+static void place_anew(struct node *node, struct delivery *delivery, usec_t now)
+{
+    bool moved = delivery->mood == MOOD_MOVING;
+    delivery_place_anew(node, delivery, now);
+    if (!moved && delivery->mood == MOOD_MOVING)
+        handover_found(node, now);
+}
+
 static struct held *oldest(const struct node *node)
 {
     return list_empty(&node->census) ? NULL : list_item(node->census.next, struct held, census);
@@ -51,6 +60,6 @@ void census_step(struct node *node, usec_t now)
             continue;
         census_join(node, held);
         for (uint32_t i = 0; i < held->count; i++)
-            delivery_place_anew(node, held->deliveries[i], now);
+            place_anew(node, held->deliveries[i], now);
     }
 }

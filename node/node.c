@@ -11,6 +11,7 @@
 #include "node/act.h"
 #include "node/backlog.h"
 #include "node/gate.h"
+#include "node/view_audit.h"
 
 /* Their number never changes. */
 static void set_sources(struct node *node)
@@ -204,12 +205,26 @@ static void greet(struct node *node)
             node->ports.send(node->ports.context, bus_msg_new(BUS_NEXT, node->id, node->view->nodes[i].id));
 }
 #endif
+static void tell_one_turn(void *context, const char *json, size_t len)
+{
+    struct node *node = context;
+    node->ports.event(node->ports.context, 0, json, len);
+}
+
+static void tell_turns(struct node *node, const struct view *former, usec_t now)
+{
+    struct view_audit audit = {.node = node->id, .tell = tell_one_turn, .context = node};
+    if (node->view_is_past || strcmp(node->view->teller, node->id) != 0)
+        return;
+    view_audit_tell(&audit, former, node->view, node->turns_told, now);
+    node->turns_told = node->view->epoch;
+}
 
 void node_set_view(struct node *node, struct view *view, usec_t now)
 {
     if (node->view != NULL && view->epoch <= node->view->epoch)
         return;
-    view_drop(&node->view);
+    struct view *former = node->view;
     node->view = view_hold(view);
     const struct view_node *me = view_node(view, node->id);
     node->view_is_past = me == NULL || me->down || me->incarnation != node->incarnation;
@@ -217,6 +232,8 @@ void node_set_view(struct node *node, struct view *view, usec_t now)
     if (me != NULL && me->draining && !node->draining)
         ebb_begin(&node->ebb, now, queued(node));
     node->draining = me != NULL && me->draining;
+    tell_turns(node, former, now);
+    view_drop(&former);
     placement_set_view(node->placement, view);
     gates_set_view(node, now);
     census_begin(node);
@@ -294,6 +311,7 @@ void node_settle(struct node *node, usec_t now)
     rest_step(node, now);
     if (node->draining)
         ebb_note(&node->ebb, now, queued(node));
+    handover_step(node, now);
 }
 
 static void answer_asked(struct node *node, const struct bus_msg *msg, usec_t now)

@@ -20,6 +20,7 @@
 #include "cluster/placement.h"
 #include "node/ebb.h"
 #include "node/gate_state.h"
+#include "node/handover.h"
 #include "node/lane.h"
 #include "node/node.h"
 #include "node/turns.h"
@@ -281,6 +282,8 @@ struct node {
     struct ebb ebb;    /* since then */
     bool view_is_past; /* without this node, or as down, or as its last start: the next one will tell */
     struct placement *placement;
+    uint64_t turns_told; /* the epoch up to which this process has told members' turns, as the teller */
+    struct handover handover;
     uint64_t round;     /* one more with each view and settings */
     struct list census; /* struct held with something to do, the ones last placed in older rounds first */
     struct pressure_gauges gauges;
@@ -390,6 +393,7 @@ bool rest_may_restate(struct node *node, usec_t now);
 size_t rest_rows(struct node *node, uint64_t *seq, struct mail_id *ids, size_t max);
 /* The view or the settings are others. */
 void rest_census(struct node *node);
+bool rest_census_runs(const struct node *node);
 /* The end of a step. */
 void rest_step(struct node *node, usec_t now);
 usec_t rest_deadline(const struct node *node);

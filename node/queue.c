@@ -311,8 +311,11 @@ void due_tick(struct node *node, usec_t now)
 {
     for (struct heap_node *timer; (timer = heap_pop(&node->due, now)) != NULL;) {
         struct delivery *delivery = heap_item(timer, struct delivery, timer);
+        bool unseen = delivery->held->census_round != node->round; /* by the census, under this view */
         delivery->mood = MOOD_NOWHERE;
         delivery_place(node, delivery, now);
+        if (unseen && delivery->mood == MOOD_MOVING)
+            handover_found(node, now);
     }
 }
 

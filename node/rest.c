@@ -369,6 +369,11 @@ static bool has_to_leave(const struct node *node)
     return node->draining && custody_figures(node->custody).leaving < DRAIN_MOST;
 }
 
+bool rest_census_runs(const struct node *node)
+{
+    return node->rest.park != NULL && node->rest.walk_at != USEC_NEVER;
+}
+
 static void walk(struct node *node, usec_t now)
 {
     struct mail_id ids[WALK_PART];

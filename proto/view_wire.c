@@ -31,6 +31,8 @@ void view_wire_begin(struct view_wire_writer *writer, const struct view_wire_hea
     piece.version = head->wire;
     piece.epoch = head->epoch;
     piece.leader = pb_view_text(head->leader);
+    piece.teller = pb_view_text(head->teller);
+    piece.tells_from = head->tells_from;
     append(writer, &piece);
 }
 
@@ -75,6 +77,9 @@ void view_wire_node(struct view_wire_writer *writer, const struct view_wire_node
     to.weight = node->weight;
     to.draining = node->draining;
     to.down = node->down;
+    to.turn_epoch = node->turn.epoch;
+    to.turn_time = (uint64_t)node->turn.time;
+    to.turn_reason = node->turn.reason;
     to.endpoint = pb_view_text(node->endpoint);
     to.rack = pb_view_text(node->rack);
     to.n_sources = node->source_count;
@@ -97,6 +102,9 @@ void view_wire_coordinator(struct view_wire_writer *writer, const struct view_wi
     to.process = coordinator->process;
     to.endpoint = pb_view_text(coordinator->endpoint);
     to.down = coordinator->down;
+    to.turn_epoch = coordinator->turn.epoch;
+    to.turn_time = (uint64_t)coordinator->turn.time;
+    to.turn_reason = coordinator->turn.reason;
     Todoku__View piece = TODOKU__VIEW__INIT;
     piece.n_coordinators = 1;
     piece.coordinators = &list;
@@ -171,6 +179,7 @@ static void visit_node(
         .weight = from->weight,
         .draining = from->draining,
         .down = from->down,
+        .turn = {from->turn_epoch, (int64_t)from->turn_time, from->turn_reason},
         .endpoint = text_or_null(&from->endpoint),
         .rack = text_or_null(&from->rack),
         .source_count = from->n_sources,
@@ -185,6 +194,8 @@ static void visit(const Todoku__View *view, const struct view_wire_visitor *visi
     struct view_wire_head head = {
         .wire = view->version,
         .epoch = view->epoch,
+        .teller = text_of(&view->teller),
+        .tells_from = view->tells_from,
         .leader = text_of(&view->leader),
         .node_count = view->n_nodes,
         .coordinator_count = view->n_coordinators,
@@ -199,6 +210,7 @@ static void visit(const Todoku__View *view, const struct view_wire_visitor *visi
             .process = from->process,
             .endpoint = text_or_null(&from->endpoint),
             .down = from->down,
+            .turn = {from->turn_epoch, (int64_t)from->turn_time, from->turn_reason},
         };
         visitor->coordinator(visitor->context, &coordinator);
     }

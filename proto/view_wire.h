@@ -26,12 +26,21 @@
 #define VIEW_WIRE_NAME 64  /* members and spools, with the zero */
 #define VIEW_WIRE_TEXT 256 /* endpoints, HELO names, pools, racks, addresses, with the zero */
 #define VIEW_WIRE_MAX_MEMBERS 10000
-#define VIEW_WIRE_MAX_SOURCES 4096 /* of a node */
-#define VIEW_WIRE_MAX_POOLS 1000   /* of a source, and of all together ten times that */
+#define VIEW_WIRE_MAX_SOURCES 4096                   /* of a node */
+#define VIEW_WIRE_MAX_POOLS 1000                     /* of a source, and of all together ten times that */
+#define VIEW_WIRE_LATEST INT64_C(253402300799999999) /* the end of the year 9999 */
+
+struct view_wire_turn {
+    uint64_t epoch; /* 0: not known */
+    int64_t time;   /* microseconds since 1970; read: within VIEW_WIRE_LATEST */
+    uint32_t reason;
+};
 
 struct view_wire_head {
     uint32_t wire; /* one of wire_ours, written and read */
     uint64_t epoch;
+    const char *teller; /* "" = nobody */
+    uint64_t tells_from;
     const char *leader;                   /* "" = nobody */
     size_t node_count, coordinator_count; /* what follows; for a reader */
 };
@@ -41,6 +50,7 @@ struct view_wire_node {
     uint64_t incarnation, process;
     uint32_t weight;
     bool draining, down;
+    struct view_wire_turn turn;
     const char *endpoint, *rack; /* or null */
     size_t source_count;
 };
@@ -56,6 +66,7 @@ struct view_wire_coordinator {
     uint64_t process;
     const char *endpoint; /* or null */
     bool down;
+    struct view_wire_turn turn;
 };
 
 /* `struct view_wire_writer w = {.out = &buffer};` */

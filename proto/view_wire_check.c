@@ -1,4 +1,6 @@
 /* view_wire_check - is what was unpacked a view? (see view_wire.h) */
+#include <inttypes.h>
+
 #include "proto/view_wire_inside.h"
 
 /* For a sentence: as much of a text as may be shown. */
@@ -28,6 +30,13 @@ static int check_count(size_t count, size_t most, const char *what, const char *
     return 0;
 }
 
+static int check_time(uint64_t time, const char *whose, struct error *error)
+{
+    if (time > (uint64_t)VIEW_WIRE_LATEST)
+        return error_set(error, "the view: the turn of %s is at no time (%" PRIu64 ")", whose, time);
+    return 0;
+}
+
 static int check_source(
     const Todoku__View *view, const Todoku__ViewSource *source, const char *node, struct error *error)
 {
@@ -51,6 +60,7 @@ static int check_node(const Todoku__View *view, const Todoku__ViewNode *node, st
     if (check_text(&node->spool, 1, VIEW_WIRE_NAME, "spool", id, error) != 0 ||
         check_text(&node->endpoint, 0, VIEW_WIRE_TEXT, "endpoint", id, error) != 0 ||
         check_text(&node->rack, 0, VIEW_WIRE_TEXT, "rack", id, error) != 0 ||
+        check_time(node->turn_time, id, error) != 0 ||
         check_count(node->n_sources, VIEW_WIRE_MAX_SOURCES, "sources", id, error) != 0)
         return -1;
     for (size_t i = 0; i < node->n_sources; i++)
@@ -64,7 +74,9 @@ static int check_coordinator(const Todoku__ViewCoordinator *coordinator, struct 
     if (check_text(&coordinator->id, 1, VIEW_WIRE_NAME, "name", "a coordinator", error) != 0)
         return -1;
     const char *id = (const char *)coordinator->id.data;
-    return check_text(&coordinator->endpoint, 0, VIEW_WIRE_TEXT, "endpoint", id, error);
+    return check_text(&coordinator->endpoint, 0, VIEW_WIRE_TEXT, "endpoint", id, error) != 0
+               ? -1
+               : check_time(coordinator->turn_time, id, error);
 }
 
 static int check_head(const Todoku__View *view, struct error *error)
@@ -75,6 +87,7 @@ static int check_head(const Todoku__View *view, struct error *error)
             "the view is of wire version %u, this program speaks %s: start a Todoku here that speaks it",
             view->version, wire_text(&wire_ours, ours));
     if (check_text(&view->leader, 0, VIEW_WIRE_NAME, "leader", "it", error) != 0 ||
+        check_text(&view->teller, 0, VIEW_WIRE_NAME, "teller", "it", error) != 0 ||
         check_count(view->n_pools, (size_t)10 * VIEW_WIRE_MAX_POOLS, "pools", "it", error) != 0 ||
         check_count(view->n_nodes, VIEW_WIRE_MAX_MEMBERS, "nodes", "it", error) != 0 ||
         check_count(view->n_coordinators, VIEW_WIRE_MAX_MEMBERS, "coordinators", "it", error) != 0)

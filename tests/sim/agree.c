@@ -12,6 +12,7 @@
 #include "cluster/view_store.h"
 #include "tests/sim/control.h"
 #include "tests/sim/store_link.h"
+#include "tests/sim/turned.h"
 
 enum { DOWNS = 64 };
 #define DOWN_WINDOW (10 * USEC_SEC)
@@ -164,6 +165,7 @@ static void on_view(
     note_hash(sim, view->epoch, hash64(1, after->value, after->len));
     if (sim->view == NULL || !same_placement(sim->view, view))
         sim->agree->place_epoch = view->epoch;
+    turned_view(sim, sim->view, view);
     if (sim->view != NULL)
         check_downs(sim, sim->view, view, client);
     if (sim->view != NULL)

@@ -8,10 +8,12 @@
 #include "base/alloc.h"
 #include "cluster/join.h"
 #include "cluster/leader.h"
+#include "cluster/pulse.h"
 #include "cluster/view_store.h"
 #include "node/node.h"
 #include "tests/sim/agree.h"
 #include "tests/sim/store_link.h"
+#include "tests/sim/turned.h"
 
 enum { CORE_JOIN, CORE_LEADER, CORES };
 enum { TOPIC_SPEC, TOPIC_VIEW, TOPIC_LEADER }; /* + enum leader_topic */
@@ -358,6 +360,46 @@ void control_news(struct member *member, int topic, const struct kv_news *news)
     settle(control);
 }
 
+/* ---- its node hangs ---- */
+
+static void no_pulse(struct sim *sim, struct sim_event *event)
+{
+    struct member *member = event->member;
+    if (!member->hung || sim->now >= member->frozen_until)
+        return;
+    trace_member(member, "no pulse", "the lease is not kept");
+    join_set_well(member->control->join, false, control_time(member));
+    settle(member->control);
+}
+
+/* Who has not worked for that long is no member for the others. */
+static void hang_ends(struct sim *sim, struct sim_event *event)
+{
+    struct member *member = event->member;
+    struct control *control = member->control;
+    usec_t hung = sim->now - (usec_t)event->number;
+    if (hung > PULSE_PATIENCE + JOIN_LEASE + USEC_SEC && join_lease(control->join) != 0)
+        sim_fail(sim, "verdict: %s hung for %lld s, and has its lease", member->name,
+            (long long)(hung / USEC_SEC));
+    trace_member(member, "goes on", "after %lld ms", (long long)(hung / USEC_MS));
+    member->hung = false;
+    join_set_well(control->join, true, control_time(member));
+    if (control->view != NULL)
+        member_learns(member, control->view);
+    settle(control);
+}
+
+void control_hangs(struct member *member)
+{
+    struct sim *sim = member->sim;
+    control_wake(sim);
+    member->hung = true;
+    sim_aside(sim, PULSE_PATIENCE + sim_between(sim, 0, USEC_SEC), no_pulse, member)->life = member->life;
+    struct sim_event *event = sim_aside(sim, member->frozen_until - sim->now, hang_ends, member);
+    event->life = member->life;
+    event->number = (uint64_t)sim->now;
+}
+
 /* ---- sleep, and the oracle of settling ---- */
 
 static void pulse(struct sim *sim, struct sim_event *event);
@@ -403,6 +445,8 @@ static void pulse(struct sim *sim, struct sim_event *event)
     if (sim->now - sim->unsettled_since > SETTLE_WITHIN)
         sim_fail(sim, "settle: for %lld s nobody has hindered the members, but the view is wrong: %s",
             (long long)(SETTLE_WITHIN / USEC_SEC), wrong);
+    if (wrong == NULL && sim->phase != PHASE_LOAD && all_there(sim) && !any_frozen(sim))
+        turned_settled(sim);
     if (wrong == NULL && sim->now > sim->awake_until && link_quiet(sim) && !any_frozen(sim)) {
         trace_line(sim, "world", "sleeps", "between members and store");
         sim->asleep = true;

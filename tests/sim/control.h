@@ -29,6 +29,9 @@ struct view *control_view(const struct member *member); /* the newest it knows, 
 void control_answer(struct member *member, int core, uint64_t ref, const struct kv_result *result);
 void control_news(struct member *member, int topic, const struct kv_news *news);
 
+/* The node's own loop does nothing until `frozen_until`; its control notices. */
+void control_hangs(struct member *member);
+
 /* Something is about to happen that members and store must live through. */
 void control_wake(struct sim *sim);
 void control_watch_over(struct sim *sim); /* starts the pulse that lets them sleep, and looks after the end */

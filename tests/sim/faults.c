@@ -20,7 +20,8 @@ const char *fault_name(enum fault_kind kind)
     static const char *const names[FAULT_KINDS] = {"crash", "freeze", "stop", "coordinator crash",
         "partition", "one-way partition", "bad bus", "slow disk", "full disk", "weight", "drain", "join",
         "leave", "dns", "receiver down", "restate", "pause", "act", "silent", "remove", "store away",
-        "store's leader", "store cut", "bad way to store", "lease revoked", "store compacts", "table fails"};
+        "store's leader", "store cut", "bad way to store", "lease revoked", "store compacts", "table fails",
+        "hang"};
     return names[kind];
 }
 
@@ -286,6 +287,11 @@ static bool strike_node(struct sim *sim, enum fault_kind kind, struct member *me
         control_wake(sim);
         member->frozen_until = sim->now + draw_time(sim);
         trace_member(member, "FREEZES", "for %lld ms", (long long)(member->frozen_until - sim->now) / 1000);
+        return true;
+    case FAULT_HANG:
+        member->frozen_until = sim->now + draw_time(sim);
+        trace_member(member, "HANGS", "for %lld ms", (long long)(member->frozen_until - sim->now) / 1000);
+        control_hangs(member);
         return true;
     case FAULT_STOP:
         member_stop(member);

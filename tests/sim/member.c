@@ -13,6 +13,7 @@
 #include "tests/sim/ledger.h"
 #include "tests/sim/orders.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/turned.h"
 #include "tests/sim/wire.h"
 
 static void port_append(void *context, uint64_t seq, struct buffer *record, struct blob *body, bool base)
@@ -73,6 +74,7 @@ static void port_event(void *context, uint64_t seq, const char *json, size_t len
 {
     struct member *member = context;
     ledger_event(member->sim->ledger, member, seq, json, len);
+    turned_event(member, json, len);
     if (seq > member->told_seq)
         member->told_seq = seq;
 }
@@ -184,6 +186,7 @@ void member_start(struct member *member)
     member->up = member->stopping = false;
     member->served = 0;
     member->frozen_until = 0;
+    member->hung = false;
     member->view_epoch = 0;
     trace_member(member, "starts", "process %llu with %zu frames in its log",
         (unsigned long long)member->life, member->disk.count);
@@ -209,7 +212,7 @@ void member_joined(struct member *member, uint64_t incarnation)
 
 void member_learns(struct member *member, struct view *view)
 {
-    if (!member->up || view->epoch <= member->view_epoch)
+    if (!member->up || member->hung || view->epoch <= member->view_epoch)
         return;
     member->view_epoch = view->epoch;
     trace_member(member, "view", "learns of epoch %llu", (unsigned long long)view->epoch);

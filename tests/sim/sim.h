@@ -72,6 +72,7 @@ enum fault_kind {
     FAULT_STORE_REVOKE,
     FAULT_STORE_COMPACT,
     FAULT_TABLE, /* of what is at rest fails */
+    FAULT_HANG,  /* a node's own loop, while its control goes on */
     FAULT_KINDS,
 };
 
@@ -165,6 +166,7 @@ struct member {
     struct control *control;
     usec_t skew; /* its clock is that much ahead */
     usec_t frozen_until, full_until;
+    bool hung; /* until then only what is aside goes on: control */
     uint32_t weight;
     bool draining;
     uint64_t view_epoch;   /* what its core goes by */
@@ -221,7 +223,7 @@ struct sim_options {
 struct sim_counts {
     uint64_t seeds, steps, messages, deliveries, accepted, doubled, moves, segments, bounced, expired,
         restarts, views, sealed, aside, verdicts, heads, joined_late, late_mail, wrong_disks, parked,
-        checkpoints, rows_found, tables_lost, brought;
+        checkpoints, rows_found, tables_lost, brought, turns_told, turns_twice;
     uint64_t faults[FAULT_KINDS];
     uint64_t coverage[FAULT_KINDS][DOING_KINDS];
 };
@@ -263,7 +265,8 @@ struct sim {
     struct weather weather, calm;
     uint32_t faults_on; /* bits of fault_kind */
     uint64_t faults_done;
-    struct view *view; /* as published last */
+    struct view *view;     /* as published last */
+    struct map turns_told; /* turned.c */
     struct store_link *link;
     struct agree *agree;
     bool asleep; /* members and store: nothing happens between them */

@@ -99,7 +99,7 @@ static void mend(struct sim *sim, struct sim_event *event)
         return;
     if (!link_up(watch->member)) {
         if (!watch->away && sim->now - watch->broken_since > 4 * USEC_SEC &&
-            sim->now >= watch->member->frozen_until) {
+            (sim->now >= watch->member->frozen_until || watch->member->hung)) {
             watch->away = true;
             news_later(sim, watch, KV_AWAY, NULL, 0, watch->told);
         }

@@ -18,6 +18,7 @@
 #include "tests/sim/orders.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/store_link.h"
+#include "tests/sim/turned.h"
 
 enum { LEAST_MESSAGES = 20, LEAST_FAULTS = 3 };
 #define CALM_AT_MOST (12 * USEC_HOUR)
@@ -257,7 +258,7 @@ static void act(struct sim *sim, struct sim_event *event)
         event_done(sim, event);
         return;
     }
-    if (member != NULL && sim->now < member->frozen_until) {
+    if (member != NULL && sim->now < member->frozen_until && !(member->hung && event->aside)) {
         heap_put(&sim->heap, &event->at, member->frozen_until);
         return;
     }
@@ -323,6 +324,7 @@ void sim_free(struct sim **sim_at)
     fairness_free(sim);
     link_free(sim);
     agree_free(sim);
+    turned_free(sim);
     wires_free(sim);
     if (sim->view != NULL)
         view_drop(&sim->view);

@@ -28,7 +28,10 @@ static struct view *filled(void)
     node->sources[1].public_address = xstrdup("2001:db8::ffff");
     node = view_add_node(view, "n2", "n2.0", 1, 0);
     node->draining = node->down = true;
-    view_add_coordinator(view, "c1", 11, "tcp://10.0.0.9:7101");
+    node->turn = (struct view_turn){6, 1767225600 * USEC_SEC + 1, VIEW_REASON_LEASE};
+    strcpy(view->teller, "n1");
+    view->tells_from = 5;
+    view_add_coordinator(view, "c1", 11, "tcp://10.0.0.9:7101")->turn = (struct view_turn){UINT64_MAX, 0, 99};
     view_add_coordinator(view, "c2", 12, NULL)->down = true;
     return view;
 }
@@ -57,6 +60,9 @@ static void test_there_and_back(void **state)
     assert_string_equal(read->nodes[0].sources[1].public_address, "2001:db8::ffff");
     assert_null(read->nodes[0].sources[0].public_address);
     assert_null(read->nodes[1].endpoint);
+    assert_int_equal(read->nodes[1].turn.time, 1767225600 * USEC_SEC + 1);
+    assert_int_equal(read->coordinators[0].turn.reason, 99); /* of a later version */
+    assert_string_equal(read->teller, "n1");
     view_drop(&read);
     read = through_the_store(empty, NULL);
     assert_true(view_store_same(empty, read));
@@ -133,6 +139,21 @@ static bool change(struct view *view, int what)
     case 20:
         view->leader[0] = 'x';
         break;
+    case 21:
+        node->turn.epoch++;
+        break;
+    case 22:
+        node->turn.time++;
+        break;
+    case 23:
+        view->coordinators[1].turn.reason++;
+        break;
+    case 24:
+        view->teller[0] = 'x';
+        break;
+    case 25:
+        view->tells_from++;
+        break;
     default:
         return false;
     }
@@ -155,6 +176,23 @@ static void test_same(void **state)
             break;
     }
     view_drop(&before);
+}
+
+/* What the version before turns were noted has written: nothing is known of them. */
+static void test_without_turns(void **state)
+{
+    (void)state;
+    struct error error;
+    /* version 1, epoch 7, leader c1; a node n with spool s, incarnation 3, down; a coordinator c */
+    static const char bytes[] = "\x08\x01\x10\x07\x1a\x02"
+                                "c1\x2a\x0a\x0a\x01n\x12\x01s\x18\x03\x38\x01\x32\x03\x0a\x01"
+                                "c";
+    struct view *view = view_store_read(bytes, sizeof bytes - 1, &error);
+    assert_non_null(view);
+    assert_true(view->nodes[0].down);
+    assert_int_equal(view->nodes[0].turn.epoch + view->coordinators[0].turn.epoch, 0);
+    assert_string_equal(view->teller, "");
+    view_drop(&view);
 }
 
 static void refused(const void *bytes, size_t len, const char *because)
@@ -207,6 +245,9 @@ static void test_named_twice(void **state)
     memset(helo, 'x', sizeof helo - 1);
     view_add_source(&view->nodes[0], "192.0.2.3", helo, NULL, 0);
     refused_view(view, "HELO name of n1 has 399 characters");
+    view = filled();
+    view->nodes[1].turn.time = -1;
+    refused_view(view, "the turn of n2 is at no time");
 }
 
 /* Many tiny messages must not become much memory. */
@@ -266,6 +307,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_there_and_back),
         cmocka_unit_test(test_same),
+        cmocka_unit_test(test_without_turns),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_named_twice),
         cmocka_unit_test(test_bomb),
