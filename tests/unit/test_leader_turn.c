@@ -19,7 +19,11 @@ static struct view_turn turn_of(const char *id)
     const struct view_node *node = view_node(view, id);
     const struct view_coordinator *coordinator = view_coordinator(view, id);
     assert_true(node != NULL || coordinator != NULL);
-    struct view_turn turn = node != NULL ? node->turn : coordinator->turn;
+    struct view_turn turn = {0};
+    if (node != NULL)
+        turn = node->turn;
+    else if (coordinator != NULL)
+        turn = coordinator->turn;
     view_drop(&view);
     return turn;
 }
