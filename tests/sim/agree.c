@@ -23,7 +23,6 @@ struct agree {
     size_t epochs;
     uint64_t place_epoch;
     usec_t head_since, live_since[SIM_MEMBERS]; /* store_now(): these keys were made */
-    struct spool_register registers[SIM_NODES]; /* epoch 0: none yet */
     struct {
         usec_t when;
         uint64_t head;
@@ -189,7 +188,8 @@ void agree_view_known(struct member *member, const struct view *view, const void
 
 bool agree_has_register(const struct sim *sim, const struct member *member)
 {
-    return sim->agree->registers[member->index].epoch > 0;
+    (void)sim;
+    return member->spool->reg.epoch > 0;
 }
 
 uint64_t agree_placement_epoch(const struct sim *sim)
@@ -199,45 +199,47 @@ uint64_t agree_placement_epoch(const struct sim *sim)
 
 /* ---- the register of a spool ---- */
 
-static void check_register(struct sim *sim, const struct spool_register *was, const struct spool_register *is,
-    const struct member *owner)
+static void check_register(struct sim *sim, const struct spool *spool, const struct spool_register *is)
 {
+    const struct spool_register *was = &spool->reg;
+    const struct member *owner = spool->home;
     if (is->epoch != was->epoch + 1)
-        sim_fail(sim, "register: %s goes from epoch %llu to %llu", owner->spool,
+        sim_fail(sim, "register: %s goes from epoch %llu to %llu", spool->name,
             (unsigned long long)was->epoch, (unsigned long long)is->epoch);
     if (is->incarnation <= was->incarnation)
-        sim_fail(sim, "register: %s goes from incarnation %llu to %llu", owner->spool,
+        sim_fail(sim, "register: %s goes from incarnation %llu to %llu", spool->name,
             (unsigned long long)was->incarnation, (unsigned long long)is->incarnation);
     if (was->epoch > 0 && strcmp(was->disk, is->disk) != 0)
-        sim_fail(sim, "register: %s goes from disk %s to disk %s", owner->spool, was->disk, is->disk);
+        sim_fail(sim, "register: %s goes from disk %s to disk %s", spool->name, was->disk, is->disk);
     if (owner->up && owner->served != 0)
-        sim_fail(sim, "register: %s is taken from #%llu of %s, which lives and serves it", owner->spool,
+        sim_fail(sim, "register: %s is taken from #%llu of %s, which lives and serves it", spool->name,
             (unsigned long long)owner->served, owner->name);
 }
 
-static void on_register(struct sim *sim, const char *spool, uint64_t client, const struct kv_pair *after)
+static void on_register(struct sim *sim, const char *name, uint64_t client, const struct kv_pair *after)
 {
     struct error error = {""};
-    struct member *owner = sim_spool_owner(sim, spool);
+    struct spool *spool = sim_spool(sim, name);
     struct spool_register is;
-    if (after->deleted || owner == NULL || spool_register_read(after->value, after->len, &is, &error) != 0) {
-        sim_fail(sim, "register: %s spoils that of %s (%s)", client_name(sim, client), spool, error.text);
+    if (after->deleted || spool == NULL || spool_register_read(after->value, after->len, &is, &error) != 0) {
+        sim_fail(sim, "register: %s spoils that of %s (%s)", client_name(sim, client), name, error.text);
         return;
     }
-    trace_line(sim, client_name(sim, client), "register", "%s: epoch %llu, #%llu", spool,
+    trace_line(sim, client_name(sim, client), "register", "%s: epoch %llu, #%llu", name,
         (unsigned long long)is.epoch, (unsigned long long)is.incarnation);
-    struct spool_register *was = &sim->agree->registers[owner->index];
-    check_register(sim, was, &is, owner);
-    *was = is;
+    check_register(sim, spool, &is);
+    spool->reg = is;
+    spool->primary = disk_find(sim, is.disk);
 }
 
 void agree_serves(struct member *member, uint64_t incarnation)
 {
     struct sim *sim = member->sim;
-    const struct spool_register *reg = &sim->agree->registers[member->index];
-    if (reg->incarnation != incarnation || strcmp(reg->disk, member->disk_id) != 0)
+    const struct spool_register *reg = &member->spool->reg;
+    if (reg->incarnation != incarnation || strcmp(reg->disk, member->disk->id) != 0)
         sim_fail(sim, "register: %s serves %s as #%llu, but the register says #%llu on %s", member->name,
-            member->spool, (unsigned long long)incarnation, (unsigned long long)reg->incarnation, reg->disk);
+            member->spool->name, (unsigned long long)incarnation, (unsigned long long)reg->incarnation,
+            reg->disk);
     if (incarnation <= member->served_last)
         sim_fail(sim, "register: #%llu of %s serves after #%llu", (unsigned long long)incarnation,
             member->name, (unsigned long long)member->served_last);
@@ -246,7 +248,7 @@ void agree_serves(struct member *member, uint64_t incarnation)
 
 void agree_takes(struct member *member, const char *what)
 {
-    const struct spool_register *reg = &member->sim->agree->registers[member->index];
+    const struct spool_register *reg = &member->spool->reg;
     if (member->served == 0 || reg->incarnation != member->served)
         sim_fail(member->sim, "register: #%llu of %s takes %s, but the register says #%llu",
             (unsigned long long)member->served, member->name, what, (unsigned long long)reg->incarnation);

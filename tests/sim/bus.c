@@ -3,8 +3,10 @@
  * What is sent is delivered to whichever process of the member runs then. A message to a name nobody has is
  * dropped, as the face says. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "coordinator/route.h"
 #include "node/node.h"
 #include "tests/sim/ledger.h"
@@ -18,12 +20,29 @@ struct member *sim_member(struct sim *sim, const char *name)
     return NULL;
 }
 
-struct member *sim_spool_owner(struct sim *sim, const char *spool)
+int sim_spool_number(const struct sim *sim, const char *name)
 {
-    for (int i = 0; i < sim->nodes; i++)
-        if (strcmp(sim->members[i].spool, spool) == 0)
-            return &sim->members[i];
-    return NULL;
+    for (size_t i = 0; i < sim->spool_count; i++)
+        if (strcmp(sim->spools[i]->name, name) == 0)
+            return (int)i;
+    return -1;
+}
+
+struct spool *sim_spool(const struct sim *sim, const char *name)
+{
+    int number = sim_spool_number(sim, name);
+    return number < 0 ? NULL : sim->spools[number];
+}
+
+struct spool *sim_spool_new(struct member *home, const char *name)
+{
+    struct sim *sim = home->sim;
+    struct spool *spool = xcalloc(1, sizeof *spool);
+    snprintf(spool->name, sizeof spool->name, "%s", name);
+    spool->home = home;
+    sim->spools = xrealloc(sim->spools, (sim->spool_count + 1) * sizeof(struct spool *));
+    sim->spools[sim->spool_count++] = spool;
+    return spool;
 }
 
 /* "INJECT m17 to n3", "MOVE m17.0 m17.2 hop 1 to n3 (n3.0)" */

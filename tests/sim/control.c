@@ -142,8 +142,8 @@ static struct join *new_join(struct control *control)
     operator_key(member, live.public_key);
     if (member_is_node(member)) {
         live.weight = 1;
-        snprintf(live.disk, sizeof live.disk, "%s", member->wrong_disk ? "empty" : member->disk_id);
-        snprintf(live.spool, sizeof live.spool, "%s", member->spool);
+        snprintf(live.disk, sizeof live.disk, "%s", member->wrong_disk ? "empty" : member->disk->id);
+        snprintf(live.spool, sizeof live.spool, "%s", member->spool->name);
         copy_sources(&live, member);
     }
     struct join *join = join_new(SIM_CLUSTER, &live, &ports);

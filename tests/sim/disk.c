@@ -1,8 +1,9 @@
-/* disk - the modelled log of one node
+/* disk - the modelled log of one spool in one machine
  *
  * Frames are durable from the end of the sync that began after them. A crash loses the rest, but for a random
  * prefix of it (what the kernel had already written). Segments go as in node/spool.h: the oldest one whose
  * base frames are all released is deleted at once, and for good. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,15 +26,14 @@ static void tell_committed(struct sim *sim, struct sim_event *event)
     node_committed(event->member->node, event->number, member_now(event->member));
 }
 
-static void start_sync(struct member *member);
+static void start_sync(struct disk *disk);
 
 /* Frames [from, upto) have become durable. */
-static void make_durable(struct member *member, size_t from, size_t upto)
+static void make_durable(struct disk *disk, size_t from, size_t upto)
 {
-    struct disk *disk = &member->disk;
     for (size_t i = from; i < upto; i++) {
         disk->synced_seq = disk->frames[i].seq;
-        ledger_durable(member->sim->ledger, member, &disk->frames[i]);
+        ledger_durable(disk->member->sim->ledger, disk, &disk->frames[i]);
     }
     disk->synced = upto;
 }
@@ -42,33 +42,34 @@ static void make_durable(struct member *member, size_t from, size_t upto)
  * late. */
 static void synced(struct sim *sim, struct sim_event *event)
 {
-    struct member *member = &sim->members[event->other];
-    struct disk *disk = &member->disk;
+    struct disk *disk = sim->disks[event->other];
+    struct member *member = disk->member;
     if (!member->up || member->life != event->number)
         return;
-    make_durable(member, disk->synced, disk->going);
+    make_durable(disk, disk->synced, disk->going);
     disk->going = 0;
     struct sim_event *told = sim_after(sim, sim_between(sim, 5, 200), tell_committed, member);
     told->life = member->life;
     told->number = disk->synced_seq;
     if (disk->synced < disk->count)
-        start_sync(member);
+        start_sync(disk);
 }
 
-static void start_sync(struct member *member)
+static void start_sync(struct disk *disk)
 {
+    struct member *member = disk->member;
     struct sim *sim = member->sim;
-    bool slow = sim->now < member->disk.slow_until;
+    bool slow = sim->now < disk->slow_until;
     usec_t takes = slow ? sim_between(sim, 100 * USEC_MS, 4 * USEC_SEC) : sim_between(sim, 100, 4 * USEC_MS);
-    member->disk.going = member->disk.count;
+    disk->going = disk->count;
     struct sim_event *event = sim_after(sim, takes, synced, NULL);
-    event->other = (uint64_t)member->index;
+    event->other = (uint64_t)disk->number;
     event->number = member->life;
 }
 
-void disk_append(struct member *member, struct frame *frame)
+void disk_append(struct disk *disk, struct frame *frame)
 {
-    struct disk *disk = &member->disk;
+    const struct member *member = disk->member;
     if (disk->count > 0 && frame->seq <= disk->frames[disk->count - 1].seq)
         sim_fail(member->sim, "disk: %s appends frame %llu after frame %llu", member->name,
             (unsigned long long)frame->seq, (unsigned long long)disk->frames[disk->count - 1].seq);
@@ -78,7 +79,7 @@ void disk_append(struct member *member, struct frame *frame)
     }
     disk->frames[disk->count++] = *frame;
     if (disk->going == 0)
-        start_sync(member);
+        start_sync(disk);
 }
 
 static struct frame *find(const struct disk *disk, uint64_t seq)
@@ -96,9 +97,9 @@ static struct frame *find(const struct disk *disk, uint64_t seq)
 
 /* Deletes the oldest segments as long as nothing in them is alive. Segments are cut by frames ever appended.
  */
-static void drop_segments(struct member *member)
+static void drop_segments(struct disk *disk)
 {
-    struct disk *disk = &member->disk;
+    struct member *member = disk->member;
     for (;;) {
         size_t rest = disk->segment - disk->dropped % disk->segment;
         if (rest >= disk->synced)
@@ -129,10 +130,11 @@ static bool is_ghost(const struct disk *disk, uint64_t seq)
     return false;
 }
 
-void disk_release(struct member *member, uint64_t seq)
+void disk_release(struct disk *disk, uint64_t seq)
 {
-    struct frame *frame = find(&member->disk, seq);
-    if (frame == NULL && (member->disk.reading || is_ghost(&member->disk, seq)))
+    const struct member *member = disk->member;
+    struct frame *frame = find(disk, seq);
+    if (frame == NULL && (disk->reading || is_ghost(disk, seq)))
         return;
     if (frame == NULL || !frame->base) {
         sim_fail(member->sim, "disk: %s releases frame %llu, which is %s", member->name,
@@ -140,13 +142,13 @@ void disk_release(struct member *member, uint64_t seq)
         return;
     }
     frame->released = true;
-    drop_segments(member);
+    drop_segments(disk);
 }
 
-void disk_keep_from(struct member *member, uint64_t seq)
+void disk_keep_from(struct disk *disk, uint64_t seq)
 {
-    member->disk.keep_from = seq;
-    drop_segments(member);
+    disk->keep_from = seq;
+    drop_segments(disk);
 }
 
 static void give_body(struct sim *sim, struct sim_event *event)
@@ -157,10 +159,11 @@ static void give_body(struct sim *sim, struct sim_event *event)
     node_body(event->member->node, event->number, event->blob, member_now(event->member));
 }
 
-void disk_read_body(struct member *member, uint64_t seq)
+void disk_read_body(struct disk *disk, uint64_t seq)
 {
+    struct member *member = disk->member;
     struct sim *sim = member->sim;
-    struct frame *frame = find(&member->disk, seq);
+    struct frame *frame = find(disk, seq);
     struct sim_event *event = sim_after(sim, sim_between(sim, 50, 20 * USEC_MS), give_body, member);
     event->life = member->life;
     event->number = seq;
@@ -171,9 +174,9 @@ void disk_read_body(struct member *member, uint64_t seq)
         event->blob = blob_hold(frame->body);
 }
 
-void disk_crash(struct member *member)
+void disk_crash(struct disk *disk)
 {
-    struct disk *disk = &member->disk;
+    struct member *member = disk->member;
     size_t unsynced = disk->count - disk->synced;
     size_t keep = disk->synced + (unsynced > 0 ? sim_draw(member->sim, unsynced + 1) : 0);
     if (unsynced > 0)
@@ -183,25 +186,57 @@ void disk_crash(struct member *member)
         frame_clear(&disk->frames[i]);
     disk->count = keep;
     disk->going = 0;
-    make_durable(member, disk->synced, keep);
+    make_durable(disk, disk->synced, keep);
     for (size_t i = 0; i < keep; i++)
         disk->frames[i].released = false; /* the new process says it again */
 }
 
-uint64_t disk_untidy(const struct member *member)
+uint64_t disk_untidy(const struct disk *disk)
 {
-    const struct disk *disk = &member->disk;
     for (size_t i = 0; i < disk->synced && i < disk->segment; i++)
         if (disk->frames[i].base && !disk->frames[i].released)
             return disk->frames[i].seq;
     return 0;
 }
 
-void disk_free(struct disk *disk)
+uint64_t disk_last(const struct disk *disk)
 {
-    for (size_t i = 0; i < disk->count; i++)
-        frame_clear(&disk->frames[i]);
-    free(disk->frames);
-    free(disk->ghosts);
-    *disk = (struct disk){0};
+    return disk->count == 0 ? 0 : disk->frames[disk->count - 1].seq;
+}
+
+struct disk *disk_new(struct member *member, int spool)
+{
+    struct sim *sim = member->sim;
+    struct disk *disk = xcalloc(1, sizeof *disk);
+    disk->member = member;
+    disk->number = (int)sim->disk_count;
+    disk->spool = spool;
+    snprintf(disk->id, sizeof disk->id, "%032d", disk->number + 1);
+    sim->disks = xrealloc(sim->disks, (sim->disk_count + 1) * sizeof(struct disk *));
+    sim->disks[sim->disk_count++] = disk;
+    return disk;
+}
+
+struct disk *disk_find(const struct sim *sim, const char *id)
+{
+    for (size_t i = 0; i < sim->disk_count; i++)
+        if (strcmp(sim->disks[i]->id, id) == 0)
+            return sim->disks[i];
+    return NULL;
+}
+
+void disks_free(struct sim *sim)
+{
+    for (size_t i = 0; i < sim->disk_count; i++) {
+        struct disk *disk = sim->disks[i];
+        for (size_t j = 0; j < disk->count; j++)
+            frame_clear(&disk->frames[j]);
+        free(disk->frames);
+        free(disk->ghosts);
+        free(disk);
+    }
+    free(sim->disks);
+    for (size_t i = 0; i < sim->spool_count; i++)
+        free(sim->spools[i]);
+    free(sim->spools);
 }

@@ -22,8 +22,8 @@ static const struct member *idle_holder(const struct sim *sim, const struct trut
     for (int i = 0; i < sim->nodes; i++) {
         const struct member *member = &sim->members[i];
         usec_t since = sim->now - SOON;
-        if (truth->spools[i].state == CUSTODY_HELD && member->up && !member->table_bad &&
-            member->frozen_until <= since && member->disk.slow_until <= since &&
+        if (truth_on(truth, member->disk)->state == CUSTODY_HELD && member->up && !member->table_bad &&
+            member->frozen_until <= since && member->disk->slow_until <= since &&
             truth->message->mail->expires - member->skew <= since)
             return member;
     }
@@ -61,7 +61,7 @@ static bool in_transaction(const struct member *member, const struct truth *trut
 /* What identifies who holds it since when: another process, or another hop, is given its time as well. */
 static uint64_t holding(const struct member *member, const struct truth *truth)
 {
-    return member->life << 32 | (uint64_t)truth->spools[member->index].hop << 8 | (uint64_t)member->index;
+    return member->life << 32 | (uint64_t)truth_on(truth, member->disk)->hop << 8 | (uint64_t)member->index;
 }
 
 /* Seen twice, SOON apart, at the same node, with nothing in its way. */

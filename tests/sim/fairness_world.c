@@ -116,7 +116,7 @@ void fairness_plan(struct sim *sim)
         member->weight = 1;
         if (i < sim->nodes) {
             member->settings = settings_of(world, i);
-            member->disk.segment = 2000;
+            member->disk->segment = 2000;
         }
     }
 }

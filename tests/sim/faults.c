@@ -152,7 +152,7 @@ static void leave_when_empty(struct sim *sim, struct sim_event *event)
     if (event->other == 0 && seen != NULL && seen->draining)
         event->other = sim->view->epoch;
     if (event->other == 0 || !member->up || !all_know(sim, event->other) ||
-        !ledger_spool_empty(sim->ledger, member) || somebody_moves_to(sim, member->spool) ||
+        !ledger_spool_empty(sim->ledger, member) || somebody_moves_to(sim, member->spool->name) ||
         node_figures(member->node).sessions > 0) {
         struct sim_event *again = sim_after(sim, 500 * USEC_MS, leave_when_empty, NULL);
         again->number = event->number;
@@ -236,7 +236,7 @@ static void break_dns(struct sim *sim)
 
 static void restate(struct member *member)
 {
-    uint64_t seq = disk_untidy(member);
+    uint64_t seq = disk_untidy(member->disk);
     if (seq == 0)
         return;
     trace_member(member, "restate", "frame %llu, please", (unsigned long long)seq);
@@ -297,11 +297,11 @@ static bool strike_node(struct sim *sim, enum fault_kind kind, struct member *me
         member_stop(member);
         return true;
     case FAULT_SLOW_DISK:
-        member->disk.slow_until = sim->now + draw_time(sim);
+        member->disk->slow_until = sim->now + draw_time(sim);
         if (member->node != NULL)
             member_tell_room(member);
         trace_member(
-            member, "SLOW DISK", "for %lld ms", (long long)(member->disk.slow_until - sim->now) / 1000);
+            member, "SLOW DISK", "for %lld ms", (long long)(member->disk->slow_until - sim->now) / 1000);
         return true;
     case FAULT_DISK_FULL:
         fill_disk(sim, member);
@@ -453,7 +453,9 @@ void faults_stop(struct sim *sim)
         member->draining = member->leaving = member->removed = false;
         if (!member->absent)
             operator_writes(member);
-        member->disk.slow_until = member->full_until = 0;
+        member->full_until = 0;
+        if (member->disk != NULL)
+            member->disk->slow_until = 0;
         if (member->node != NULL && member->up) {
             member_tell_room(member);
             member_settle_tick(member);

@@ -43,6 +43,8 @@ static void message_free(struct message *message)
             message->truths[i].attempts = attempt->next;
             free(attempt);
         }
+    for (uint32_t i = 0; i < message->mail->recipient_count; i++)
+        free(message->truths[i].places);
     free(message->truths);
     mail_drop(&message->mail);
     blob_drop(&message->body);
@@ -121,12 +123,58 @@ struct truth *ledger_next(const struct ledger *ledger, size_t *message, uint32_t
     return NULL;
 }
 
+static const struct standing nothing = {.peer = -1};
+
+const struct standing *truth_on(const struct truth *truth, const struct disk *disk)
+{
+    for (size_t i = 0; i < truth->place_count; i++)
+        if (truth->places[i].disk == disk->number)
+            return &truth->places[i].standing;
+    return &nothing;
+}
+
+static struct standing *place_on(struct truth *truth, const struct disk *disk)
+{
+    size_t at = 0;
+    while (at < truth->place_count &&
+           (truth->places[at].spool < disk->spool ||
+               (truth->places[at].spool == disk->spool && truth->places[at].disk < disk->number)))
+        at++;
+    if (at < truth->place_count && truth->places[at].disk == disk->number)
+        return &truth->places[at].standing;
+    truth->places = xrealloc(truth->places, (truth->place_count + 1) * sizeof *truth->places);
+    memmove(truth->places + at + 1, truth->places + at, (truth->place_count - at) * sizeof *truth->places);
+    truth->place_count++;
+    truth->places[at] = (struct place){.spool = disk->spool, .disk = disk->number, .standing = nothing};
+    return &truth->places[at].standing;
+}
+
+const struct standing *truth_next(const struct sim *sim, const struct truth *truth, size_t *at, int *spool_r)
+{
+    while (*at < truth->place_count) {
+        const struct place *place = &truth->places[(*at)++];
+        const struct disk *primary = sim->spools[place->spool]->primary;
+        *spool_r = place->spool;
+        if (primary != NULL && primary->number == place->disk)
+            return &place->standing;
+    }
+    return NULL;
+}
+
+const struct standing *truth_in(const struct sim *sim, const struct truth *truth, int spool)
+{
+    const struct disk *primary = sim->spools[spool]->primary;
+    return primary == NULL ? &nothing : truth_on(truth, primary);
+}
+
 /* Ended: done in one spool, held in none, and told once. */
 static bool still_open(const struct sim *sim, const struct truth *truth)
 {
     unsigned open = 0, done = 0, known = 0;
-    for (int i = 0; i < sim->nodes; i++) {
-        uint8_t state = truth->spools[i].state;
+    size_t at = 0;
+    int spool;
+    for (const struct standing *standing; (standing = truth_next(sim, truth, &at, &spool)) != NULL;) {
+        uint8_t state = standing->state;
         open += state == CUSTODY_HELD || state == CUSTODY_LEAVING;
         done += state == CUSTODY_DONE;
         known += state != CUSTODY_NONE;
@@ -160,12 +208,11 @@ static void note_items(struct sim *sim, struct frame *frame, const struct spool_
     frame->items = xcalloc(record->item_count + 1, sizeof *frame->items);
     for (uint32_t i = 0; i < record->item_count; i++) {
         const struct record_item *item = &record->items[i];
-        const struct member *peer = item->peer == NULL ? NULL : sim_spool_owner(sim, item->peer);
         frame->items[i] = (struct frame_item){.index = item->index,
             .hop = item->hop,
             .state = (uint8_t)item->state,
             .result = (uint8_t)item->result,
-            .peer = peer == NULL ? -1 : (int8_t)peer->index};
+            .peer = item->peer == NULL ? -1 : (int16_t)sim_spool_number(sim, item->peer)};
         if (item->index >= frame->message->mail->recipient_count)
             sim_fail(sim, "log: a record names recipient %u of a message that has fewer", item->index);
     }
@@ -182,15 +229,16 @@ static void describe(const struct sim *sim, const struct frame *frame, char *out
         used += snprintf(out + used, size - (size_t)used, " .%u %s@%u", item->index,
             custody_state_name((enum custody_state)item->state), item->hop);
         if (item->state == CUSTODY_LEAVING && item->peer >= 0)
-            used += snprintf(out + used, size - (size_t)used, "->%s", sim->members[item->peer].name);
+            used += snprintf(out + used, size - (size_t)used, "->%s", sim->spools[item->peer]->home->name);
         if (item->state == CUSTODY_DONE)
             used += snprintf(
                 out + used, size - (size_t)used, " %s", result_name((enum delivery_result)item->result));
     }
 }
 
-void ledger_appended(struct ledger *ledger, struct member *member, struct frame *frame)
+void ledger_appended(struct ledger *ledger, struct disk *disk, struct frame *frame)
 {
+    struct member *member = disk->member;
     struct spool_record record;
     struct error error = {""};
     if (record_decode(frame->record, frame->len, &record, &error) != 0) {
@@ -212,13 +260,13 @@ void ledger_appended(struct ledger *ledger, struct member *member, struct frame 
     record_clear(&record);
 }
 
-void ledger_durable(struct ledger *ledger, struct member *member, struct frame *frame)
+void ledger_durable(struct ledger *ledger, struct disk *disk, struct frame *frame)
 {
     struct sim *sim = ledger->sim;
     for (uint32_t i = 0; i < frame->item_count && !sim->failed; i++) {
         const struct frame_item *item = &frame->items[i];
         struct truth *truth = &frame->message->truths[item->index];
-        struct standing *standing = &truth->spools[member->index], before = *standing;
+        struct standing *standing = place_on(truth, disk), before = *standing;
         *standing = (struct standing){.state = item->state,
             .result = item->result,
             .hop = item->hop,
@@ -227,8 +275,8 @@ void ledger_durable(struct ledger *ledger, struct member *member, struct frame *
         frame->message->seen = true;
         fairness_taken(sim, frame->message);
         if (frame->kind == RECORD_RETRY || item->state == CUSTODY_DONE)
-            ledger_outcome_durable(ledger, member, truth);
-        oracle_step(sim, truth, member, &before, standing);
+            ledger_outcome_durable(ledger, disk->member, truth);
+        oracle_step(sim, truth, disk, &before, standing);
         oracle_custody(sim, truth);
         ledger_settle(ledger, truth);
     }
@@ -242,10 +290,9 @@ void ledger_answered(struct ledger *ledger, struct member *member, struct messag
     if (message->refused)
         sim_fail(ledger->sim, "P1: %s says that m%u is taken, which was refused before", member->name,
             message->number);
-    bool durable = false;
-    for (int i = 0; i < ledger->sim->nodes; i++)
-        durable = durable || message->truths[0].spools[i].state != CUSTODY_NONE;
-    if (!durable)
+    size_t at = 0;
+    int spool;
+    if (truth_next(ledger->sim, &message->truths[0], &at, &spool) == NULL)
         sim_fail(
             ledger->sim, "P1: %s says that m%u is taken, but no disk has it", member->name, message->number);
     message->answered = true;
@@ -287,7 +334,7 @@ static void told_final(
     struct sim *sim = ledger->sim;
     char name[32];
     ledger_name(ledger, &truth->message->id, name);
-    const struct standing *standing = &truth->spools[member->index];
+    const struct standing *standing = truth_on(truth, member->disk);
     if (standing->state != CUSTODY_DONE || standing->result != result)
         sim_fail(sim, "P1: %s tells that %s.%u was %s, but its durable log says %s %s", member->name, name,
             truth->index, result_name(result), custody_state_name((enum custody_state)standing->state),
@@ -315,7 +362,7 @@ void ledger_event(struct ledger *ledger, struct member *member, uint64_t seq, co
     struct message *message = ledger_find(ledger, &mail_id);
     trace_member(member, "event", "%s %s.%lld (frame %llu)", event, ledger_name(ledger, &mail_id, name),
         (long long)index, (unsigned long long)seq);
-    if (seq > member->disk.synced_seq)
+    if (seq > member->disk->synced_seq)
         sim_fail(ledger->sim, "P1: %s tells of frame %llu before it is durable", member->name,
             (unsigned long long)seq);
     enum delivery_result result = result_of(event);
@@ -359,24 +406,33 @@ void ledger_count(const struct ledger *ledger, struct sim_counts *counts)
         counts->doubled += truth->accepts > 1 ? truth->accepts - 1 : 0;
         counts->bounced += truth->result == RESULT_BOUNCED;
         counts->expired += truth->result == RESULT_EXPIRED;
-        for (int i = 0; i < ledger->sim->nodes; i++)
-            counts->moves += truth->spools[i].state == CUSTODY_MOVED;
+        size_t place = 0;
+        int spool;
+        for (const struct standing *here; (here = truth_next(ledger->sim, truth, &place, &spool)) != NULL;)
+            counts->moves += here->state == CUSTODY_MOVED;
     }
+}
+
+/* It is held by that spool, or on its way to or from it. */
+static bool concerns(const struct sim *sim, const struct truth *truth, int own)
+{
+    size_t at = 0;
+    int spool;
+    for (const struct standing *standing; (standing = truth_next(sim, truth, &at, &spool)) != NULL;)
+        if ((standing->state == CUSTODY_LEAVING && (spool == own || standing->peer == own)) ||
+            (standing->state == CUSTODY_HELD && spool == own))
+            return true;
+    return false;
 }
 
 bool ledger_spool_empty(const struct ledger *ledger, const struct member *member)
 {
     size_t at = 0;
     uint32_t index = 0;
-    if (member->disk.synced < member->disk.count)
+    if (member->disk->synced < member->disk->count)
         return false;
     for (const struct truth *truth; (truth = ledger_next(ledger, &at, &index)) != NULL;)
-        for (int i = 0; i < ledger->sim->nodes; i++) {
-            const struct standing *standing = &truth->spools[i];
-            if (standing->state == CUSTODY_LEAVING && (i == member->index || standing->peer == member->index))
-                return false;
-            if (standing->state == CUSTODY_HELD && i == member->index)
-                return false;
-        }
+        if (concerns(ledger->sim, truth, member->disk->spool))
+            return false;
     return true;
 }

@@ -12,12 +12,18 @@
 #include "tests/sim/sim.h"
 #include "tests/sim/wire.h"
 
-/* How one recipient stands in one spool, by its durable log. */
+/* How one recipient stands in one spool, by a durable log. */
 struct standing {
     uint32_t hop;
     uint32_t intent; /* LEAVING: the hop asked for */
     uint8_t state, result;
-    int8_t peer; /* node's index, or -1 */
+    int16_t peer; /* spool's number, or -1 */
+};
+
+/* On this disk. */
+struct place {
+    int spool, disk;
+    struct standing standing;
 };
 
 struct attempt {
@@ -39,7 +45,8 @@ struct attempt {
 struct truth {
     struct message *message;
     uint32_t index;
-    struct standing spools[SIM_NODES];
+    struct place *places; /* where something is known of it: by spool, then disk */
+    size_t place_count;
     struct attempt *attempts;
     uint32_t accepts;
     uint8_t finals, result; /* events told */
@@ -71,8 +78,8 @@ const char *ledger_name(const struct ledger *ledger, const struct mail_id *id, c
 /* A frame says how an attempt at this recipient went. */
 void ledger_outcome_durable(struct ledger *ledger, struct member *member, struct truth *truth);
 /* The log of a node. `appended` fills in what the frame means. */
-void ledger_appended(struct ledger *ledger, struct member *member, struct frame *frame);
-void ledger_durable(struct ledger *ledger, struct member *member, struct frame *frame);
+void ledger_appended(struct ledger *ledger, struct disk *disk, struct frame *frame);
+void ledger_durable(struct ledger *ledger, struct disk *disk, struct frame *frame);
 void ledger_crashed(struct ledger *ledger, struct member *member); /* its log is cut, its connections ended */
 
 void ledger_bus_leaves(struct ledger *ledger, struct member *member, const struct bus_msg *msg);
@@ -104,6 +111,13 @@ uint32_t ledger_doing(const struct ledger *ledger, const struct member *member);
 /* Nothing is held by, or on its way to, this node's spool. */
 bool ledger_spool_empty(const struct ledger *ledger, const struct member *member);
 
+/* What that disk says of it. */
+const struct standing *truth_on(const struct truth *truth, const struct disk *disk);
+/* What the spool says of it: the disk that its register names as primary. */
+const struct standing *truth_in(const struct sim *sim, const struct truth *truth, int spool);
+/* Goes through what all spools say of it, from *at = 0; null at the end. */
+const struct standing *truth_next(const struct sim *sim, const struct truth *truth, size_t *at, int *spool_r);
+
 /* Walks all recipients: *message and *index start as 0; null at the end. */
 struct truth *ledger_next(const struct ledger *ledger, size_t *message, uint32_t *index);
 /* Something about this recipient has changed: is it still open? */
@@ -111,7 +125,7 @@ void ledger_settle(struct ledger *ledger, struct truth *truth);
 struct sim *ledger_sim(const struct ledger *ledger);
 
 /* oracle.c: the promises, each as a question about one recipient. */
-void oracle_step(struct sim *sim, const struct truth *truth, const struct member *member,
+void oracle_step(struct sim *sim, const struct truth *truth, const struct disk *disk,
     const struct standing *before, const struct standing *after);
 void oracle_custody(struct sim *sim, const struct truth *truth);
 void oracle_durable_answer(

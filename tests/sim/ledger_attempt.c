@@ -65,13 +65,15 @@ static void check_attempt(struct sim *sim, const struct truth *truth, const stru
     char text[300];
     unsigned number = truth->message->number;
     const struct member *member = wire->member;
-    const struct standing *own = &truth->spools[member->index];
+    const struct standing *own = truth_on(truth, member->disk);
     bool came_back = own->state == CUSTODY_LEAVING && own->peer >= 0 &&
-                     truth->spools[own->peer].state == CUSTODY_REFUSED &&
-                     truth->spools[own->peer].hop >= own->intent;
+                     truth_in(sim, truth, own->peer)->state == CUSTODY_REFUSED &&
+                     truth_in(sim, truth, own->peer)->hop >= own->intent;
     oracle_standings(sim, truth, text, sizeof text);
-    for (int i = 0; i < sim->nodes; i++)
-        if (truth->spools[i].state == CUSTODY_DONE)
+    size_t at = 0;
+    int spool;
+    for (const struct standing *standing; (standing = truth_next(sim, truth, &at, &spool)) != NULL;)
+        if (standing->state == CUSTODY_DONE)
             sim_fail(
                 sim, "P4: %s attempts m%u.%u, which has ended: %s", member->name, number, truth->index, text);
     if (own->state != CUSTODY_HELD && !came_back)
@@ -245,7 +247,7 @@ void ledger_crashed(struct ledger *ledger, struct member *member)
         for (int j = 0; j < SIM_PROVIDERS; j++)
             member->lanes[i][j].doubtful = NULL;
     for (struct truth *truth; (truth = ledger_next(ledger, &at, &index)) != NULL;) {
-        if (truth->spools[member->index].state == CUSTODY_DONE)
+        if (truth_on(truth, member->disk)->state == CUSTODY_DONE)
             continue;
         for (struct attempt *attempt = truth->attempts; attempt != NULL; attempt = attempt->next)
             if (attempt->wire->member == member)
@@ -258,7 +260,7 @@ static void check_move(struct sim *sim, const struct member *member, const struc
     const struct message *message = ledger_find(sim->ledger, &msg->id);
     for (uint32_t i = 0; message != NULL && i < msg->item_count; i++) {
         const struct bus_item *item = &msg->items[i];
-        const struct standing *at = &message->truths[item->index].spools[member->index];
+        const struct standing *at = truth_on(&message->truths[item->index], member->disk);
         if (at->state != CUSTODY_LEAVING || at->intent != item->hop)
             sim_fail(sim, "INTENT: %s asks a MOVE of m%u.%u at hop %u, but its disk says %s@%u", member->name,
                 message->number, item->index, item->hop, custody_state_name((enum custody_state)at->state),
@@ -272,7 +274,7 @@ static void check_move_answer(struct sim *sim, const struct member *member, cons
     const struct message *message = ledger_find(sim->ledger, &msg->id);
     for (uint32_t i = 0; message != NULL && i < msg->item_count; i++) {
         const struct bus_item *item = &msg->items[i];
-        const struct standing *at = &message->truths[item->index].spools[member->index];
+        const struct standing *at = truth_on(&message->truths[item->index], member->disk);
         bool refused = item->verdict != BUS_TAKEN;
         if (at->state == CUSTODY_NONE || at->hop < item->hop ||
             (refused && at->hop == item->hop && at->state != CUSTODY_REFUSED))
@@ -311,16 +313,18 @@ void ledger_bus_leaves(struct ledger *ledger, struct member *member, const struc
         oracle_durable_answer(sim, member, message, msg->verdict == BUS_REPEATED);
 }
 
-static uint32_t doing_truth(const struct truth *truth, const struct member *member, int nodes)
+static uint32_t doing_truth(const struct truth *truth, const struct member *member)
 {
     uint32_t doing = 0;
-    const struct standing *own = &truth->spools[member->index];
+    const struct standing *own = truth_on(truth, member->disk);
     if (own->state == CUSTODY_HELD)
         doing |= 1u << DOING_HOLDING;
     if (own->state == CUSTODY_LEAVING)
         doing |= 1u << DOING_LEAVING;
-    for (int i = 0; i < nodes; i++)
-        if (truth->spools[i].state == CUSTODY_LEAVING && truth->spools[i].peer == member->index)
+    size_t at = 0;
+    int spool;
+    for (const struct standing *standing; (standing = truth_next(member->sim, truth, &at, &spool)) != NULL;)
+        if (standing->state == CUSTODY_LEAVING && standing->peer == member->disk->spool)
             doing |= 1u << DOING_ARRIVING;
     for (const struct attempt *attempt = truth->attempts; attempt != NULL; attempt = attempt->next) {
         if (attempt->wire->member != member)
@@ -335,11 +339,11 @@ static uint32_t doing_truth(const struct truth *truth, const struct member *memb
 
 uint32_t ledger_doing(const struct ledger *ledger, const struct member *member)
 {
-    uint32_t doing = member->disk.synced < member->disk.count ? 1u << DOING_UNSYNCED : 0;
+    uint32_t doing = member->disk->synced < member->disk->count ? 1u << DOING_UNSYNCED : 0;
     size_t at = 0;
     uint32_t index = 0;
     for (const struct truth *truth; (truth = ledger_next(ledger, &at, &index)) != NULL;)
-        doing |= doing_truth(truth, member, ledger_sim(ledger)->nodes);
+        doing |= doing_truth(truth, member);
     for (size_t i = 0; i < member->session_count; i++)
         if (member->sessions[i] != NULL)
             doing |= 1u << DOING_CONNECT;

@@ -23,18 +23,18 @@ static void port_append(void *context, uint64_t seq, struct buffer *record, stru
     frame.record = buffer_steal(record, &frame.len);
     if (body != NULL)
         frame.body = blob_hold(body);
-    ledger_appended(member->sim->ledger, member, &frame);
-    disk_append(member, &frame);
+    ledger_appended(member->sim->ledger, member->disk, &frame);
+    disk_append(member->disk, &frame);
 }
 
 static void port_release(void *context, uint64_t seq)
 {
-    disk_release(context, seq);
+    disk_release(((struct member *)context)->disk, seq);
 }
 
 static void port_read_body(void *context, uint64_t seq)
 {
-    disk_read_body(context, seq);
+    disk_read_body(((struct member *)context)->disk, seq);
 }
 
 static void port_send(void *context, struct bus_msg *msg)
@@ -107,7 +107,7 @@ static void port_checkpoint(void *context)
 
 static void port_keep_from(void *context, uint64_t seq)
 {
-    disk_keep_from(context, seq);
+    disk_keep_from(((struct member *)context)->disk, seq);
 }
 
 static void port_table_failed(void *context, const char *why)
@@ -134,8 +134,8 @@ static const struct node_ports ports = {
 
 static void replay(struct member *member, uint64_t from)
 {
-    for (size_t i = 0; i < member->disk.count; i++) {
-        const struct frame *frame = &member->disk.frames[i];
+    for (size_t i = 0; i < member->disk->count; i++) {
+        const struct frame *frame = &member->disk->frames[i];
         if (frame->seq < from)
             continue;
         struct error error = {""};
@@ -152,7 +152,7 @@ void member_tell_room(struct member *member)
     const struct sim *sim = member->sim;
     struct pressure_gauges gauges = {
         .disk_low = sim->now < member->full_until,
-        .memory = sim->now < member->disk.slow_until ? 95 : 50,
+        .memory = sim->now < member->disk->slow_until ? 95 : 50,
         .memory_max = 100,
     };
     node_set_gauges(member->node, &gauges);
@@ -166,15 +166,15 @@ static void node_serves(struct member *member)
     with_context.context = member;
     if (sim->fairness != NULL)
         with_context.zones = fairness_zones();
-    member->node = node_new(member->name, member->spool, member->served, member->settings, &with_context,
-        random_next(&sim->random));
+    member->node = node_new(member->name, member->spool->name, member->served, member->settings,
+        &with_context, random_next(&sim->random));
     node_set_told(member->node, member->told_seq);
     replay(member, table_open(member));
-    if (member->disk.count > 0)
-        node_log_ends(member->node, member->disk.frames[member->disk.count - 1].seq);
-    member->disk.reading = true;
+    if (member->disk->count > 0)
+        node_log_ends(member->node, disk_last(member->disk));
+    member->disk->reading = true;
     node_recovered(member->node, member_now(member));
-    member->disk.reading = false;
+    member->disk->reading = false;
     member_tell_room(member);
     orders_node_serves(member);
 }
@@ -189,7 +189,7 @@ void member_start(struct member *member)
     member->hung = false;
     member->view_epoch = 0;
     trace_member(member, "starts", "process %llu with %zu frames in its log",
-        (unsigned long long)member->life, member->disk.count);
+        (unsigned long long)member->life, member->disk == NULL ? 0 : member->disk->count);
     control_start(member);
 }
 
@@ -250,7 +250,7 @@ static void process_ends(struct member *member)
     if (member_is_node(member) && served) {
         wires_crash(member);
         node_free(&member->node);
-        disk_crash(member);
+        disk_crash(member->disk);
         table_crash(member);
     } else if (served) {
         coordinator_gone(member);
@@ -282,7 +282,7 @@ void member_ended(struct member *member)
 static void stop_when_idle(struct sim *sim, struct sim_event *event)
 {
     struct member *member = event->member;
-    bool idle = node_idle(member->node) && member->disk.synced == member->disk.count;
+    bool idle = node_idle(member->node) && member->disk->synced == member->disk->count;
     bool told = event->number > 0;
     if (idle && !told)
         control_leave(member);
@@ -369,7 +369,6 @@ void member_free(struct member *member)
         node_free(&member->node);
     if (member->route != NULL)
         route_free(&member->route);
-    disk_free(&member->disk);
     table_free(member);
     free(member->sessions);
     member->sessions = NULL;

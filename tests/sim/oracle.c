@@ -10,14 +10,14 @@ const char *oracle_standings(const struct sim *sim, const struct truth *truth, c
 {
     int used = 0;
     out[0] = '\0';
-    for (int i = 0; i < sim->nodes && used < (int)size - 40; i++) {
-        const struct standing *at = &truth->spools[i];
-        if (at->state == CUSTODY_NONE)
-            continue;
+    size_t place = 0;
+    int spool;
+    for (const struct standing *at;
+         used < (int)size - 40 && (at = truth_next(sim, truth, &place, &spool)) != NULL;) {
         used += snprintf(out + used, size - (size_t)used, "%s%s: %s@%u", used > 0 ? ", " : "",
-            sim->members[i].name, custody_state_name((enum custody_state)at->state), at->hop);
+            sim->spools[spool]->home->name, custody_state_name((enum custody_state)at->state), at->hop);
         if (at->state == CUSTODY_LEAVING && at->peer >= 0)
-            used += snprintf(out + used, size - (size_t)used, "->%s", sim->members[at->peer].name);
+            used += snprintf(out + used, size - (size_t)used, "->%s", sim->spools[at->peer]->home->name);
     }
     return out;
 }
@@ -31,22 +31,23 @@ static const char *name_of(struct sim *sim, const struct truth *truth, char out[
 
 /* A message is injected into one spool only: another one may take it after a definite refusal alone, and the
  * one that refused never does (same_incarnation, custody). */
-static void one_spool(
-    struct sim *sim, const struct truth *truth, const struct member *member, const char *name)
+static void one_spool(struct sim *sim, const struct truth *truth, const struct disk *disk, const char *name)
 {
-    for (int i = 0; i < sim->nodes; i++) {
-        uint8_t state = truth->spools[i].state;
-        if (i != member->index && state != CUSTODY_NONE && state != CUSTODY_REFUSED)
+    size_t at = 0;
+    int spool;
+    for (const struct standing *other; (other = truth_next(sim, truth, &at, &spool)) != NULL;) {
+        if (spool != disk->spool && other->state != CUSTODY_REFUSED)
             sim_fail(sim, "one spool: %s is injected at %s, but %s had it by then (%s@%u)", name,
-                member->name, sim->members[i].name, custody_state_name((enum custody_state)state),
-                truth->spools[i].hop);
+                disk->member->name, sim->spools[spool]->home->name,
+                custody_state_name((enum custody_state)other->state), other->hop);
     }
 }
 
 /* One spool's log says something new about a recipient: legal after what it said before? */
-void oracle_step(struct sim *sim, const struct truth *truth, const struct member *member,
+void oracle_step(struct sim *sim, const struct truth *truth, const struct disk *disk,
     const struct standing *before, const struct standing *after)
 {
+    const struct member *member = disk->member;
     char name[48];
     name_of(sim, truth, name);
     if (after->hop < before->hop)
@@ -56,7 +57,7 @@ void oracle_step(struct sim *sim, const struct truth *truth, const struct member
         sim_fail(sim, "P1: %s had ended %s, which is now %s again", member->name, name,
             custody_state_name((enum custody_state)after->state));
     if (before->state == CUSTODY_NONE && after->state == CUSTODY_HELD && after->hop == 0)
-        one_spool(sim, truth, member, name);
+        one_spool(sim, truth, disk, name);
     bool was_passed = before->state == CUSTODY_MOVED || before->state == CUSTODY_REFUSED;
     bool holds =
         after->state == CUSTODY_HELD || after->state == CUSTODY_LEAVING || after->state == CUSTODY_DONE;
@@ -81,8 +82,10 @@ void oracle_step(struct sim *sim, const struct truth *truth, const struct member
 void oracle_custody(struct sim *sim, const struct truth *truth)
 {
     unsigned acting = 0, leaving = 0;
-    for (int i = 0; i < sim->nodes; i++) {
-        uint8_t state = truth->spools[i].state;
+    size_t at = 0;
+    int spool;
+    for (const struct standing *standing; (standing = truth_next(sim, truth, &at, &spool)) != NULL;) {
+        uint8_t state = standing->state;
         acting += state == CUSTODY_HELD || state == CUSTODY_DONE;
         leaving += state == CUSTODY_LEAVING;
     }
@@ -101,9 +104,11 @@ void oracle_durable_answer(
     struct sim *sim, const struct member *member, const struct message *message, bool repeated)
 {
     for (uint32_t i = 0; i < message->mail->recipient_count; i++) {
-        bool durable = message->truths[i].spools[member->index].state != CUSTODY_NONE;
-        for (int j = 0; repeated && j < sim->nodes; j++)
-            durable = durable || message->truths[i].spools[j].state != CUSTODY_NONE;
+        const struct truth *truth = &message->truths[i];
+        size_t at = 0;
+        int spool;
+        bool durable = truth_on(truth, member->disk)->state != CUSTODY_NONE ||
+                       (repeated && truth_next(sim, truth, &at, &spool) != NULL);
         if (!durable) {
             sim_fail(sim, "P1: %s answers that it has m%u, but %s disk does not have recipient %u",
                 member->name, message->number, repeated ? "any" : "its", i);
@@ -115,8 +120,10 @@ void oracle_durable_answer(
 void oracle_end(struct sim *sim, const struct truth *truth)
 {
     unsigned done = 0, other = 0;
-    for (int i = 0; i < sim->nodes; i++) {
-        uint8_t state = truth->spools[i].state;
+    size_t at = 0;
+    int spool;
+    for (const struct standing *standing; (standing = truth_next(sim, truth, &at, &spool)) != NULL;) {
+        uint8_t state = standing->state;
         done += state == CUSTODY_DONE;
         other += state == CUSTODY_HELD || state == CUSTODY_LEAVING;
     }

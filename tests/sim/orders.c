@@ -287,7 +287,7 @@ static void check_acts(struct sim *sim, const struct wire *wire, struct truth *t
     if (member == NULL)
         return;
     if (member->life != truth->doomed_life || wire->member != member ||
-        wire->mail_since <= truth->doomed_at || truth->spools[member->index].state == CUSTODY_LEAVING)
+        wire->mail_since <= truth->doomed_at || truth_on(truth, member->disk)->state == CUSTODY_LEAVING)
         truth->doomed_by = NULL;
     else
         sim_fail(sim, "act: %s starts m%u.%u %lld us after an operator ended it", member->name,

@@ -113,7 +113,7 @@ struct sim_event {
 struct frame_item {
     uint32_t index, hop;
     uint8_t state, result;
-    int8_t peer; /* node's index, or -1 */
+    int16_t peer; /* spool's number, or -1 */
 };
 struct frame {
     uint64_t seq;
@@ -127,7 +127,11 @@ struct frame {
     struct frame_item *items; /* for the ledger, until the frame is durable */
 };
 
+/* A disk: the log of one spool, in one machine. It is known by its id, as registers name it. */
 struct disk {
+    struct member *member; /* in whose machine it is */
+    int number, spool;     /* of it, in sim->disks; of the spool, in sim->spools */
+    char id[DISK_ID_SIZE];
     struct frame *frames; /* those of the log that are still there */
     size_t count, size;
     size_t synced;      /* so many of them are durable */
@@ -142,6 +146,14 @@ struct disk {
     usec_t slow_until;
 };
 
+/* A spool: who holds its log is what its register says. */
+struct spool {
+    char name[16];
+    struct member *home;       /* whose it is at first */
+    struct spool_register reg; /* as it stands in the store; epoch 0: none yet */
+    struct disk *primary;      /* that it names; null: none */
+};
+
 /* Limits of a lane as the oracle sees it. */
 struct lane_count {
     uint32_t open;
@@ -152,7 +164,9 @@ struct lane_count {
 struct member {
     struct sim *sim;
     int index; /* in sim->members; nodes first */
-    char name[16], spool[16], disk_id[DISK_ID_SIZE];
+    char name[16];
+    struct spool *spool;                   /* its home spool; null: a coordinator */
+    struct disk *disk;                     /* and its log */
     bool running;                          /* its process lives */
     bool up;                               /* and has joined: it serves */
     bool absent;                           /* not a member, for now */
@@ -177,7 +191,6 @@ struct member {
 
     struct node *node;
     const struct settings *settings;
-    struct disk disk;
     struct park_memory *table; /* of what is at rest; null = none yet */
     uint64_t looks;            /* table.c */
     uint64_t brought;          /* of node_figures, at the last checkpoint */
@@ -260,6 +273,10 @@ struct sim {
     usec_t beyond_for;
     int nodes, members_count;
     struct member members[SIM_MEMBERS];
+    struct disk **disks; /* all there have been */
+    size_t disk_count;
+    struct spool **spools;
+    size_t spool_count;
     usec_t cut_until[SIM_MEMBERS][SIM_MEMBERS];
     usec_t lossy_until;
     struct weather weather, calm;
@@ -325,18 +342,25 @@ enum {
 /* bus.c */
 void bus_model_send(struct member *from, struct bus_msg *msg); /* takes it over */
 struct member *sim_member(struct sim *sim, const char *name);
-struct member *sim_spool_owner(struct sim *sim, const char *spool);
+struct spool *sim_spool(const struct sim *sim, const char *name); /* or null */
+int sim_spool_number(const struct sim *sim, const char *name);    /* or -1 */
+/* A new one; lives as long as the run. */
+struct spool *sim_spool_new(struct member *home, const char *name);
 
 /* disk.c */
-void disk_append(struct member *member, struct frame *frame); /* takes over what it points to */
-void disk_release(struct member *member, uint64_t seq);
-void disk_read_body(struct member *member, uint64_t seq);
-void disk_keep_from(struct member *member, uint64_t seq);
+/* An empty one, for that spool; lives as long as the run. */
+struct disk *disk_new(struct member *member, int spool);
+struct disk *disk_find(const struct sim *sim, const char *id); /* or null */
+void disks_free(struct sim *sim);
+void disk_append(struct disk *disk, struct frame *frame); /* takes over what it points to */
+void disk_release(struct disk *disk, uint64_t seq);
+void disk_read_body(struct disk *disk, uint64_t seq);
+void disk_keep_from(struct disk *disk, uint64_t seq);
 /* A crash: loses what was not synced, but for a random prefix of it. */
-void disk_crash(struct member *member);
-void disk_free(struct disk *disk);
+void disk_crash(struct disk *disk);
 /* A base frame in an old segment that is still needed, or 0. */
-uint64_t disk_untidy(const struct member *member);
+uint64_t disk_untidy(const struct disk *disk);
+uint64_t disk_last(const struct disk *disk); /* its newest frame, or 0 */
 
 /* table.c */
 /* A process starts: from which frame it has to read its log (0: all). */
@@ -358,7 +382,7 @@ void member_ended(struct member *member); /* it is no member any more, and knows
 void member_learns(struct member *member, struct view *view);
 static inline bool member_is_node(const struct member *member)
 {
-    return member->spool[0] != '\0';
+    return member->spool != NULL;
 }
 void member_crash(struct member *member, bool again); /* again: restarted after a while */
 /* Stops it in order, and starts it again after a while. */

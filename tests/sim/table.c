@@ -20,14 +20,13 @@
 
 static uint64_t log_end(const struct member *member)
 {
-    const struct disk *disk = &member->disk;
-    return disk->count == 0 ? 0 : disk->frames[disk->count - 1].seq;
+    return disk_last(member->disk);
 }
 
 static int open_once(struct member *member, struct park_start *start, struct error *error)
 {
     struct node_table table = {.table = park_memory_table(member->table),
-        .disk = member->disk_id,
+        .disk = member->disk->id,
         .log_end = log_end(member),
         .ahead = member->sim->park_ahead,
         .checkpoint_every = member->sim->checkpoint_every,
@@ -43,7 +42,7 @@ static int open_once(struct member *member, struct park_start *start, struct err
  * message whose row should be gone too, when that was not on the disk yet. */
 static void mark_living(struct member *member, const struct park_start *start)
 {
-    struct disk *disk = &member->disk;
+    struct disk *disk = member->disk;
     size_t at = 0;
     disk->ghosts = xrealloc(disk->ghosts, (start->living_count + 1) * sizeof *disk->ghosts);
     disk->ghost_count = 0;
@@ -62,7 +61,7 @@ uint64_t table_open(struct member *member)
     struct sim *sim = member->sim;
     struct park_start start = {0};
     struct error error = {""};
-    member->disk.keep_from = UINT64_MAX;
+    member->disk->keep_from = UINT64_MAX;
     member->brought = member->looks = 0;
     if (sim->park_ahead == 0)
         return 0;
@@ -82,7 +81,7 @@ uint64_t table_open(struct member *member)
     trace_member(member, "table", "%zu rows, the log from frame %llu", start.living_count,
         (unsigned long long)start.from);
     sim->counts->rows_found += start.living_count;
-    member->disk.keep_from = start.from;
+    member->disk->keep_from = start.from;
     mark_living(member, &start);
     free(start.living);
     return start.from;
@@ -109,7 +108,7 @@ void table_checkpoint(struct member *member)
                      : sim_chance(sim, 700) ? 10 * USEC_SEC
                                             : 15 * USEC_MIN;
     usec_t takes = sim_between(sim, USEC_MS, longest);
-    if (member->disk.synced < member->disk.count)
+    if (member->disk->synced < member->disk->count)
         faults_good_moment(member);
     struct sim_event *event = sim_after(sim, takes, flushed, member);
     event->life = member->life;
@@ -176,7 +175,7 @@ static bool on_own_place(void *with, const void *key, size_t key_len, const void
 static bool holds_some(const struct member *member, const struct message *message)
 {
     for (uint32_t i = 0; i < message->mail->recipient_count; i++)
-        if (message->truths[i].spools[member->index].state == CUSTODY_HELD)
+        if (truth_on(&message->truths[i], member->disk)->state == CUSTODY_HELD)
             return true;
     return false;
 }

@@ -151,6 +151,15 @@ static void draw_plan(struct sim *sim)
         plan_measurement(sim);
 }
 
+/* Its first spool, on its first disk. */
+static void give_home(struct member *member)
+{
+    char name[sizeof member->spool->name];
+    snprintf(name, sizeof name, "%s.0", member->name);
+    member->spool = sim_spool_new(member, name);
+    member->disk = disk_new(member, sim_spool_number(member->sim, name));
+}
+
 static void place_members(struct sim *sim)
 {
     sim->members_count = sim->nodes + SIM_COORDINATORS;
@@ -163,15 +172,14 @@ static void place_members(struct sim *sim)
         snprintf(
             member->name, sizeof member->name, "%c%d", node ? 'n' : 'c', node ? i + 1 : i - sim->nodes + 1);
         if (node)
-            snprintf(member->spool, sizeof member->spool, "n%d.0", i + 1);
-        snprintf(member->disk_id, sizeof member->disk_id, "%032d", i + 1);
+            give_home(member);
         member->weight = 1 + (uint32_t)sim_draw(sim, 3);
         member->tick_at = USEC_NEVER;
         member->skew = skewed ? sim_between(sim, -MAX_SKEW, MAX_SKEW) : 0;
         if (!node)
             continue;
         member->settings = sim_settings(sim->profile, i);
-        member->disk.segment = 4 + sim_draw(sim, 60);
+        member->disk->segment = 4 + sim_draw(sim, 60);
         /* A few come later: but not the first four, so that every pool has a node from the start. */
         member->absent = i >= 4 && sim_chance(sim, 150);
     }
@@ -326,6 +334,7 @@ void sim_free(struct sim **sim_at)
     agree_free(sim);
     turned_free(sim);
     wires_free(sim);
+    disks_free(sim);
     if (sim->view != NULL)
         view_drop(&sim->view);
     ledger_free(&sim->ledger);
