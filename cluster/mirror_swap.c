@@ -131,9 +131,21 @@ static bool wants_to_act(const struct mirror *mirror)
            (mirror->note.sealed >= mirror->reg.epoch || strcmp(mirror->down, mirror->reg.node) == 0);
 }
 
+static void give_up(struct mirror *mirror, const char *why)
+{
+    mirror->useless = true;
+    mirror_notice(mirror,
+        "this copy of spool %s (disk %s) is needed no more: %s (the register: node %s, mirror %s)",
+        mirror->note.spool, mirror->disk, why, mirror->reg.node,
+        mirror->reg.mirror[0] == '\0' ? "none" : mirror->reg.mirror);
+    mirror->ports.useless(mirror->ports.context);
+}
+
 static void act(struct mirror *mirror, usec_t now)
 {
-    if (wants_to_act(mirror)) {
+    if (mirror->reg.retired) {
+        give_up(mirror, "the spool is retired");
+    } else if (wants_to_act(mirror)) {
         if (is_stale(mirror, now))
             return;
         if (is_disk(mirror, mirror->reg.disk))
@@ -141,11 +153,7 @@ static void act(struct mirror *mirror, usec_t now)
         else
             as_mirror(mirror);
     } else if (!is_disk(mirror, mirror->reg.mirror) && !is_needed(mirror, now)) {
-        mirror->useless = true;
-        mirror_notice(mirror,
-            "this copy of spool %s (disk %s) is needed no more: node %s and disk %s have it",
-            mirror->note.spool, mirror->disk, mirror->reg.node, mirror->reg.mirror);
-        mirror->ports.useless(mirror->ports.context);
+        give_up(mirror, "others have it");
     }
 }
 

@@ -4,9 +4,19 @@
 #include <stdio.h>
 #include <string.h>
 
+static int is_in_use(const struct spool_register *reg, struct error *error)
+{
+    if (reg->retired)
+        return error_set(error,
+            "the spool is retired: node %s moved all of it on, and it is nobody's any more", reg->node);
+    return 0;
+}
+
 enum spool_register_step spool_register_next(const struct spool_register *reg, const char *node,
     const char *disk, uint64_t process, struct spool_register *next_r, struct error *error)
 {
+    if (reg != NULL && is_in_use(reg, error) != 0)
+        return SPOOL_REGISTER_REFUSED;
     if (reg != NULL && strcmp(reg->disk, disk) != 0) {
         error_set(error,
             "the spool is on disk %s of node %s, not on this one (%s); bring that disk back, or give this "
@@ -30,6 +40,8 @@ enum spool_register_step spool_register_next(const struct spool_register *reg, c
 static int is_primary(
     const struct spool_register *reg, const char *disk, uint64_t process, struct error *error)
 {
+    if (is_in_use(reg, error) != 0)
+        return -1;
     if (strcmp(reg->disk, disk) != 0)
         return error_set(error, "the spool is on disk %s of node %s by now, not on this one (%s)", reg->disk,
             reg->node, disk);
@@ -52,6 +64,8 @@ static void set_primary(struct spool_register *next, const char *disk, const cha
 int spool_register_take_over(const struct spool_register *reg, const char *disk, const char *node,
     uint64_t process, struct spool_register *next_r, struct error *error)
 {
+    if (is_in_use(reg, error) != 0)
+        return -1;
     if (disk[0] == '\0' || strcmp(reg->mirror, disk) != 0)
         return error_set(error, "this copy (disk %s) is not the spool's mirror: the register says \"%s\"",
             disk, reg->mirror);
@@ -103,16 +117,22 @@ int spool_register_hand_over(const struct spool_register *reg, const char *disk,
     return 0;
 }
 
-int spool_register_retire(
-    const struct spool_register *reg, const char *disk, uint64_t process, struct error *error)
+int spool_register_retire(const struct spool_register *reg, const char *disk, uint64_t process,
+    struct spool_register *next_r, struct error *error)
 {
-    return is_primary(reg, disk, process, error);
+    if (is_primary(reg, disk, process, error) != 0)
+        return -1;
+    *next_r = *reg;
+    next_r->epoch++;
+    next_r->mirror[0] = next_r->mirror_node[0] = next_r->old[0] = '\0';
+    next_r->retired = true;
+    return 0;
 }
 
 bool spool_register_same(const struct spool_register *a, const struct spool_register *b)
 {
     return a->epoch == b->epoch && a->incarnation == b->incarnation && a->process == b->process &&
-           strcmp(a->node, b->node) == 0 && strcmp(a->disk, b->disk) == 0 &&
+           a->retired == b->retired && strcmp(a->node, b->node) == 0 && strcmp(a->disk, b->disk) == 0 &&
            strcmp(a->mirror, b->mirror) == 0 && strcmp(a->old, b->old) == 0;
 }
 

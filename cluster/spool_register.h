@@ -11,7 +11,8 @@
  *   sever       the primary: from now on without a mirror; that becomes `old`
  *   take in     the primary: a learner that has everything becomes the mirror
  *   hand over   the primary: its mirror, that has everything, is primary from now on
- *   retire      the primary: the spool is empty and needed no more; the key is deleted
+ *   retire      the primary: the spool is empty and needed no more. The key stays and says so, for ever: a disk that
+ *               was away all the while must not take the spool for its own, and send again what others have sent
  *
  * The functions are pure: from the value that was read they make the one to be swapped in, in a transaction that
  * compares the revision at which it was read; -1 with a sentence: from here that is no legal change. After an answer
@@ -36,6 +37,7 @@ struct spool_register {
         [MEMBER_ID_SIZE];   /* where the mirror's disk is: a hint, compared with nothing; "" = not said */
     char old[DISK_ID_SIZE]; /* "" = none */
     uint64_t process;       /* which start of the node swapped it in; 0 = not said */
+    bool retired;           /* nobody serves it, nor ever will; no copy of it is needed */
 };
 
 void spool_register_write(const struct spool_register *reg, struct buffer *out);
@@ -43,7 +45,7 @@ int spool_register_read(const char *text, size_t len, struct spool_register *reg
 /* What a start of a node makes of the register. `reg` is what stands in the store, null if there is none; the
  * new value in `next_r`. SPOOL_REGISTER_SWAP: to be swapped in, in a transaction that compares the revision
  * at which `reg` was read. SPOOL_REGISTER_MINE: `process` swapped it in before (an answer was lost): nothing
- * is to be done. SPOOL_REGISTER_REFUSED: it names another disk; the sentence says so. */
+ * is to be done. SPOOL_REGISTER_REFUSED: it names another disk, or is retired; the sentence says so. */
 enum spool_register_step { SPOOL_REGISTER_SWAP, SPOOL_REGISTER_MINE, SPOOL_REGISTER_REFUSED };
 enum spool_register_step spool_register_next(const struct spool_register *reg, const char *node,
     const char *disk, uint64_t process, struct spool_register *next_r, struct error *error);
@@ -59,9 +61,8 @@ int spool_register_take_in(const struct spool_register *reg, const char *disk, u
 /* `heir_process`: of the mirror's node, 0 if that is not known. The register must say where the mirror is. */
 int spool_register_hand_over(const struct spool_register *reg, const char *disk, uint64_t process,
     uint64_t heir_process, struct spool_register *next_r, struct error *error);
-/* 0: the key may be deleted, with the same compare. */
-int spool_register_retire(
-    const struct spool_register *reg, const char *disk, uint64_t process, struct error *error);
+int spool_register_retire(const struct spool_register *reg, const char *disk, uint64_t process,
+    struct spool_register *next_r, struct error *error);
 /* Whether it says the same to everybody: all but the hint. */
 bool spool_register_same(const struct spool_register *a, const struct spool_register *b);
 

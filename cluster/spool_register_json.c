@@ -23,6 +23,8 @@ void spool_register_write(const struct spool_register *reg, struct buffer *out)
     json_text(out, "old", reg->old);
     if (reg->process != 0)
         json_text(out, "process", process); /* random: more than a number of JSON can be trusted with */
+    if (reg->retired)
+        json_bool(out, "retired", true);
     json_end(out, '}');
 }
 
@@ -42,10 +44,11 @@ int spool_register_read(const char *text, size_t len, struct spool_register *reg
         return error_set(
             error, "the register is no JSON text: %s", len > KV_MAX_VALUE ? "too long" : why.text);
     json_int_t epoch, incarnation;
+    int retired = 0;
     const char *node, *disk, *mirror, *old, *process = "0", *mirror_node = "";
-    int bad = json_unpack_ex(json, &why, 0, "{s:I, s:s, s:I, s:s, s:s, s:s, s?s, s?s}", "epoch", &epoch,
+    int bad = json_unpack_ex(json, &why, 0, "{s:I, s:s, s:I, s:s, s:s, s:s, s?s, s?s, s?b}", "epoch", &epoch,
         "node", &node, "incarnation", &incarnation, "disk", &disk, "mirror", &mirror, "old", &old, "process",
-        &process, "mirror_node", &mirror_node);
+        &process, "mirror_node", &mirror_node, "retired", &retired);
     *reg_r = (struct spool_register){0};
     if (bad == 0) {
         reg_r->epoch = (uint64_t)epoch;
@@ -54,6 +57,7 @@ int spool_register_read(const char *text, size_t len, struct spool_register *reg
               copy(reg_r->mirror, sizeof reg_r->mirror, mirror) | copy(reg_r->old, sizeof reg_r->old, old) |
               copy(reg_r->mirror_node, sizeof reg_r->mirror_node, mirror_node);
         reg_r->process = strtoull(process, NULL, 10);
+        reg_r->retired = retired != 0;
         snprintf(why.text, sizeof why.text, "a name in it is too long");
     }
     if (bad == 0 && (epoch < 1 || incarnation < 1 || epoch > INT64_MAX / 2 || incarnation > INT64_MAX / 2)) {

@@ -365,6 +365,24 @@ static void test_register_gone(void **state)
     assert_string_equal(mirror_primary(scene.mirror), "");
 }
 
+/* Nobody needs a copy of a spool that is retired: also the one that is its primary, or was. */
+static void test_retired(void **state)
+{
+    (void)state;
+    struct spool_register reg, next;
+    struct error error;
+    struct buffer text = {0};
+    scene_get(&reg);
+    assert_int_equal(spool_register_retire(&reg, reg.disk, reg.process, &next, &error), 0);
+    spool_register_write(&next, &text);
+    fake_put(&scene.store, KEY, buffer_text(&text), 0);
+    buffer_free(&text);
+    scene_tell();
+    mirror_verdict(scene.mirror, "p", true, scene.now);
+    state_is(MIRROR_USELESS);
+    assert_true(scene.uselessed == 1 && scene.served == 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -388,6 +406,7 @@ int main(void)
         TEST(test_old_is_kept),
         TEST(test_learner_is_kept),
         TEST(test_register_gone),
+        TEST(test_retired),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
