@@ -28,18 +28,18 @@ static uint64_t log2_fixed(uint64_t x)
 }
 
 /* -ln(h) / w, but for a constant factor: the smallest is first. h is uniform in (0, 1). Kept as a fraction
- * times 2^24. */
-static uint64_t cost(uint64_t hash, uint32_t weight)
+ * times 2^24, and shifted: as far as the weights leave room. */
+static uint64_t cost(uint64_t hash, uint64_t weight, unsigned shift)
 {
     uint64_t minus_log = ((uint64_t)64 << 24) - log2_fixed(hash | 1);
-    return (minus_log << 20) / weight;
+    return (minus_log << shift) / weight;
 }
 
 /* cost() is not below this, which takes no logarithm: -ln(1 - d) >= d, and log2_fixed rounds down. */
-static uint64_t least_cost(uint64_t hash, uint32_t weight)
+static uint64_t least_cost(uint64_t hash, uint64_t weight, unsigned shift)
 {
-    uint64_t gap = (0 - (hash | 1)) >> 40;         /* d, in 1/2^24 */
-    uint64_t minus_log = (gap * 1477 >> 10) << 20; /* 1477 / 1024 < 1 / ln 2 */
+    uint64_t gap = (0 - (hash | 1)) >> 40;            /* d, in 1/2^24 */
+    uint64_t minus_log = (gap * 1477 >> 10) << shift; /* 1477 / 1024 < 1 / ln 2 */
     return minus_log / weight;
 }
 
@@ -66,23 +66,64 @@ static void insert(struct ranking *ranking, const struct ranked *candidate)
     ranking->count = kept + 1;
 }
 
-void ranking_start(struct ranking *ranking, const char *domain, bool weighted, size_t max)
+/* Both are good hashes; no two pairs of them may go together (the last steps of MurmurHash3, by Appleby). */
+static uint64_t mix(uint64_t x)
 {
-    ranking->key = hash64(PLACEMENT_KEY, domain, strlen(domain));
+    x = (x ^ x >> 33) * 0xff51afd7ed558ccdULL;
+    x = (x ^ x >> 33) * 0xc4ceb9fe1a85ec53ULL;
+    return x ^ x >> 33;
+}
+
+struct placed placement_what(
+    const struct view_hot *hot, const char *domain, size_t len, const struct mail_id *message)
+{
+    struct placed what = {.key = hash64(PLACEMENT_KEY, domain, len)};
+    if (hot == NULL || message == NULL)
+        return what;
+    uint64_t hash = hash64(what.key, message->bytes, sizeof message->bytes);
+    what.by_message = hot->parts == 0;
+    what.key = hash;
+    if (!what.by_message) {
+        what.part = 1 + (uint32_t)(hash % hot->parts);
+        what.key = hash64(PLACEMENT_KEY + what.part, domain, len);
+    }
+    return what;
+}
+
+struct candidate placement_candidate_of(const struct view_node *node)
+{
+    size_t len = strlen(node->id);
+    return (struct candidate){node, len, hash64(PLACEMENT_KEY, node->id, len)};
+}
+
+uint64_t placement_shared_weight(const struct view_node *node)
+{
+    return (uint64_t)node->weight * (node->share == 0 ? VIEW_SHARE : node->share);
+}
+
+void ranking_start(struct ranking *ranking, struct placed what, bool weighted, size_t max)
+{
+    ranking->what = what;
     ranking->weighted = weighted;
     ranking->count = 0;
     ranking->max = max < PLACEMENT_MAX_RANKS ? max : PLACEMENT_MAX_RANKS;
 }
 
-void ranking_offer(struct ranking *ranking, const struct view_node *node, size_t id_len)
+void ranking_offer(struct ranking *ranking, const struct candidate *of)
 {
-    struct ranked candidate = {.node = node, .hash = hash64(ranking->key, node->id, id_len)};
+    const struct view_node *node = of->node;
+    bool by_message = ranking->what.by_message;
+    uint64_t key = ranking->what.key;
+    struct ranked candidate = {
+        .node = node, .hash = by_message ? mix(key ^ of->hash) : hash64(key, node->id, of->id_len)};
     bool full = ranking->count == ranking->max;
     const struct ranked *last = &ranking->best[ranking->max - 1];
     if (ranking->weighted) {
-        if (full && least_cost(candidate.hash, node->weight) > last->cost)
+        uint64_t weight = by_message ? placement_shared_weight(node) : node->weight;
+        unsigned shift = by_message ? 33 : 20;
+        if (full && least_cost(candidate.hash, weight, shift) > last->cost)
             return;
-        candidate.cost = cost(candidate.hash, node->weight);
+        candidate.cost = cost(candidate.hash, weight, shift);
     } else if (full && candidate.hash < last->hash) {
         return;
     }
@@ -101,31 +142,40 @@ bool placement_candidate(const struct view_node *node, const char *pool)
     return node->weight > 0 && !node->draining && !node->down && view_node_has_pool(node, pool);
 }
 
-static bool weights_differ(const struct view *view)
+static bool weights_differ(const struct view *view, bool shared)
 {
-    for (size_t i = 1; i < view->node_count; i++)
-        if (view->nodes[i].weight != view->nodes[0].weight)
+    for (size_t i = 1; i < view->node_count; i++) {
+        const struct view_node *first = &view->nodes[0], *node = &view->nodes[i];
+        if (shared ? placement_shared_weight(node) != placement_shared_weight(first)
+                   : node->weight != first->weight)
             return true;
+    }
     return false;
 }
 
 size_t place(const struct view *view, const char *pool, const char *provider, const char *domain,
-    const struct view_node **ranked, size_t max)
+    const struct mail_id *message, const struct view_node **ranked, size_t max)
 {
     (void)provider; /* lasting blocks of (source, provider) will be in the view */
     if (max == 0)
         return 0;
+    struct placed what = placement_what(view_hot(view, domain), domain, strlen(domain), message);
     struct ranking ranking;
-    ranking_start(&ranking, domain, weights_differ(view), max);
-    for (size_t i = 0; i < view->node_count; i++)
-        if (placement_candidate(&view->nodes[i], pool))
-            ranking_offer(&ranking, &view->nodes[i], strlen(view->nodes[i].id));
+    ranking_start(&ranking, what, weights_differ(view, what.by_message), max);
+    for (size_t i = 0; i < view->node_count; i++) {
+        if (!placement_candidate(&view->nodes[i], pool))
+            continue;
+        struct candidate candidate = {.node = &view->nodes[i], .id_len = strlen(view->nodes[i].id)};
+        if (what.by_message)
+            candidate = placement_candidate_of(&view->nodes[i]);
+        ranking_offer(&ranking, &candidate);
+    }
     return ranking_end(&ranking, ranked);
 }
 
-const struct view_node *place_owner(
-    const struct view *view, const char *pool, const char *provider, const char *domain)
+const struct view_node *place_owner(const struct view *view, const char *pool, const char *provider,
+    const char *domain, const struct mail_id *message)
 {
     const struct view_node *owner = NULL;
-    return place(view, pool, provider, domain, &owner, 1) == 1 ? owner : NULL;
+    return place(view, pool, provider, domain, message, &owner, 1) == 1 ? owner : NULL;
 }

@@ -17,20 +17,20 @@
 
 /* Who may take a pool. */
 struct pool {
-    uint64_t key; /* names it in the table */
-    bool weighted;
+    uint64_t key;                   /* names it in the table */
+    bool weighted, shared_weighted; /* the weights differ; those of messages do */
     size_t count;
-    struct candidate {
-        const struct view_node *node;
-        size_t id_len;
-    } candidates[];
+    struct candidate candidates[];
 };
 
 struct slot {
     uint64_t pool; /* the pool's key, which never comes again under another view; 0 = nothing yet */
     uint64_t hash; /* of the domain */
     char *domain;
-    size_t room; /* for the domain's name */
+    size_t room;   /* for the domain's name */
+    uint32_t part; /* as struct placed has it */
+    const struct view_hot
+        *hot; /* of a whole domain: how it is split; its owner is then asked for no message */
     const struct view_node *owner;
 };
 
@@ -96,8 +96,10 @@ static struct pool *pool_new(struct placement *placement, const char *name)
         const struct view_node *node = &view->nodes[i];
         if (!placement_candidate(node, name))
             continue;
-        pool->weighted |= pool->count > 0 && node->weight != pool->candidates[0].node->weight;
-        pool->candidates[pool->count++] = (struct candidate){node, strlen(node->id)};
+        pool->candidates[pool->count++] = placement_candidate_of(node);
+        const struct view_node *first = pool->candidates[0].node;
+        pool->weighted |= node->weight != first->weight;
+        pool->shared_weighted |= placement_shared_weight(node) != placement_shared_weight(first);
     }
     /* Many names, few candidates each: only what is used is kept. */
     pool = xrealloc(pool, sizeof *pool + pool->count * sizeof pool->candidates[0]);
@@ -114,35 +116,39 @@ static struct pool *pool_get(struct placement *placement, const char *name)
     return pool;
 }
 
-static size_t rank(const struct pool *pool, const char *domain, const struct view_node **ranked, size_t max)
+static size_t rank(const struct pool *pool, struct placed what, const struct view_node **ranked, size_t max)
 {
     struct ranking ranking;
     if (max == 0)
         return 0;
-    ranking_start(&ranking, domain, pool->weighted, max);
+    ranking_start(&ranking, what, what.by_message ? pool->shared_weighted : pool->weighted, max);
     for (size_t i = 0; i < pool->count; i++)
-        ranking_offer(&ranking, pool->candidates[i].node, pool->candidates[i].id_len);
+        ranking_offer(&ranking, &pool->candidates[i]);
     return ranking_end(&ranking, ranked);
 }
 
 size_t placement_rank(struct placement *placement, const char *pool, const char *provider, const char *domain,
-    const struct view_node **ranked, size_t max)
+    const struct mail_id *message, const struct view_node **ranked, size_t max)
 {
-    if (placement->view == NULL)
+    const struct view *view = placement->view;
+    if (view == NULL)
         return 0;
     const struct pool *known = pool_get(placement, pool);
-    return known == NULL ? place(placement->view, pool, provider, domain, ranked, max)
-                         : rank(known, domain, ranked, max);
+    if (known == NULL)
+        return place(view, pool, provider, domain, message, ranked, max);
+    return rank(known, placement_what(view_hot(view, domain), domain, strlen(domain), message), ranked, max);
 }
 
-/* Where the domain's owner stands; else the slot that it gets, whose pool is then 0. */
-static struct slot *find(struct placement *placement, const struct pool *pool, const char *domain, size_t len)
+/* Where the owner of the domain, or of its part, stands; else the slot that it gets, whose pool is then 0. */
+static struct slot *find(
+    struct placement *placement, const struct pool *pool, const char *domain, size_t len, uint32_t part)
 {
-    uint64_t hash = hash64(placement->hash_key ^ pool->key, domain, len);
+    uint64_t hash = hash64((placement->hash_key ^ pool->key) + ((uint64_t)part << 32), domain, len);
     struct slot *slots = &placement->slots[hash % (SLOTS / WAYS) * WAYS], *unused = NULL;
     for (size_t i = 0; i < WAYS; i++) {
         struct slot *slot = &slots[i];
-        if (slot->hash == hash && slot->pool == pool->key && strcmp(slot->domain, domain) == 0)
+        if (slot->hash == hash && slot->pool == pool->key && slot->part == part &&
+            strcmp(slot->domain, domain) == 0)
             return slot;
         if (slot->pool <= placement->old_key)
             unused = slot;
@@ -155,7 +161,7 @@ static struct slot *find(struct placement *placement, const struct pool *pool, c
 }
 
 static void remember(
-    struct slot *slot, const struct pool *pool, const char *domain, size_t len, const struct view_node *owner)
+    struct slot *slot, const struct pool *pool, const char *domain, size_t len, uint32_t part)
 {
     if (slot->room <= len) {
         free(slot->domain);
@@ -164,25 +170,61 @@ static void remember(
     }
     memcpy(slot->domain, domain, len + 1);
     slot->pool = pool->key;
-    slot->owner = owner;
+    slot->part = part;
+    slot->hot = NULL;
 }
 
-const struct view_node *placement_owner(
-    struct placement *placement, const char *pool, const char *provider, const char *domain)
+static const struct slot *domain_slot(
+    struct placement *placement, const struct pool *pool, const char *domain, size_t len)
+{
+    struct slot *slot = find(placement, pool, domain, len, 0);
+    if (slot->pool == 0) {
+        remember(slot, pool, domain, len, 0);
+        rank(pool, placement_what(NULL, domain, len, NULL), &slot->owner, 1);
+        slot->hot = view_hot(placement->view, domain);
+    }
+    return slot;
+}
+
+static const struct view_node *owner_of_one(struct placement *placement, const struct pool *pool,
+    const struct view_hot *hot, const struct mail_id *message)
+{
+    const struct view_node *owner = NULL;
+    size_t len = strlen(hot->domain);
+    struct placed what = placement_what(hot, hot->domain, len, message);
+    if (what.by_message) {
+        rank(pool, what, &owner, 1);
+        return owner;
+    }
+    struct slot *slot = find(placement, pool, hot->domain, len, what.part);
+    if (slot->pool == 0) {
+        remember(slot, pool, hot->domain, len, what.part);
+        rank(pool, what, &slot->owner, 1);
+    }
+    return slot->owner;
+}
+
+const struct view_node *placement_owner(struct placement *placement, const char *pool, const char *provider,
+    const char *domain, const struct mail_id *message)
 {
     if (placement->view == NULL)
         return NULL;
     const struct pool *known = pool_get(placement, pool);
     if (known == NULL)
-        return place_owner(placement->view, pool, provider, domain);
+        return place_owner(placement->view, pool, provider, domain, message);
     if (known->count == 0)
         return NULL;
-    size_t len = strlen(domain);
-    struct slot *slot = find(placement, known, domain, len);
-    if (slot->pool != 0)
-        return slot->owner;
-    const struct view_node *owner = NULL;
-    rank(known, domain, &owner, 1);
-    remember(slot, known, domain, len, owner);
-    return owner;
+    const struct slot *slot = domain_slot(placement, known, domain, strlen(domain));
+    return slot->hot == NULL || message == NULL ? slot->owner
+                                                : owner_of_one(placement, known, slot->hot, message);
+}
+
+bool placement_may_stay(
+    const struct placement *placement, const char *pool, const char *domain, const char *node)
+{
+    const struct view *view = placement->view;
+    if (view == NULL || view_hot(view, domain) == NULL)
+        return false;
+    const struct view_node *holder = view_node(view, node);
+    return holder != NULL && placement_candidate(holder, pool);
 }

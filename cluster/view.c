@@ -46,6 +46,9 @@ static void view_free(struct view *view)
     }
     for (size_t i = 0; i < view->coordinator_count; i++)
         free(view->coordinators[i].endpoint);
+    for (size_t i = 0; i < view->hot_count; i++)
+        free(view->hot[i].domain);
+    free(view->hot);
     free(view->coordinators);
     free(view->nodes);
     view_index_free(&view->index);
@@ -149,4 +152,23 @@ void view_set_endpoint(struct view_node *node, const char *endpoint)
 {
     free(node->endpoint);
     node->endpoint = endpoint == NULL ? NULL : xstrdup(endpoint);
+}
+
+void view_add_hot(struct view *view, const char *domain, uint32_t parts)
+{
+    must(view->hot_count < VIEW_MAX_HOT && view->index == NULL && parts <= VIEW_MAX_PARTS);
+    must(view->hot_count == 0 || strcmp(view->hot[view->hot_count - 1].domain, domain) < 0);
+    view->hot = xrealloc(view->hot, (view->hot_count + 1) * sizeof *view->hot);
+    view->hot[view->hot_count++] = (struct view_hot){xstrdup(domain), parts};
+}
+
+static int by_domain(const void *domain, const void *hot)
+{
+    return strcmp(domain, ((const struct view_hot *)hot)->domain);
+}
+
+const struct view_hot *view_hot(const struct view *view, const char *domain)
+{
+    return view->hot_count == 0 ? NULL
+                                : bsearch(domain, view->hot, view->hot_count, sizeof *view->hot, by_domain);
 }

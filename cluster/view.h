@@ -21,6 +21,10 @@
 
 #define MEMBER_ID_SIZE 64 /* members and spools, with the zero */
 #define VIEW_MAX_NODES 10000
+#define VIEW_MAX_HOT 512     /* domains that are split */
+#define VIEW_MAX_PARTS 65536 /* of a domain */
+#define VIEW_SHARE 1024      /* of messages placed one by one: as its weight says */
+#define VIEW_MAX_SHARE (64 * VIEW_SHARE)
 
 struct view_source {
     char *address, *public_address, *helo; /* public: null = address */
@@ -36,6 +40,8 @@ struct view_node {
     char spool[MEMBER_ID_SIZE]; /* its home spool: where mail for it goes */
     uint64_t incarnation; /* of the process that serves it; mail addressed to another one is not taken */
     uint32_t weight;      /* 0 = gets no new mail */
+    uint32_t share; /* of the mail that is placed message by message, in 1/VIEW_SHARE of its weight's part; 0:
+                             it was never said, and means VIEW_SHARE */
     bool draining;
     bool down;             /* declared dead: gets no new mail; what it holds waits for it */
     uint64_t process;      /* this start of it, as the bus knows it */
@@ -54,6 +60,14 @@ struct view_coordinator {
     struct view_turn turn;
 };
 
+/* A domain with too much mail for one node. */
+struct view_hot {
+    char *domain; /* a lower-case A-label */
+    uint32_t
+        parts; /* by the message's id, each of them placed like a domain of its own; 0: every message is placed by
+                       itself */
+};
+
 struct view_index;
 struct view {
     atomic_uint holders;
@@ -66,6 +80,8 @@ struct view {
     size_t node_count;
     struct view_coordinator *coordinators;
     size_t coordinator_count;
+    struct view_hot *hot; /* by name, rising */
+    size_t hot_count;
     struct view_index *index; /* null until it is sealed */
 };
 
@@ -81,6 +97,11 @@ void view_add_source(struct view_node *node, const char *address, const char *he
 /* Copies the texts; valid until the next one is added. */
 struct view_coordinator *view_add_coordinator(
     struct view *view, const char *id, uint64_t process, const char *endpoint);
+/* Copies the name. Names must rise from call to call (else a bug), and be at most VIEW_MAX_HOT; parts at most
+ * VIEW_MAX_PARTS. */
+void view_add_hot(struct view *view, const char *domain, uint32_t parts);
+/* Whether, and how, the domain is split; null: it is not. */
+const struct view_hot *view_hot(const struct view *view, const char *domain);
 /* Copies; null = none. */
 void view_set_endpoint(struct view_node *node, const char *endpoint);
 /* Ends the filling, before anybody else sees it: nothing may be added or changed from now on. -1: a member or

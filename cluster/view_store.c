@@ -7,7 +7,9 @@
 #include "base/alloc.h"
 #include "proto/view_wire.h"
 
-_Static_assert(VIEW_WIRE_NAME == MEMBER_ID_SIZE && VIEW_WIRE_MAX_MEMBERS == VIEW_MAX_NODES,
+_Static_assert(VIEW_WIRE_NAME == MEMBER_ID_SIZE && VIEW_WIRE_MAX_MEMBERS == VIEW_MAX_NODES &&
+                   VIEW_WIRE_MAX_HOT == VIEW_MAX_HOT && VIEW_WIRE_MAX_PARTS == VIEW_MAX_PARTS &&
+                   VIEW_WIRE_MAX_SHARE == VIEW_MAX_SHARE,
     "what the wire lets in fits into a view");
 
 /* Writing */
@@ -25,6 +27,7 @@ static void write_node(struct view_wire_writer *writer, const struct view_node *
         .incarnation = node->incarnation,
         .process = node->process,
         .weight = node->weight,
+        .share = node->share,
         .draining = node->draining,
         .down = node->down,
         .turn = turn_out(&node->turn),
@@ -64,6 +67,10 @@ void view_store_write(const struct view *view, struct buffer *out)
             from->id, from->process, from->endpoint, from->down, turn_out(&from->turn)};
         view_wire_coordinator(&writer, &to);
     }
+    for (size_t i = 0; i < view->hot_count; i++) {
+        struct view_wire_hot to = {view->hot[i].domain, view->hot[i].parts};
+        view_wire_hot(&writer, &to);
+    }
     view_wire_end(&writer);
 }
 
@@ -88,6 +95,7 @@ static void on_node(void *context, const struct view_wire_node *from)
 {
     struct view_node *node = view_add_node(context, from->id, from->spool, from->incarnation, from->weight);
     node->process = from->process;
+    node->share = from->share;
     node->draining = from->draining;
     node->down = from->down;
     node->turn = turn_in(&from->turn);
@@ -112,10 +120,15 @@ static void on_coordinator(void *context, const struct view_wire_coordinator *fr
     coordinator->turn = turn_in(&from->turn);
 }
 
+static void on_hot(void *context, const struct view_wire_hot *from)
+{
+    view_add_hot(context, from->domain, from->parts);
+}
+
 struct view *view_store_read(const void *bytes, size_t len, struct error *error)
 {
     struct view *view = view_new(0);
-    struct view_wire_visitor visitor = {view, on_head, on_node, on_source, on_coordinator};
+    struct view_wire_visitor visitor = {view, on_head, on_node, on_source, on_coordinator, on_hot};
     if (view_wire_read(bytes, len, &visitor, error) != 0 || view_seal(view, error) != 0)
         view_drop(&view);
     return view;
@@ -142,7 +155,7 @@ static bool same_source(const struct view_source *a, const struct view_source *b
 static bool same_node(const struct view_node *a, const struct view_node *b)
 {
     if (strcmp(a->id, b->id) != 0 || strcmp(a->spool, b->spool) != 0 || a->incarnation != b->incarnation ||
-        a->weight != b->weight || a->draining != b->draining || a->down != b->down ||
+        a->weight != b->weight || a->share != b->share || a->draining != b->draining || a->down != b->down ||
         a->process != b->process || !same_text(a->endpoint, b->endpoint) || !same_text(a->rack, b->rack) ||
         !view_turn_same(&a->turn, &b->turn) || a->source_count != b->source_count)
         return false;
@@ -162,13 +175,16 @@ bool view_store_same(const struct view *a, const struct view *b)
 {
     if (a->wire != b->wire || strcmp(a->leader, b->leader) != 0 || strcmp(a->teller, b->teller) != 0 ||
         a->tells_from != b->tells_from || a->node_count != b->node_count ||
-        a->coordinator_count != b->coordinator_count)
+        a->coordinator_count != b->coordinator_count || a->hot_count != b->hot_count)
         return false;
     for (size_t i = 0; i < a->node_count; i++)
         if (!same_node(&a->nodes[i], &b->nodes[i]))
             return false;
     for (size_t i = 0; i < a->coordinator_count; i++)
         if (!same_coordinator(&a->coordinators[i], &b->coordinators[i]))
+            return false;
+    for (size_t i = 0; i < a->hot_count; i++)
+        if (strcmp(a->hot[i].domain, b->hot[i].domain) != 0 || a->hot[i].parts != b->hot[i].parts)
             return false;
     return true;
 }

@@ -134,7 +134,8 @@ static const struct view_node *best_left(struct route *route, const struct submi
 {
     const struct view_node *ranked[MAX_RANK], *silent = NULL;
     const char *pool = submission->mail->pool, *domain = mail_domain(submission->mail->recipients[0]);
-    size_t count = placement_rank(route->placement, pool, NULL, domain, ranked, MAX_RANK);
+    size_t count =
+        placement_rank(route->placement, pool, NULL, domain, &submission->mail->id, ranked, MAX_RANK);
     for (size_t i = 0; i < count; i++) {
         if (has_refused(submission, ranked[i]->spool))
             continue;
@@ -153,7 +154,7 @@ static bool choose(struct route *route, struct submission *submission)
     const char *pool = submission->mail->pool, *domain = mail_domain(submission->mail->recipients[0]);
     const struct view_node *node = NULL;
     if (submission->refused_count == 0)
-        node = placement_owner(route->placement, pool, NULL, domain);
+        node = placement_owner(route->placement, pool, NULL, domain, &submission->mail->id);
     if (node == NULL || is_silent(route, node))
         node = best_left(route, submission);
     if (node == NULL)

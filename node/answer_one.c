@@ -142,12 +142,17 @@ static void explain_owner(struct asked *asked, const char *pool, const char *dom
 {
     const struct view *view = asked->node->view;
     const struct view_node *ranked[MAX_RANK];
-    size_t count = view == NULL ? 0 : place(view, pool, NULL, domain, ranked, MAX_RANK);
+    size_t count = view == NULL ? 0 : place(view, pool, NULL, domain, NULL, ranked, MAX_RANK);
+    const struct view_hot *hot = view == NULL ? NULL : view_hot(view, domain);
     json_text(asked->out, "owner", count == 0 ? "nobody: no node has a source of this pool" : ranked[0]->id);
     json_begin_named(asked->out, "rank", '[');
     for (size_t i = 0; i < count; i++)
         json_text(asked->out, NULL, ranked[i]->id);
     json_end(asked->out, ']');
+    if (hot != NULL && hot->parts == 0)
+        json_text(asked->out, "split", "by message: there is too much mail for one node");
+    else if (hot != NULL)
+        json_number(asked->out, "split", hot->parts);
     json_text(asked->out, "node", asked->node->id);
     json_number(asked->out, "view_epoch", view == NULL ? 0 : (int64_t)view->epoch);
 }

@@ -233,8 +233,11 @@ static const struct view_node *other_owner(const struct node *node, const struct
 {
     if (!delivery->settled || !delivery->committed || node->view_is_past)
         return NULL;
-    const struct view_node *owner =
-        placement_owner(node->placement, delivery->held->mail->pool, NULL, recipient_domain(delivery));
+    const struct mail *mail = delivery->held->mail;
+    const char *domain = recipient_domain(delivery);
+    if (placement_may_stay(node->placement, mail->pool, domain, node->id))
+        return NULL;
+    const struct view_node *owner = placement_owner(node->placement, mail->pool, NULL, domain, &mail->id);
     return owner == NULL || strcmp(owner->spool, node->spool) == 0 ? NULL : owner;
 }
 

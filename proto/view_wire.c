@@ -75,6 +75,7 @@ void view_wire_node(struct view_wire_writer *writer, const struct view_wire_node
     to.incarnation = node->incarnation;
     to.process = node->process;
     to.weight = node->weight;
+    to.share = node->share;
     to.draining = node->draining;
     to.down = node->down;
     to.turn_epoch = node->turn.epoch;
@@ -108,6 +109,17 @@ void view_wire_coordinator(struct view_wire_writer *writer, const struct view_wi
     Todoku__View piece = TODOKU__VIEW__INIT;
     piece.n_coordinators = 1;
     piece.coordinators = &list;
+    append(writer, &piece);
+}
+
+void view_wire_hot(struct view_wire_writer *writer, const struct view_wire_hot *hot)
+{
+    Todoku__ViewHot to = TODOKU__VIEW_HOT__INIT, *list = &to;
+    to.domain = pb_view_text(hot->domain);
+    to.parts = hot->parts;
+    Todoku__View piece = TODOKU__VIEW__INIT;
+    piece.n_hot = 1;
+    piece.hot = &list;
     append(writer, &piece);
 }
 
@@ -177,6 +189,7 @@ static void visit_node(
         .incarnation = from->incarnation,
         .process = from->process,
         .weight = from->weight,
+        .share = from->share,
         .draining = from->draining,
         .down = from->down,
         .turn = {from->turn_epoch, (int64_t)from->turn_time, from->turn_reason},
@@ -213,6 +226,10 @@ static void visit(const Todoku__View *view, const struct view_wire_visitor *visi
             .turn = {from->turn_epoch, (int64_t)from->turn_time, from->turn_reason},
         };
         visitor->coordinator(visitor->context, &coordinator);
+    }
+    for (size_t i = 0; i < view->n_hot; i++) {
+        struct view_wire_hot hot = {text_of(&view->hot[i]->domain), view->hot[i]->parts};
+        visitor->hot(visitor->context, &hot);
     }
 }
 

@@ -4,11 +4,12 @@
  *
  * Writing: view_wire_begin, then one call a node or coordinator; each appends what it says, so nothing is
  * gathered in memory. Reading: a visitor is called once for the head, then for each node followed by its
- * sources, then for each coordinator; only after all of it was checked.
+ * sources, then for each coordinator and each hot domain; only after all of it was checked.
  *
  * The bytes are foreign: their length is checked first, unpacking has a budget, and counts, lengths and
  * characters are checked before anybody hears of them. What a reader guarantees: names are 1 ..
- * VIEW_WIRE_NAME - 1 printable characters without a space, other texts within their bound, no zero octets.
+ * VIEW_WIRE_NAME - 1 printable characters without a space, other texts within their bound, no zero octets; hot
+ * domains rise by strcmp.
  * That no name comes twice is the caller's business. */
 #ifndef PROTO_VIEW_WIRE_H
 #define PROTO_VIEW_WIRE_H
@@ -26,8 +27,11 @@
 #define VIEW_WIRE_NAME 64  /* members and spools, with the zero */
 #define VIEW_WIRE_TEXT 256 /* endpoints, HELO names, pools, racks, addresses, with the zero */
 #define VIEW_WIRE_MAX_MEMBERS 10000
-#define VIEW_WIRE_MAX_SOURCES 4096                   /* of a node */
-#define VIEW_WIRE_MAX_POOLS 1000                     /* of a source, and of all together ten times that */
+#define VIEW_WIRE_MAX_SOURCES 4096 /* of a node */
+#define VIEW_WIRE_MAX_POOLS 1000   /* of a source, and of all together ten times that */
+#define VIEW_WIRE_MAX_HOT 512
+#define VIEW_WIRE_MAX_PARTS 65536
+#define VIEW_WIRE_MAX_SHARE 65536
 #define VIEW_WIRE_LATEST INT64_C(253402300799999999) /* the end of the year 9999 */
 
 struct view_wire_turn {
@@ -48,7 +52,7 @@ struct view_wire_head {
 struct view_wire_node {
     const char *id, *spool;
     uint64_t incarnation, process;
-    uint32_t weight;
+    uint32_t weight, share;
     bool draining, down;
     struct view_wire_turn turn;
     const char *endpoint, *rack; /* or null */
@@ -69,6 +73,11 @@ struct view_wire_coordinator {
     struct view_wire_turn turn;
 };
 
+struct view_wire_hot {
+    const char *domain;
+    uint32_t parts;
+};
+
 /* `struct view_wire_writer w = {.out = &buffer};` */
 struct view_wire_writer {
     struct buffer *out;
@@ -81,6 +90,7 @@ void view_wire_begin(struct view_wire_writer *writer, const struct view_wire_hea
 void view_wire_node(struct view_wire_writer *writer, const struct view_wire_node *node,
     const struct view_wire_source *sources);
 void view_wire_coordinator(struct view_wire_writer *writer, const struct view_wire_coordinator *coordinator);
+void view_wire_hot(struct view_wire_writer *writer, const struct view_wire_hot *hot);
 void view_wire_end(struct view_wire_writer *writer);
 
 /* All texts are lent for the call. */
@@ -90,6 +100,7 @@ struct view_wire_visitor {
     void (*node)(void *context, const struct view_wire_node *node);
     void (*source)(void *context, const struct view_wire_source *source); /* of the node named last */
     void (*coordinator)(void *context, const struct view_wire_coordinator *coordinator);
+    void (*hot)(void *context, const struct view_wire_hot *hot);
 };
 
 /* 0, or -1 with the reason, and nothing was called. */

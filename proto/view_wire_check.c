@@ -1,5 +1,6 @@
 /* view_wire_check - is what was unpacked a view? (see view_wire.h) */
 #include <inttypes.h>
+#include <string.h>
 
 #include "proto/view_wire_inside.h"
 
@@ -57,6 +58,9 @@ static int check_node(const Todoku__View *view, const Todoku__ViewNode *node, st
     if (check_text(&node->id, 1, VIEW_WIRE_NAME, "name", "a node", error) != 0)
         return -1;
     const char *id = (const char *)node->id.data;
+    if (node->share > VIEW_WIRE_MAX_SHARE)
+        return error_set(
+            error, "the view: the share of %s is %u, allowed are %d", id, node->share, VIEW_WIRE_MAX_SHARE);
     if (check_text(&node->spool, 1, VIEW_WIRE_NAME, "spool", id, error) != 0 ||
         check_text(&node->endpoint, 0, VIEW_WIRE_TEXT, "endpoint", id, error) != 0 ||
         check_text(&node->rack, 0, VIEW_WIRE_TEXT, "rack", id, error) != 0 ||
@@ -79,6 +83,20 @@ static int check_coordinator(const Todoku__ViewCoordinator *coordinator, struct 
                : check_time(coordinator->turn_time, id, error);
 }
 
+/* `before`: the domain that stands before it, or "". */
+static int check_hot(const Todoku__ViewHot *hot, const char *before, struct error *error)
+{
+    if (check_text(&hot->domain, 1, VIEW_WIRE_TEXT, "name", "a hot domain", error) != 0)
+        return -1;
+    const char *domain = (const char *)hot->domain.data;
+    if (strcmp(before, domain) >= 0)
+        return error_set(error, "the view: the hot domain %s does not stand where its name belongs", domain);
+    if (hot->parts > VIEW_WIRE_MAX_PARTS)
+        return error_set(
+            error, "the view: %s has %u parts, allowed are %d", domain, hot->parts, VIEW_WIRE_MAX_PARTS);
+    return 0;
+}
+
 static int check_head(const Todoku__View *view, struct error *error)
 {
     char ours[WIRE_TEXT_SIZE];
@@ -90,7 +108,8 @@ static int check_head(const Todoku__View *view, struct error *error)
         check_text(&view->teller, 0, VIEW_WIRE_NAME, "teller", "it", error) != 0 ||
         check_count(view->n_pools, (size_t)10 * VIEW_WIRE_MAX_POOLS, "pools", "it", error) != 0 ||
         check_count(view->n_nodes, VIEW_WIRE_MAX_MEMBERS, "nodes", "it", error) != 0 ||
-        check_count(view->n_coordinators, VIEW_WIRE_MAX_MEMBERS, "coordinators", "it", error) != 0)
+        check_count(view->n_coordinators, VIEW_WIRE_MAX_MEMBERS, "coordinators", "it", error) != 0 ||
+        check_count(view->n_hot, VIEW_WIRE_MAX_HOT, "hot domains", "it", error) != 0)
         return -1;
     for (size_t i = 0; i < view->n_pools; i++)
         if (check_text(&view->pools[i], 1, VIEW_WIRE_TEXT, "name", "a pool", error) != 0)
@@ -107,6 +126,9 @@ int view_wire_check(const Todoku__View *view, struct error *error)
             return -1;
     for (size_t i = 0; i < view->n_coordinators; i++)
         if (check_coordinator(view->coordinators[i], error) != 0)
+            return -1;
+    for (size_t i = 0; i < view->n_hot; i++)
+        if (check_hot(view->hot[i], i == 0 ? "" : (const char *)view->hot[i - 1]->domain.data, error) != 0)
             return -1;
     return 0;
 }

@@ -42,7 +42,7 @@ static unsigned owner_of(const struct view *view, unsigned domain)
 {
     char name[40];
     snprintf(name, sizeof name, "d%u.example", domain);
-    const struct view_node *owner = place_owner(view, "main", NULL, name);
+    const struct view_node *owner = place_owner(view, "main", NULL, name, NULL);
     assert_non_null(owner);
     return (unsigned)strtoul(owner->id + 1, NULL, 10);
 }
@@ -128,10 +128,10 @@ static void test_who_is_no_candidate(void **state)
     add(view, 0, 0, "main");
     add(view, 1, 100, "main")->draining = true;
     add(view, 2, 100, "other");
-    assert_null(place_owner(view, "main", NULL, "d.test"));
-    assert_string_equal(place_owner(view, "other", NULL, "d.test")->id, "n2");
+    assert_null(place_owner(view, "main", NULL, "d.test", NULL));
+    assert_string_equal(place_owner(view, "other", NULL, "d.test", NULL)->id, "n2");
     add(view, 3, 1, "main");
-    assert_string_equal(place_owner(view, "main", NULL, "d.test")->id, "n3");
+    assert_string_equal(place_owner(view, "main", NULL, "d.test", NULL)->id, "n3");
     view_drop(&view);
 }
 
@@ -146,8 +146,8 @@ static void test_ranks(void **state)
         char name[40];
         const struct view_node *ranked[16], *other[16];
         snprintf(name, sizeof name, "d%u.example", d);
-        assert_int_equal(place(view, "main", NULL, name, ranked, 16), 16);
-        assert_int_equal(place(turned, "main", "google", name, other, 16), 16);
+        assert_int_equal(place(view, "main", NULL, name, NULL, ranked, 16), 16);
+        assert_int_equal(place(turned, "main", "google", name, NULL, other, 16), 16);
         for (int i = 0; i < 16; i++) {
             assert_string_equal(ranked[i]->id, other[i]->id);
             for (int j = 0; j < i; j++)
@@ -155,7 +155,7 @@ static void test_ranks(void **state)
         }
         struct view_node *best = &view->nodes[ranked[0] - view->nodes];
         best->draining = true;
-        assert_ptr_equal(place_owner(view, "main", NULL, name), ranked[1]);
+        assert_ptr_equal(place_owner(view, "main", NULL, name, NULL), ranked[1]);
         best->draining = false;
     }
     view_drop(&view);
@@ -198,7 +198,7 @@ static uint64_t digest_of_ranks(const struct view *view, unsigned domains)
         char domain[40];
         const struct view_node *ranked[16];
         snprintf(domain, sizeof domain, "d%u.example", i);
-        size_t count = place(view, names[i % 4], NULL, domain, ranked, 16);
+        size_t count = place(view, names[i % 4], NULL, domain, NULL, ranked, 16);
         for (size_t j = 0; j < count; j++)
             digest = hash64(digest, ranked[j]->id, strlen(ranked[j]->id));
         digest = hash64(digest, &(unsigned char){(unsigned char)count}, 1);
@@ -232,7 +232,7 @@ static void test_memory(void **state)
     (void)state;
     static const char *const names[] = {"main", "bulk", "other", "none"};
     struct placement *placement = placement_new();
-    assert_null(placement_owner(placement, "main", NULL, "d.test"));
+    assert_null(placement_owner(placement, "main", NULL, "d.test", NULL));
     for (unsigned round = 0; round < 6; round++) {
         struct view *view = motley(round % 2 == 0 ? 100 : 99);
         view->epoch = round;
@@ -242,9 +242,10 @@ static void test_memory(void **state)
             const struct view_node *ranked[16], *other[16];
             snprintf(domain, sizeof domain, "%0*u.example", (int)(i % 240), i % 1000);
             const char *pool = names[i % 4];
-            size_t count = place(view, pool, NULL, domain, ranked, 16);
-            assert_ptr_equal(placement_owner(placement, pool, NULL, domain), count == 0 ? NULL : ranked[0]);
-            assert_int_equal(placement_rank(placement, pool, NULL, domain, other, 16), count);
+            size_t count = place(view, pool, NULL, domain, NULL, ranked, 16);
+            assert_ptr_equal(
+                placement_owner(placement, pool, NULL, domain, NULL), count == 0 ? NULL : ranked[0]);
+            assert_int_equal(placement_rank(placement, pool, NULL, domain, NULL, other, 16), count);
             assert_memory_equal(ranked, other, count * sizeof ranked[0]);
         }
         view_drop(&view);
@@ -262,13 +263,90 @@ static void test_memory_is_bounded(void **state)
     for (unsigned i = 0; i < DOMAINS; i++) {
         char name[40];
         snprintf(name, sizeof name, "d%u.example", i);
-        assert_ptr_equal(
-            placement_owner(placement, "main", NULL, name), place_owner(view, "main", NULL, name));
+        assert_ptr_equal(placement_owner(placement, "main", NULL, name, NULL),
+            place_owner(view, "main", NULL, name, NULL));
         if (i < 10000)
-            assert_null(placement_owner(placement, name, NULL, name));
+            assert_null(placement_owner(placement, name, NULL, name, NULL));
     }
     view_drop(&view);
     placement_free(&placement);
+}
+
+static struct mail_id id_of(unsigned number)
+{
+    struct mail_id id = {{0}};
+    memcpy(id.bytes, &number, sizeof number);
+    return id;
+}
+
+/* What is split goes by the message: as shares say, or by parts that stay together; with a memory and without. */
+static void test_split(void **state)
+{
+    (void)state;
+    enum { MESSAGES = 60000, COUNT = 20 };
+    struct view *view = nodes(COUNT, COUNT);
+    unsigned by_message[COUNT] = {0}, by_part[COUNT] = {0}, part_owners = 0;
+    view->nodes[3].share = 2 * VIEW_SHARE;
+    view->nodes[4].share = VIEW_SHARE / 2;
+    view_add_hot(view, "huge.test", 0);
+    view_add_hot(view, "large.test", 4);
+    struct placement *placement = placement_new();
+    placement_set_view(placement, view);
+    for (unsigned i = 0; i < MESSAGES; i++) {
+        struct mail_id id = id_of(i);
+        const struct view_node *ranked[16], *owner = place_owner(view, "main", NULL, "huge.test", &id);
+        assert_ptr_equal(placement_owner(placement, "main", NULL, "huge.test", &id), owner);
+        by_message[owner - view->nodes]++;
+        owner = place_owner(view, "main", NULL, "large.test", &id);
+        assert_ptr_equal(placement_owner(placement, "main", NULL, "large.test", &id), owner);
+        assert_int_equal(placement_rank(placement, "main", NULL, "large.test", &id, ranked, 16), 16);
+        assert_ptr_equal(ranked[0], owner);
+        by_part[owner - view->nodes]++;
+        assert_ptr_equal(place_owner(view, "main", NULL, "small.test", &id),
+            place_owner(view, "main", NULL, "small.test", NULL));
+    }
+    double unit = MESSAGES / (COUNT + 0.5);
+    for (unsigned i = 0; i < COUNT; i++) {
+        double want = unit * (i == 3 ? 2 : i == 4 ? 0.5 : 1);
+        assert_true(by_message[i] > want * 0.93 && by_message[i] < want * 1.07);
+        part_owners += by_part[i] > 0;
+    }
+    assert_in_range(part_owners, 2, 4);
+    assert_true(placement_may_stay(placement, "main", "huge.test", "n5"));
+    assert_false(placement_may_stay(placement, "main", "small.test", "n5"));
+    assert_false(placement_may_stay(placement, "other", "huge.test", "n5"));
+    view->nodes[5].draining = true;
+    assert_false(placement_may_stay(placement, "main", "huge.test", "n5"));
+    placement_free(&placement);
+    view_drop(&view);
+}
+
+/* The best for a message is the next best's when it leaves; other shares move no more than they change. */
+static void test_split_moves_little(void **state)
+{
+    (void)state;
+    enum { MESSAGES = 40000, COUNT = 50 };
+    struct view *view = nodes(COUNT, COUNT), *less = nodes(COUNT, 9), *other = nodes(COUNT, COUNT);
+    struct view *all[] = {view, less, other};
+    unsigned left = 0, lowered = 0;
+    for (unsigned i = 0; i < 3; i++)
+        view_add_hot(all[i], "huge.test", 0);
+    other->nodes[3].share = VIEW_SHARE * 9 / 10;
+    for (unsigned i = 0; i < MESSAGES; i++) {
+        struct mail_id id = id_of(i);
+        const struct view_node *was = place_owner(view, "main", NULL, "huge.test", &id),
+                               *is = place_owner(less, "main", NULL, "huge.test", &id),
+                               *by = place_owner(other, "main", NULL, "huge.test", &id);
+        assert_true(strcmp(was->id, "n9") == 0 || strcmp(was->id, is->id) == 0);
+        assert_true(strcmp(was->id, "n3") == 0 || strcmp(was->id, by->id) == 0);
+        left += strcmp(was->id, is->id) != 0;
+        lowered += strcmp(was->id, by->id) != 0;
+    }
+    assert_in_range(left, MESSAGES / COUNT * 9 / 10, MESSAGES / COUNT * 11 / 10);
+    assert_in_range(lowered, MESSAGES / COUNT / 20, MESSAGES / COUNT / 6);
+    view_drop(&view);
+    view_drop(&less);
+    view_drop(&other);
 }
 
 /* One node more takes its share, from all alike, and nothing else moves (P8). */
@@ -311,6 +389,8 @@ int main(void)
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_memory_is_bounded),
         cmocka_unit_test(test_joining),
+        cmocka_unit_test(test_split),
+        cmocka_unit_test(test_split_moves_little),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -88,7 +88,7 @@ static size_t misplaced(const struct desk *desk, const struct view *view)
         for (uint32_t i = 0; i < held->count; i++) {
             const char *domain = mail_domain(held->mail->recipients[held->deliveries[i]->index]);
             if (held->deliveries[i]->state == CUSTODY_HELD &&
-                strcmp(place_owner(view, "main", NULL, domain)->id, "n1") != 0)
+                strcmp(place_owner(view, "main", NULL, domain, NULL)->id, "n1") != 0)
                 count++;
         }
     return count;

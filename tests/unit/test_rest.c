@@ -130,7 +130,7 @@ static size_t others(unsigned nodes)
     for (unsigned i = 0; i < MESSAGES * RECIPIENTS; i++) {
         char domain[40];
         snprintf(domain, sizeof domain, "d%u.test", (i / RECIPIENTS + i % RECIPIENTS * 17) % 100);
-        count += strcmp(place_owner(view, "main", NULL, domain)->id, "n1") != 0;
+        count += strcmp(place_owner(view, "main", NULL, domain, NULL)->id, "n1") != 0;
     }
     view_drop(&view);
     return count;

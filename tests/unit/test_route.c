@@ -117,7 +117,7 @@ static void test_asks_the_owner_until_it_answers(void **state)
         tick(&desk);
     assert_int_equal(desk.sent_count, 4);
     for (int i = 0; i < 4; i++) {
-        assert_string_equal(desk.sent[i]->spool, place_owner(view, "main", NULL, "d.test")->spool);
+        assert_string_equal(desk.sent[i]->spool, place_owner(view, "main", NULL, "d.test", NULL)->spool);
         assert_int_equal(desk.sent[i]->to_incarnation, 1);
     }
     assert_int_equal(desk.outcomes, 0);
@@ -255,7 +255,7 @@ static void test_keys(void **state)
 /* The nodes for d.test, best first. */
 static void rank(struct view *view, const struct view_node **ranked)
 {
-    assert_int_equal(place(view, "main", NULL, "d.test", ranked, 3), 3);
+    assert_int_equal(place(view, "main", NULL, "d.test", NULL, ranked, 3), 3);
 }
 
 static void test_new_mail_avoids_the_silent(void **state)

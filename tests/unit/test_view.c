@@ -33,6 +33,9 @@ static struct view *filled(void)
     view->tells_from = 5;
     view_add_coordinator(view, "c1", 11, "tcp://10.0.0.9:7101")->turn = (struct view_turn){UINT64_MAX, 0, 99};
     view_add_coordinator(view, "c2", 12, NULL)->down = true;
+    node->share = 700;
+    view_add_hot(view, "huge.test", 0);
+    view_add_hot(view, "large.test", 16);
     return view;
 }
 
@@ -63,6 +66,9 @@ static void test_there_and_back(void **state)
     assert_int_equal(read->nodes[1].turn.time, 1767225600 * USEC_SEC + 1);
     assert_int_equal(read->coordinators[0].turn.reason, 99); /* of a later version */
     assert_string_equal(read->teller, "n1");
+    assert_int_equal(read->nodes[1].share, 700);
+    assert_int_equal(view_hot(read, "large.test")->parts, 16);
+    assert_null(view_hot(read, "small.test"));
     view_drop(&read);
     read = through_the_store(empty, NULL);
     assert_true(view_store_same(empty, read));
@@ -154,6 +160,18 @@ static bool change(struct view *view, int what)
     case 25:
         view->tells_from++;
         break;
+    case 26:
+        node->share++;
+        break;
+    case 27:
+        view->hot[1].parts = 32;
+        break;
+    case 28:
+        view->hot[0].domain[0] = 'a';
+        break;
+    case 29:
+        view_add_hot(view, "more.test", 2);
+        break;
     default:
         return false;
     }
@@ -213,6 +231,12 @@ static void test_refusals(void **state)
     refused("\x08\x01\x2a\x0e\x0a\x01n\x12\x01n\x52\x06\x0a\x01s\x22\x01\x00", 18, "pool number 0 of 0");
     refused("\x08\x01\x2a\x06\x0a\x01n\x12\x01\x00", 10, "octet 0x00");
     refused("\x08\x01\x2a\x06\x0a\x01 \x12\x01n", 10, "octet 0x20");
+    refused(
+        "\x08\x01\xa2\x01\x03\x0a\x01z\xa2\x01\x03\x0a\x01y", 14, "does not stand where its name belongs");
+    refused(
+        "\x08\x01\xa2\x01\x03\x0a\x01y\xa2\x01\x03\x0a\x01y", 14, "does not stand where its name belongs");
+    refused("\x08\x01\xa2\x01\x07\x0a\x01y\x10\x81\x80\x04", 12, "65537 parts");
+    refused("\x08\x01\x2a\x0b\x0a\x01n\x12\x01n\xa0\x01\x81\x80\x04", 15, "the share of n is 65537");
     refused("\xff", 1, "no view of Todoku's");
     char *large = xcalloc(9, 1 << 20);
     refused(large, (size_t)9 << 20, "9437184 bytes");
