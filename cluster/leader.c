@@ -48,6 +48,7 @@ void leader_free(struct leader **leader)
     leader_members_free(l);
     view_drop(&l->view);
     view_drop(&l->asked_view);
+    balance_plan_free(&l->plan);
     free(l);
 }
 
@@ -345,6 +346,18 @@ void leader_set_lease(struct leader *leader, uint64_t lease, usec_t now)
     leader->lease = lease;
     if (leader->ask == LEAD_ELECT || leader->ask == LEAD_RESIGN)
         drop_ask(leader);
+    next(leader, now);
+}
+
+void leader_set_balance(struct leader *leader, struct balance_plan *plan, usec_t now)
+{
+    balance_plan_free(&leader->plan);
+    if (!leader->head) {
+        balance_plan_free(&plan);
+        return;
+    }
+    leader->plan = plan;
+    leader->dirty = true;
     next(leader, now);
 }
 

@@ -24,6 +24,7 @@
 #ifndef CLUSTER_LEADER_H
 #define CLUSTER_LEADER_H
 
+#include "cluster/balance.h"
 #include "cluster/member_record.h"
 #include "cluster/store_port.h"
 
@@ -51,6 +52,9 @@ void leader_news(struct leader *leader, enum leader_topic topic, const struct kv
 void leader_result(struct leader *leader, uint64_t ref, const struct kv_result *result, usec_t now);
 void leader_tick(struct leader *leader, usec_t now);
 usec_t leader_deadline(const struct leader *leader);
+/* What the next view is to say of hot domains and shares (balance_step); else each says what the last one said. Takes
+ * the plan over; who is not the head forgets it. */
+void leader_set_balance(struct leader *leader, struct balance_plan *plan, usec_t now);
 bool leader_is_head(const struct leader *leader);
 
 #endif

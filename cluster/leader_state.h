@@ -62,6 +62,7 @@ struct leader {
     uint64_t ask_ref;
     usec_t ask_sent;
     struct view *asked_view;
+    struct balance_plan *plan; /* not in any view yet; null: none */
 
     usec_t verdicts[LEADER_VERDICTS]; /* when the last ones were seen; a ring */
     size_t verdict_count;

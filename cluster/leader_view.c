@@ -189,6 +189,14 @@ static uint64_t next_epoch(const struct leader *leader)
     return leader->view_revision == 0 && next < leader->key_made ? leader->key_made : next;
 }
 
+/* As decided, or as it was. */
+static void apply_balance(const struct leader *leader, struct view *view)
+{
+    struct balance_plan *was = leader->plan == NULL ? balance_plan_of(leader->view) : NULL;
+    balance_plan_apply(was == NULL ? leader->plan : was, view);
+    balance_plan_free(&was);
+}
+
 struct view *leader_make_view(struct leader *leader, usec_t now)
 {
     struct making making = {.leader = leader, .now = now, .next = view_new(next_epoch(leader))};
@@ -198,6 +206,7 @@ struct view *leader_make_view(struct leader *leader, usec_t now)
     add_all(&making);
     map_free(&making.spools);
     leader_turns(leader, making.next, now);
+    apply_balance(leader, making.next);
     struct error error;
     if (view_seal(making.next, &error) == 0)
         return making.next;
@@ -280,6 +289,7 @@ void leader_adopt(struct leader *leader, struct view *view, uint64_t revision, u
     leader->seen_views[next].epoch = view->epoch;
     leader->seen_views[next].when = now;
     view_drop(&leader->view);
+    balance_plan_free(&leader->plan); /* it is in there, or overtaken */
     leader->view = view;
     leader->wire = view->wire;
     leader->view_revision = revision;

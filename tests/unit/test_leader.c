@@ -98,6 +98,35 @@ static void test_changes(void **state)
     finish(&h);
 }
 
+/* Hot domains and shares stand in every view from the one on that was asked for. */
+static void test_balance(void **state)
+{
+    (void)state;
+    struct head h;
+    begin(&h, "c1", lease_c1);
+    run(&h, 2 * USEC_SEC);
+    struct view *view = stored(), *wanted = view_new(1);
+    assert_int_equal(view_node(view, "n1")->share, 0);
+    view_drop(&view);
+    view_add_node(wanted, "n1", "n1.0", 1, 1)->share = 700;
+    view_add_node(wanted, "n2", "n2.0", 1, 1);
+    view_add_hot(wanted, "huge.test", 0);
+    leader_set_balance(h.leader, balance_plan_of(wanted), now);
+    view_drop(&wanted);
+    run(&h, 2 * USEC_SEC);
+    assert_int_equal(epoch(), 2);
+    put_spec("n1", MEMBER_NODE, 9, false);
+    put_live("n3", MEMBER_NODE, 103, 1);
+    run(&h, 3 * USEC_SEC);
+    view = stored();
+    assert_int_equal(view->hot_count, 1);
+    assert_int_equal(view_node(view, "n1")->share, 700);
+    assert_int_equal(view_node(view, "n2")->share, 0);
+    assert_in_range(view_node(view, "n3")->share, 500, 767); /* less than the others' mean */
+    view_drop(&view);
+    finish(&h);
+}
+
 /* At most one view a second, however much happens. */
 static void test_pace(void **state)
 {
@@ -556,6 +585,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_first_view, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_changes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_balance, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_pace, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_left_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_too_big, set_up, tear_down),
