@@ -189,6 +189,26 @@ static int answer_status(struct asked *asked)
     return 200;
 }
 
+/* "load": one row, for whoever balances: deliveries a second in all, and by domain, the largest and all that are split;
+ * `domains`: "NAME RATE NAME RATE ...". */
+static int answer_load(struct asked *asked)
+{
+    struct balance_domain domains[LOAD_TOP + VIEW_MAX_HOT];
+    struct balance_report report;
+    struct buffer text = {0};
+    load_report(asked->node->load, domains, &report, asked->now);
+    for (size_t i = 0; i < report.domain_count; i++)
+        buffer_printf(&text, "%s%s %.4g", i == 0 ? "" : " ", domains[i].domain, domains[i].rate);
+    json_begin(asked->out, '{');
+    json_text(asked->out, "node", asked->node->id);
+    json_fraction(asked->out, "rate", report.rate);
+    json_fraction(asked->out, "span", report.span);
+    json_text_len(asked->out, "domains", buffer_bytes(&text), buffer_len(&text));
+    answer_end_row(asked);
+    buffer_free(&text);
+    return 200;
+}
+
 static int answer_ready(struct asked *asked)
 {
     const struct node *node = asked->node;
@@ -256,6 +276,7 @@ int node_answer(struct node *node, const char *what, const char *selectors, usec
         {"drain", answer_leaving},
         {"explain", answer_explain},
         {"lanes", answer_lanes},
+        {"load", answer_load},
         {"message", answer_message},
         {"metrics", answer_metrics},
         {"providers", answer_providers},

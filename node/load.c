@@ -26,11 +26,10 @@ struct load {
     usec_t since;     /* of the step that runs */
 };
 
-struct load *load_new(usec_t now)
+struct load *load_new(void)
 {
     struct load *load = xcalloc(1, sizeof *load);
     load->key = hash_process_key();
-    load->since = now;
     return load;
 }
 
@@ -64,6 +63,8 @@ static void fade(struct load *load, double by)
 
 static void step(struct load *load, usec_t now)
 {
+    if (load->since == 0)
+        load->since = now;
     for (unsigned i = 0; now - load->since >= LOAD_STEP; i++) {
         load->since += LOAD_STEP;
         load->span += (double)LOAD_STEP / USEC_SEC;

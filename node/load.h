@@ -16,7 +16,7 @@
 #define LOAD_STEP (15 * USEC_SEC) /* then all counts fade by 1/16 */
 
 struct load;
-struct load *load_new(usec_t now);
+struct load *load_new(void); /* counts from the first call on */
 void load_free(struct load **load);
 /* Which domains are hot from now on. */
 void load_set_view(struct load *load, const struct view *view, usec_t now);

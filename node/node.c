@@ -45,6 +45,7 @@ struct node *node_new(const char *id, const char *spool, uint64_t incarnation,
     rest_init(&node->rest);
     backlogs_init(node);
     node->placement = placement_new();
+    node->load = load_new();
     node->source_count = settings->node.source_count;
     node->sources = xcalloc(node->source_count, sizeof *node->sources);
     set_sources(node);
@@ -121,6 +122,7 @@ void node_free(struct node **node)
     heap_free(&n->site_timers);
     heap_free(&n->lane_timers);
     placement_free(&n->placement);
+    load_free(&n->load);
     holds_drop(&n->holds);
     view_drop(&n->view);
     buffer_free(&n->scratch);
@@ -235,6 +237,7 @@ void node_set_view(struct node *node, struct view *view, usec_t now)
     tell_turns(node, former, now);
     view_drop(&former);
     placement_set_view(node->placement, view);
+    load_set_view(node->load, view, now);
     gates_set_view(node, now);
     census_begin(node);
     census_step(node, now);

@@ -79,6 +79,7 @@ static void tell_accepted(struct node *node, const struct delivery *delivery)
     const char *text = event_text(node, &event);
     node->ports.event(node->ports.context, delivery->made_seq, text, strlen(text));
     node->figures.accepted++;
+    load_count(node->load, mail_domain(delivery->held->mail->recipients[delivery->index]), node->now);
 }
 
 static void gained(void *context, struct delivery *delivery)

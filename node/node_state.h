@@ -22,6 +22,7 @@
 #include "node/gate_state.h"
 #include "node/handover.h"
 #include "node/lane.h"
+#include "node/load.h"
 #include "node/node.h"
 #include "node/turns.h"
 #include "node/verdict.h"
@@ -284,6 +285,7 @@ struct node {
     struct placement *placement;
     uint64_t turns_told; /* the epoch up to which this process has told members' turns, as the teller */
     struct handover handover;
+    struct load *load;
     uint64_t round;     /* one more with each view and settings */
     struct list census; /* struct held with something to do, the ones last placed in older rounds first */
     struct pressure_gauges gauges;

@@ -51,6 +51,7 @@ static void again(struct node *node, struct delivery *delivery, const struct ses
 {
     usec_t due = retry_due(node->settings, delivery->attempts, now, &node->random);
     node->figures.deferred++;
+    load_count(node->load, mail_domain(delivery->held->mail->recipients[delivery->index]), now);
     custody_retry(node->custody, delivery, due,
         tell(node, "deferred", delivery, session, stage, reply, verdict, now), now);
     delivery_place(node, delivery, now);

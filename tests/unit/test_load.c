@@ -37,7 +37,7 @@ static void test_rates(void **state)
 {
     (void)state;
     struct random random = {1};
-    struct load *load = load_new(USEC_SEC);
+    struct load *load = load_new();
     struct balance_report report;
     load_report(load, domains, &report, USEC_SEC);
     assert_true(report.rate == 0 && report.span == 0 && report.domain_count == 0);
@@ -62,7 +62,7 @@ static void test_hot(void **state)
 {
     (void)state;
     struct random random = {2};
-    struct load *load = load_new(USEC_SEC);
+    struct load *load = load_new();
     struct view *view = view_new(1), *cool = view_new(2);
     struct balance_report report;
     usec_t now = play(load, USEC_SEC, 10 * USEC_MIN, &random);

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -195,6 +196,48 @@ static void test_not_by_a_view_of_the_past(void **state)
     close_desk(&desk);
 }
 
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+/* All 500 domains. */
+static void split_all(struct view *view)
+{
+    char names[500][16];
+    for (unsigned i = 0; i < 500; i++)
+        snprintf(names[i], sizeof names[i], "d%u.test", i);
+    qsort(names, 500, sizeof names[0], by_text);
+    for (unsigned i = 0; i < 500; i++)
+        view_add_hot(view, names[i], i % 2 == 0 ? 0 : 16);
+}
+
+/* What is split stays where it can be sent, and goes when it can't be any more; what there was of it is told. */
+static void test_split_mail_stays(void **state)
+{
+    (void)state;
+    struct desk desk;
+    struct view *second = node_help_view(2, 1, 4), *third = node_help_view(3, 1, 4);
+    struct buffer out = {0};
+    open_desk(&desk);
+    split_all(second);
+    split_all(third);
+    third->nodes[0].draining = true;
+    node_set_view(desk.node, second, desk.now);
+    walk(&desk, 1000);
+    assert_int_equal(desk.leaving, 0);
+    assert_int_equal(node_answer(desk.node, "load", "", desk.now + USEC_MIN, &out), 200);
+    assert_non_null(strstr(buffer_text(&out), "\"node\":\"n1\""));
+    assert_non_null(strstr(buffer_text(&out), " d7.test "));
+    node_set_view(desk.node, third, desk.now);
+    walk(&desk, 1000);
+    assert_int_equal(desk.leaving, MESSAGES * RECIPIENTS);
+    view_drop(&second);
+    view_drop(&third);
+    buffer_free(&out);
+    close_desk(&desk);
+}
+
 /* Mail that belongs to a node that nothing is heard of is not moved there: it would wait for that node's return. */
 static void test_not_to_a_silent_node(void **state)
 {
@@ -228,6 +271,7 @@ int main(void)
         cmocka_unit_test(test_the_newest_counts),
         cmocka_unit_test(test_not_by_a_view_without_me),
         cmocka_unit_test(test_not_by_a_view_of_the_past),
+        cmocka_unit_test(test_split_mail_stays),
         cmocka_unit_test(test_not_to_a_silent_node),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
