@@ -11,7 +11,7 @@
  *  - What is placed message by message fills up: shares are such that nobody has more than its bound (bounded loads:
  *    Mirrokni, Thorup, Zadimoghaddam 2018).
  *
- * It is sticky. Only the shares of those who have too much are changed, and only once somebody has 7.5 % too much
+ * It is sticky. Only the shares of those who have too much are changed, and only once somebody has 9 % too much
  * (or more, where the figures are too small to tell); a domain stays hot for half an hour after it cooled down; nothing is
  * decided while a tenth of the nodes has not reported, or has not been counting for a minute.
  *

@@ -10,8 +10,7 @@
 #define BALANCE_PART (1.0 / 64) /* of a node's mean load: what a part should have */
 #define BALANCE_BOUND                                                                                        \
     1.05 /* what whoever has too much is brought down to, and others up to, times its target */
-#define BALANCE_ACT 1.075       /* something must be done; where few deliveries were counted, later */
-#define BALANCE_SLACK 0.01      /* then those are lowered, too, who have nearly as much */
+#define BALANCE_ACT 1.09        /* something must be done; where few deliveries were counted, later */
 #define BALANCE_LEAST_PART 0.01 /* of its target: less is not worth a split */
 
 /* A domain that was reported. */

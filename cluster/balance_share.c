@@ -109,14 +109,12 @@ static double act_from(const struct group *group)
     return BALANCE_ACT + (group->counted > 0 ? 2 / sqrt(group->counted / (double)group->count) : 0);
 }
 
-/* The most it may have of the hot mail. Who has not too much keeps what it has, though it be near; but nobody is brought
- * so near that the next small change would be too much. */
+/* The most it may have of the hot mail. When something must be done, everybody is brought down to the bound: those left
+ * just below what is borne would be lowered many at a time when the next node comes or goes. */
 static double cap(const struct group *group, const struct balance_node *node)
 {
-    double now = expected(group, node), most = BALANCE_BOUND * node->target;
-    if (now <= (act_from(group) - BALANCE_SLACK) * node->target)
-        most = fmax(now, most);
-    return fmax(most - node->rest, LEAST_SHARE * group->hot * node->weight / group->weight);
+    return fmax(
+        BALANCE_BOUND * node->target - node->rest, LEAST_SHARE * group->hot * node->weight / group->weight);
 }
 
 /* What all take together when everybody's part is `factor` times what it is now, but for the caps. */

@@ -287,7 +287,7 @@ static double moved_of(struct world *world, const struct both *both, unsigned do
     if (hot == NULL && was == NULL)
         return differs(both, name, NULL);
     bool parts = hot != NULL && was != NULL && hot->parts == was->parts && hot->parts > 0;
-    uint32_t draws = parts ? hot->parts : domain == 0 ? 200000 : 8000, away = 0;
+    uint32_t draws = parts ? hot->parts : domain == 0 ? 100000 : 4000, away = 0;
     bool *seen = xcalloc(draws, sizeof *seen);
     for (uint32_t i = 0; i < draws;) {
         struct mail_id id = some_id(world);
