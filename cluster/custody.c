@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/panic.h"
 #include "cluster/custody_state.h"
+#include "proto/copy_wire.h"
 
 struct custody *custody_new(
     const char *member, const char *spool, uint64_t incarnation, const struct custody_ports *ports)
@@ -27,6 +28,16 @@ struct custody *custody_new(
 void custody_set_incarnation(struct custody *custody, uint64_t incarnation)
 {
     custody->incarnation = incarnation;
+}
+
+void custody_begin_epoch(struct custody *custody, uint64_t epoch)
+{
+    must(epoch <= COPY_EPOCH_MOST);
+    uint64_t before = epoch << COPY_EPOCH_SHIFT;
+    if (before > custody->last_seq)
+        custody->last_seq = before;
+    if (epoch > custody->epoch)
+        custody->epoch = epoch;
 }
 
 struct held *held_new(struct custody *custody, struct mail *mail)

@@ -191,6 +191,9 @@ bool custody_replay_rests(struct custody *custody, struct held *held, usec_t now
 /* The log's last frame has this number, though it may not have been replayed (damaged): the next is higher.
  */
 void custody_log_ends(struct custody *custody, uint64_t seq);
+/* Frames are numbered from this epoch on, above all that were before: epoch << COPY_EPOCH_SHIFT | 1, ... (PROTOCOL
+ * guard 4). An older one changes nothing. Without it: 1, 2, ... */
+void custody_begin_epoch(struct custody *custody, uint64_t epoch);
 
 /* INJECT, MOVE, MOVE_ANSWER, SETTLED_ASK, SETTLED. Lent. `shut`: why nothing new is taken; null = it is. */
 void custody_message(struct custody *custody, const struct bus_msg *msg, const char *shut, usec_t now);

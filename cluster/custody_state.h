@@ -81,6 +81,7 @@ struct tombs {
 struct custody {
     char member[MEMBER_ID_SIZE], spool[MEMBER_ID_SIZE];
     uint64_t incarnation, last_seq, committed_seq;
+    uint64_t epoch; /* that new frames are of; 0: they are of none */
     struct custody_ports ports;
     struct custody_figures figures;
     struct map messages; /* id -> struct held */

@@ -11,6 +11,7 @@
 
 #include "cluster/custody_state.h"
 #include "custody_help.h"
+#include "proto/copy_wire.h"
 
 /* The verdict of the oldest answer to an INJECT, or 0 if there is none. */
 static int inject_answer(struct bench *bench)
@@ -63,6 +64,32 @@ static void test_ended_messages_are_known_for_a_while(void **state)
     for (size_t i = 0; i < a.frame_count; i++)
         assert_true(!a.frames[i].base || a.frames[i].released);
     assert_true(custody_deadline(a.custody) == USEC_NEVER);
+    bench_close(&a);
+}
+
+/* A frame's number says its epoch, and none comes twice. */
+static void test_frames_of_an_epoch(void **state)
+{
+    (void)state;
+    struct bench a, b;
+    const uint64_t shift = COPY_EPOCH_SHIFT;
+    bench_open(&a, "a");
+    inject_durably(&a, 1, 1);
+    assert_int_equal(a.last_seq, 1);
+    custody_begin_epoch(a.custody, 3);
+    inject_durably(&a, 2, 1);
+    assert_true(a.last_seq == ((uint64_t)3 << shift | 1));
+    custody_begin_epoch(a.custody, 3);
+    custody_begin_epoch(a.custody, 2);
+    inject_durably(&a, 3, 1);
+    assert_true(a.last_seq == ((uint64_t)3 << shift | 2));
+    bench_restart(&b, &a, a.last_seq);
+    custody_begin_epoch(b.custody, 4);
+    custody_done(b.custody, bench_delivery(&b, 1, 0), RESULT_DELIVERED, 250, "{}", b.now);
+    assert_true(b.last_seq == ((uint64_t)4 << shift | 1));
+    bench_commit(&b);
+    assert_int_equal(b.told, 1);
+    bench_close(&b);
     bench_close(&a);
 }
 
@@ -440,6 +467,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ended_messages_are_known_for_a_while),
+        cmocka_unit_test(test_frames_of_an_epoch),
         cmocka_unit_test(test_restates_in_one_go),
         cmocka_unit_test(test_restates_one_where_room_is_short),
         cmocka_unit_test(test_restates_from_the_disk),
