@@ -132,6 +132,7 @@ void copies_adopt(struct copies *copies, const struct spool_register *reg, uint6
     struct copies_swap *swap = &copies->swap;
     bool was_paired = copies->reg.mirror[0] != '\0';
     copies->revision = revision;
+    copies->occasions++;
     swap->unknown = 0;
     swap->take_in_maybe = copies->counts = false;
     if (!is_mine(copies, reg)) {
@@ -147,6 +148,23 @@ void copies_adopt(struct copies *copies, const struct spool_register *reg, uint6
     if (!was_paired && reg->mirror[0] != '\0')
         copies_notice(copies, "%s has its second copy at %s", copies->spool, reg->mirror_node);
     copies->ports.epoch(copies->ports.context, reg->epoch, reg->incarnation);
+}
+
+void copies_note_failed(struct copies *copies, const struct stream *stream, usec_t now)
+{
+    if (stream->trouble[0] == '\0' && (stream->silent || stream->state == STREAM_ASKS))
+        return;
+    memcpy(copies->failed, stream->member, sizeof copies->failed);
+    copies->failed_at = now;
+    copies->occasions++;
+}
+
+static void forget_failed(struct copies *copies, usec_t now)
+{
+    if (copies->failed[0] == '\0' || now - copies->failed_at < COPIES_FAILED)
+        return;
+    copies->failed[0] = '\0';
+    copies->occasions++;
 }
 
 void copies_depose(struct copies *copies, const struct spool_register *reg)
@@ -268,17 +286,33 @@ bool copies_deposed(const struct copies *copies)
     return copies->deposed;
 }
 
+static bool is_too_few(const struct copies *copies)
+{
+#ifdef TODOKU_WITHOUT_ANSWER_ALONE
+    (void)copies;
+    return false;
+#else
+    return copies->min_copies > 1 && copies->reg.mirror[0] == '\0';
+#endif
+}
+
 const char *copies_shut(const struct copies *copies)
 {
     if (copies->deposed)
         return "another node serves this spool by now";
     if (copies->handing)
         return "this spool is being handed to another node";
-#ifndef TODOKU_WITHOUT_ANSWER_ALONE
-    if (copies->min_copies > 1 && copies->reg.mirror[0] == '\0')
-        return "there is no second copy";
-#endif
-    return NULL;
+    return is_too_few(copies) ? "there is no second copy" : NULL;
+}
+
+bool copies_may_answer(const struct copies *copies)
+{
+    return !copies->deposed && !is_too_few(copies);
+}
+
+void copies_set_min(struct copies *copies, unsigned min_copies)
+{
+    copies->min_copies = min_copies;
 }
 
 void copies_all_attempts_logged(struct copies *copies, bool so, usec_t now)
@@ -350,6 +384,7 @@ void copies_tick(struct copies *copies, usec_t now)
 {
     if (copies->deposed)
         return;
+    forget_failed(copies, now);
     if (copies->swap.under_way != SWAP_NOTHING && now >= copies->swap.asked_at + 2 * KV_PATIENCE) {
         /* The store promises an answer; one that was forgotten is taken for none. */
         struct kv_result none = {.outcome = KV_UNKNOWN, .why = "no answer at all"};
@@ -384,6 +419,21 @@ usec_t copies_deadline(const struct copies *copies)
     if (copies->learner == NULL && copies_wants_learner(copies))
         sooner(&at, copies->learn_at);
     return at;
+}
+
+uint64_t copies_occasions(const struct copies *copies)
+{
+    return copies->occasions;
+}
+
+const char *copies_failed(const struct copies *copies)
+{
+    return copies->failed;
+}
+
+const char *copies_mirror(const struct copies *copies)
+{
+    return copies->reg.mirror[0] == '\0' ? "" : copies->reg.mirror_node;
 }
 
 struct copies_figures copies_figures(const struct copies *copies, usec_t now)

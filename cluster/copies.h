@@ -52,7 +52,8 @@
 #define COPIES_RELEASES ((size_t)1 << 20)  /* and releases; a stream further behind begins anew */
 #define COPIES_AGAIN (USEC_SEC / 5)        /* no word for so long: sent again from what it has */
 #define COPIES_PATIENCE (3 * USEC_SEC)     /* something is open and nothing moves: severed */
-#define COPIES_PASTS 4096                  /* epochs in the log whose ends are remembered */
+#define COPIES_FAILED USEC_MIN /* so long a node whose copy had trouble is one that failed lately */
+#define COPIES_PASTS 4096      /* epochs in the log whose ends are remembered */
 
 struct copies_settings {
     const char *member, *spool, *key, *disk; /* key: of the register in the store; disk: of the log. Copied */
@@ -98,6 +99,10 @@ uint64_t copies_epoch(const struct copies *copies);
 bool copies_deposed(const struct copies *copies);
 /* Why nothing new is taken or answered, or null. Sending does not ask this. */
 const char *copies_shut(const struct copies *copies);
+/* What was taken may be answered (PROTOCOL guards 8, 13). */
+bool copies_may_answer(const struct copies *copies);
+/* Another setting, or a cluster that can't copy yet: as min_copies. */
+void copies_set_min(struct copies *copies, unsigned min_copies);
 /* Whether every attempt under way has its INTENT in the log: before that no learner is taken in. At first: yes. */
 void copies_all_attempts_logged(struct copies *copies, bool so, usec_t now);
 
@@ -124,5 +129,11 @@ struct copies_figures {
     char mirror[MEMBER_ID_SIZE];
 };
 struct copies_figures copies_figures(const struct copies *copies, usec_t now);
+/* For who chooses the mirror. Rises when there is reason to choose again: the register has changed, or one failed. */
+uint64_t copies_occasions(const struct copies *copies);
+/* Whose copy had trouble of its own lately (a full disk, say; not silence), or "". */
+const char *copies_failed(const struct copies *copies);
+/* Where the mirror is, by the register; "": there is none, or it is not said. */
+const char *copies_mirror(const struct copies *copies);
 
 #endif

@@ -127,6 +127,9 @@ struct copies {
     char wanted[MEMBER_ID_SIZE];
     uint64_t wanted_process;
     usec_t learn_at; /* no new learner before */
+    char failed[MEMBER_ID_SIZE];
+    usec_t failed_at;
+    uint64_t occasions;
     uint64_t streams, refs;
 
     uint64_t read_stream, read_upto; /* the stream that asked for frames, 0: none is under way */
@@ -141,6 +144,8 @@ void copies_turn(struct copies *copies, usec_t now);
 bool copies_shared(const struct copies *copies, uint64_t have, uint64_t *shared_r);
 /* The register is this one since that revision: perhaps another epoch, or another primary. */
 void copies_adopt(struct copies *copies, const struct spool_register *reg, uint64_t revision, usec_t now);
+/* A peer's copy is given up: was it its own fault? */
+void copies_note_failed(struct copies *copies, const struct stream *stream, usec_t now);
 /* Null: the register is gone. */
 void copies_depose(struct copies *copies, const struct spool_register *reg);
 

@@ -20,11 +20,8 @@ static bool is_wanted(const struct copies *copies, const char *member)
            strcmp(member, copies->member) != 0;
 }
 
-static const char *learner_why(const struct copies *copies, usec_t now)
+static const char *own_fault(const struct stream *learner, usec_t now)
 {
-    const struct stream *learner = copies->learner;
-    if (!is_wanted(copies, learner->member))
-        return "another one is wanted";
     if (learner->trouble[0] != '\0')
         return learner->trouble;
     bool late = stream_is_open(learner) && now - learner->since >= COPIES_PATIENCE;
@@ -34,6 +31,16 @@ static const char *learner_why(const struct copies *copies, usec_t now)
 bool copies_wants_learner(const struct copies *copies)
 {
     return is_wanted(copies, copies->wanted);
+}
+
+static const char *learner_why(struct copies *copies, usec_t now)
+{
+    if (!is_wanted(copies, copies->learner->member))
+        return "another one is wanted";
+    const char *why = own_fault(copies->learner, now);
+    if (why != NULL)
+        copies_note_failed(copies, copies->learner, now);
+    return why;
 }
 
 /* What was proposed stays until it is known what became of it. */

@@ -56,6 +56,8 @@ static void sever(struct copies *copies, const char *why, usec_t now)
         return;
     copies_notice(copies, "%s goes on without its copy at %s: %s", copies->spool,
         copies->reg.mirror[0] == '\0' ? "a learner" : copies->reg.mirror_node, why);
+    if (copies->mirror != NULL)
+        copies_note_failed(copies, copies->mirror, now);
     ask_swap(copies, SWAP_SEVER, &next, now);
 }
 

@@ -22,6 +22,7 @@ struct custody *custody_new(
     list_init(&custody->pending);
     list_init(&custody->body_waiters);
     list_init(&custody->asides);
+    list_init(&custody->unsaid);
     return custody;
 }
 
@@ -175,6 +176,15 @@ static void free_refusals(struct custody *custody)
     map_free(&custody->refused);
 }
 
+static void free_unsaid(struct custody *custody)
+{
+    for (struct list *link; (link = list_pop(&custody->unsaid)) != NULL;) {
+        struct unsaid *unsaid = list_item(link, struct unsaid, link);
+        bus_msg_free(&unsaid->answer);
+        free(unsaid);
+    }
+}
+
 void custody_free(struct custody **custody)
 {
     struct custody *c = *custody;
@@ -185,6 +195,7 @@ void custody_free(struct custody **custody)
         free(list_item(link, struct body_wait, link));
     for (struct list *link; (link = list_pop(&c->asides)) != NULL;)
         free(list_item(link, struct aside, link));
+    free_unsaid(c);
     for (struct list *link; (link = list_pop(&c->pending)) != NULL;)
         pending_free(list_item(link, struct pending, link));
     struct map_entry *at = NULL;

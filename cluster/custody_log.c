@@ -117,6 +117,54 @@ static void send(struct custody *custody, struct bus_msg **msg)
     *msg = NULL;
 }
 
+bool custody_may_answer(const struct custody *custody)
+{
+#ifdef TODOKU_WITHOUT_MUTE
+    (void)custody;
+    return true;
+#else
+    return !custody->mute;
+#endif
+}
+
+static bool says_taken(const struct bus_msg *answer)
+{
+    if (answer->type == BUS_INJECT_ANSWER)
+        return answer->verdict == BUS_TAKEN || answer->verdict == BUS_REPEATED;
+    for (uint32_t i = 0; i < answer->item_count; i++)
+        if (answer->items[i].verdict == BUS_TAKEN)
+            return true;
+    return false;
+}
+
+void custody_answer(struct custody *custody, struct bus_msg *answer)
+{
+    if (custody_may_answer(custody) || !says_taken(answer)) {
+        custody->ports.send(custody->ports.context, answer);
+        return;
+    }
+    struct unsaid *unsaid = xcalloc(1, sizeof *unsaid);
+    unsaid->answer = answer;
+    list_push_back(&custody->unsaid, &unsaid->link);
+}
+
+void custody_set_answers(struct custody *custody, bool allowed)
+{
+    custody->mute = !allowed;
+    while (allowed && !list_empty(&custody->unsaid)) {
+        struct unsaid *unsaid = list_item(list_pop(&custody->unsaid), struct unsaid, link);
+        custody->ports.send(custody->ports.context, unsaid->answer);
+        free(unsaid);
+    }
+}
+
+static void answer(struct custody *custody, struct bus_msg **msg)
+{
+    if (*msg != NULL)
+        custody_answer(custody, *msg);
+    *msg = NULL;
+}
+
 static void release(struct custody *custody, uint64_t seq)
 {
     if (seq != 0)
@@ -143,11 +191,11 @@ static void happen(struct custody *custody, struct pending *pending, usec_t now)
     switch (pending->kind) {
     case PENDING_TAKEN:
         release(custody, pending->old_seq);
-        send(custody, &pending->answer);
+        answer(custody, &pending->answer);
         gain(custody, pending->held, pending->seq);
         break;
     case PENDING_ANSWER:
-        send(custody, &pending->answer);
+        answer(custody, &pending->answer);
         break;
     case PENDING_INTENT:
         move_start(custody, pending->move, now);

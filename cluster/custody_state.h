@@ -40,6 +40,13 @@ struct pending {
     struct bus_msg *settled; /* MOVED: tells the target */
 };
 
+/* An answer that was due while none was allowed. As many as frames were under way when that began: nothing new is
+ * taken then. */
+struct unsaid {
+    struct list link;
+    struct bus_msg *answer;
+};
+
 /* Another spool that we move to: its byte credit and the moves that wait for some. */
 struct peer {
     char name[MEMBER_ID_SIZE];
@@ -94,6 +101,8 @@ struct custody {
     struct heap fresh;             /* struct held by fresh_seq, if that is not 0; may lag behind it */
     struct custody_figures parked; /* messages, held, final: of rows whose messages are not in memory */
     bool recovered;                /* the log has been read */
+    bool mute;                     /* custody_set_answers: false */
+    struct list unsaid;            /* struct unsaid: answers that wait for that */
     bool burying;                  /* what it says has ended: tombs are sorted later */
     struct tombs tombs;
     struct list pending; /* by seq */
@@ -150,6 +159,11 @@ uint64_t log_fact(struct custody *custody, enum record_kind kind, struct held *h
 struct pending *custody_pend(
     struct custody *custody, enum pending_kind kind, uint64_t seq, struct held *held);
 void custody_pended(struct custody *custody, struct pending *pending, usec_t now);
+
+/* Sends it, or keeps it until it may be said. */
+void custody_answer(struct custody *custody, struct bus_msg *answer);
+/* Whether something may be called taken or known just now; if not, who asks will ask again. */
+bool custody_may_answer(const struct custody *custody);
 
 /* custody_take.c: what comes in */
 void custody_take_inject(struct custody *custody, const struct bus_msg *msg, const char *shut, usec_t now);

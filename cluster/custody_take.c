@@ -72,7 +72,7 @@ void custody_own(struct custody *custody, struct mail *mail, struct blob *body, 
  * the first answer is still to come. */
 static void answer_known(struct custody *custody, const struct held *held, const struct bus_msg *msg)
 {
-    if (held->base_seq > custody->committed_seq)
+    if (held->base_seq > custody->committed_seq || !custody_may_answer(custody))
         return;
     bool same = memcmp(held->mail->digest, msg->mail->digest, sizeof held->mail->digest) == 0;
     answer_now(custody, msg, same ? BUS_REPEATED : BUS_CONFLICT,
@@ -110,7 +110,8 @@ void custody_take_inject(struct custody *custody, const struct bus_msg *msg, con
     }
 #ifndef TODOKU_WITHOUT_DEDUPE
     if (tomb_knows(custody, &msg->id)) {
-        answer_now(custody, msg, BUS_REPEATED, "this message is known already");
+        if (custody_may_answer(custody))
+            answer_now(custody, msg, BUS_REPEATED, "this message is known already");
         return;
     }
 #endif
@@ -244,7 +245,8 @@ void custody_take_move(struct custody *custody, const struct bus_msg *msg, bool 
             take_item(custody, held, msg, item, room, &take);
             break;
         case FATE_KNOWN:
-            add_item(&take.known, msg, item, BUS_TAKEN);
+            if (custody_may_answer(custody))
+                add_item(&take.known, msg, item, BUS_TAKEN);
             break;
         case FATE_REFUSED:
             add_item(&take.known, msg, item, BUS_REFUSED);

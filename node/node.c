@@ -110,6 +110,7 @@ void node_free(struct node **node)
     batches_settled(n, UINT64_MAX);
     signing_free_all(n);
     custody_free(&n->custody);
+    node_copies_free(n);
     rest_free(&n->rest);
     mx_answer_drop(&n->hint);
     acts_free(n);
@@ -147,6 +148,7 @@ void node_set_silent(struct node *node, const char *member, bool silent)
     const struct view_node *other = node->view == NULL ? NULL : view_node(node->view, member);
     if (other != NULL)
         spool_silent(node, other->spool, silent);
+    node_copies_silent(node, member, silent, node->now);
 }
 
 void node_set_incarnation(struct node *node, uint64_t incarnation)
@@ -159,6 +161,7 @@ int node_replay(
     struct node *node, uint64_t seq, const void *record, size_t len, bool base, struct error *error)
 {
     struct spool_record decoded;
+    node_copies_past(node, seq);
     enum record_result result = record_decode(record, len, &decoded, error);
     if (result == RECORD_SKIPPED && !base) {
         node->figures.skipped++;
@@ -180,12 +183,20 @@ int node_replay(
 
 void node_log_ends(struct node *node, uint64_t seq)
 {
+    node_copies_past(node, seq);
     custody_log_ends(node->custody, seq);
 }
 
 void node_recovered(struct node *node, usec_t now)
 {
     node->started = node->now = now;
+    if (!node_copies_wait(node, now))
+        node_begin(node, now);
+}
+
+void node_begin(struct node *node, usec_t now)
+{
+    node_copies_begin(node);
     custody_recovered(node->custody, now);
     rest_begin(&node->rest);
     backlogs_begin(node);
@@ -202,7 +213,7 @@ static uint64_t queued(const struct node *node)
 /* What the wire version after this one brings: only where the cluster speaks it. */
 static void greet(struct node *node)
 {
-    for (size_t i = 0; i < node->view->node_count && node->view->wire >= 2; i++)
+    for (size_t i = 0; i < node->view->node_count && node->view->wire >= WIRE_NEXT; i++)
         if (strcmp(node->view->nodes[i].id, node->id) != 0)
             node->ports.send(node->ports.context, bus_msg_new(BUS_NEXT, node->id, node->view->nodes[i].id));
 }
@@ -241,6 +252,7 @@ void node_set_view(struct node *node, struct view *view, usec_t now)
     gates_set_view(node, now);
     census_begin(node);
     census_step(node, now);
+    node_copies_view(node, now);
     node_settle(node, now);
 #ifdef TODOKU_NEXT
     greet(node);
@@ -268,6 +280,7 @@ void node_set_settings(struct node *node, const struct settings *settings, usec_
     batches_withdraw(node, NULL, now);
     census_begin(node);
     census_step(node, now);
+    node_copies_settings(node, now);
     node_settle(node, now);
 }
 
@@ -285,6 +298,8 @@ static const char *why_shut(const struct node *node)
 {
     if (node->quiescing)
         return "the node is stopping";
+    if (node_copies_shut(node) != NULL)
+        return node_copies_shut(node);
     return node->pressure.level == PRESSURE_FULL ? node->pressure.reason : NULL;
 }
 
@@ -304,6 +319,8 @@ bool node_idle(const struct node *node)
 
 void node_settle(struct node *node, usec_t now)
 {
+    if (node->second.waits)
+        return;
     rest_wake(node, now);
     due_tick(node, now);
     backlogs_step(node, now);
@@ -335,6 +352,8 @@ static void answer_asked(struct node *node, const struct bus_msg *msg, usec_t no
 void node_bus(struct node *node, const struct bus_msg *msg, usec_t now)
 {
     node->now = now;
+    if (node_copies_take(node, msg, now))
+        return;
     if (msg->type == BUS_ASK) {
         if (!act_asked(node, msg, now))
             answer_asked(node, msg, now);
@@ -344,6 +363,14 @@ void node_bus(struct node *node, const struct bus_msg *msg, usec_t now)
 }
 
 void node_committed(struct node *node, uint64_t seq, usec_t now)
+{
+    if (node->second.core == NULL)
+        node_durable(node, seq, now);
+    else
+        node_copies_synced(node, seq, now);
+}
+
+void node_durable(struct node *node, uint64_t seq, usec_t now)
 {
     custody_committed(node->custody, seq, now);
     batches_settled(node, seq);
@@ -360,6 +387,9 @@ void node_restate(struct node *node, uint64_t seq, usec_t now)
 void node_tick(struct node *node, usec_t now)
 {
     node->now = now;
+    node_copies_tick(node, now);
+    if (node->second.waits)
+        return;
     custody_tick(node->custody, now);
     expiry_tick(node, now);
     session_tick(node, now);
@@ -373,6 +403,9 @@ void node_tick(struct node *node, usec_t now)
 
 usec_t node_deadline(const struct node *node)
 {
+    usec_t copies = node_copies_deadline(node);
+    if (node->second.waits)
+        return copies;
     if (census_runs(node))
         return node->now;
     const struct heap *heaps[] = {
@@ -383,6 +416,7 @@ usec_t node_deadline(const struct node *node)
     first = act < first ? act : first;
     first = rest < first ? rest : first;
     first = backlogs < first ? backlogs : first;
+    first = copies < first ? copies : first;
     for (size_t i = 0; i < sizeof heaps / sizeof heaps[0]; i++) {
         const struct heap_node *timer = heap_first(heaps[i]);
         if (timer != NULL && timer->key < first)

@@ -13,6 +13,7 @@
 
 #include "base/zone.h"
 #include "cluster/bus.h"
+#include "cluster/copies.h"
 #include "cluster/custody.h"
 #include "cluster/hold.h"
 #include "cluster/settings.h"
@@ -52,6 +53,17 @@ struct node_ports {
     void (*checkpoint)(void *context);
     void (*keep_from)(void *context, uint64_t seq);       /* as spool_keep_from */
     void (*table_failed)(void *context, const char *why); /* once: nothing is parked any more */
+    /* Only with two copies (node_open_copies). `store` as in cluster/store_port.h: -> node_store_result. */
+    struct store_port store;
+    /* Frames of the log behind `after`, about `bytes` of them -> node_log_read, later; what may be left out says
+     * cluster/copies.h. */
+    void (*read_log)(void *context, uint64_t after, size_t bytes);
+    /* Base frames that live, behind `after`, rising; returns how many. At once. */
+    size_t (*living)(void *context, uint64_t after, uint64_t *seqs_r, size_t max);
+    /* Once: another node ("" if the register does not say which) serves the spool from now on. The core begins no new
+     * attempt and takes nothing; what it learns still goes to the log. */
+    void (*deposed)(void *context, uint64_t epoch, const char *heir);
+    void (*notice)(void *context, const char *what); /* of the copies: for the log. May be null */
 };
 
 struct node;
@@ -95,6 +107,34 @@ void node_replay_rest(struct node *node, usec_t now);
 /* Before it, if the log's last frame may not have been replayed: it is damaged, or was not understood. */
 void node_log_ends(struct node *node, uint64_t seq);
 void node_recovered(struct node *node, usec_t now);
+
+/* Two copies (docs/copies.md): between the log and node_recovered. Without it there is one. What the log says is acted
+ * upon only when both disks have it: until then node_recovered waits, and all messages but the mirror's are dropped. */
+struct node_copies {
+    const char *key, *disk;    /* of the register in the store; of the log. Copied */
+    uint64_t process;          /* which start of the node this is */
+    struct spool_register reg; /* as this start swapped it in, */
+    uint64_t revision;         /* the store's revision then */
+};
+void node_open_copies(struct node *node, const struct node_copies *copies, usec_t now);
+/* Before it, while the log is read: its frames that are not replayed are told by their number (rising among the
+ * others), so that it is known how each epoch ended. */
+void node_log_has(struct node *node, uint64_t seq);
+/* With one copy: frames are numbered from this epoch on. For a log that had two once. */
+void node_begin_epoch(struct node *node, uint64_t epoch);
+/* What the port read_log asked for; `end`: the log on the disk has nothing behind them. Lent. */
+void node_log_read(struct node *node, const struct copy_frame *frames, size_t count, bool end, usec_t now);
+/* News of the register's key, and the store's answers. Lent. */
+void node_register_news(struct node *node, const struct kv_news *news, usec_t now);
+void node_store_result(struct node *node, uint64_t ref, const struct kv_result *result, usec_t now);
+/* Sends the mirror what was gathered: at the end of a turn of the owner's loop. (node_tick does it too.) */
+void node_send_copies(struct node *node, usec_t now);
+/* False: there is one copy. */
+bool node_copies_figures(const struct node *node, usec_t now, struct copies_figures *figures_r);
+/* All that was appended so far is as durable as it shall be; with one copy: always. */
+bool node_copies_done(const struct node *node);
+/* node_recovered waits. */
+bool node_waits(const struct node *node);
 
 void node_set_view(struct node *node, struct view *view, usec_t now);
 void node_set_settings(struct node *node, const struct settings *settings, usec_t now);

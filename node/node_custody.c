@@ -12,6 +12,8 @@ static void append(
     struct buffer bytes = {0};
     record_encode(record, &bytes);
     node->rest.bytes += buffer_len(&bytes) + (body == NULL ? 0 : body->len);
+    if (node->second.core != NULL)
+        node_copies_append(node, seq, &bytes, body, base);
     node->ports.append(node->ports.context, seq, &bytes, body, base);
     buffer_free(&bytes);
 }
@@ -19,7 +21,8 @@ static void append(
 static void release(void *context, uint64_t seq)
 {
     struct node *node = context;
-    node->ports.release(node->ports.context, seq);
+    if (!node_copies_release(node, seq))
+        node->ports.release(node->ports.context, seq);
 }
 
 /* MOVE and SETTLED_ASK name a spool: whoever serves it in our view gets them. Nobody does: they are asked

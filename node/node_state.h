@@ -24,6 +24,7 @@
 #include "node/lane.h"
 #include "node/load.h"
 #include "node/node.h"
+#include "node/node_copies.h"
 #include "node/turns.h"
 #include "node/verdict.h"
 #include "proto/smtp_client.h"
@@ -274,9 +275,10 @@ struct node {
     struct node_ports ports;
     struct random random;
     struct custody *custody;
-    struct holds *holds; /* never null */
-    struct gates *gates; /* gate.h */
-    struct list acts;    /* act.h */
+    struct node_second second; /* node_copies.h */
+    struct holds *holds;       /* never null */
+    struct gates *gates;       /* gate.h */
+    struct list acts;          /* act.h */
     size_t act_count;
     struct view *view;
     bool draining;     /* by the view */
@@ -328,6 +330,10 @@ static inline bool reply_is_local(const struct reply *reply)
 
 /* node.c: every entry ends with it: pumps dirty sites, hands moves over. */
 void node_settle(struct node *node, usec_t now);
+/* The log's end is as durable as it shall be: what it says is acted upon. */
+void node_begin(struct node *node, usec_t now);
+/* The disks have it up to here. */
+void node_durable(struct node *node, uint64_t seq, usec_t now);
 
 /* node_custody.c: the core's own custody and what it says */
 void node_custody_ports(struct node *node, struct custody_ports *ports);

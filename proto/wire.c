@@ -5,9 +5,9 @@
 #include <stdio.h>
 
 #ifndef TODOKU_NEXT
-const struct wire_range wire_ours = {.least = 1, .most = 1};
+const struct wire_range wire_ours = {.least = 1, .most = WIRE_COPIES};
 #else
-const struct wire_range wire_ours = {.least = 1, .most = 2};
+const struct wire_range wire_ours = {.least = 1, .most = WIRE_NEXT};
 #endif
 
 bool wire_has(const struct wire_range *range, uint32_t version)

@@ -8,6 +8,8 @@
  * A release that changes one of these raises `most` by one, and `least` so that the release before is still spoken:
  * least < most from the second version on.
  *
+ *   2  BUS_COPY and BUS_COPIED (proto/copy_wire.h)
+ *
  * The program of the tests that is "the release after this one" is built of the same sources with TODOKU_NEXT: it
  * speaks one version more, sends a BUS_NEXT where the cluster speaks it, and writes a RECORD_NEXT. */
 #ifndef PROTO_WIRE_H
@@ -22,6 +24,11 @@ struct wire_range {
 
 /* What this program speaks. */
 extern const struct wire_range wire_ours;
+
+#define WIRE_COPIES 2 /* nodes send each other copies of their logs */
+#ifdef TODOKU_NEXT
+#define WIRE_NEXT 3
+#endif
 
 bool wire_has(const struct wire_range *range, uint32_t version);
 /* Is there a version in both? */

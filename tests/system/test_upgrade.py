@@ -1,5 +1,5 @@
 """Two versions of the program side by side. "The next" is built of the same sources (tests/lab/CMakeLists.txt): it speaks wire versions 1
-to 2, greets other nodes with a message of its own where the cluster speaks 2, and writes records that version 1 does not know."""
+to 3, greets other nodes with a message of its own where the cluster speaks 3, and writes records that version 2 does not know."""
 import json
 import re
 import shutil
@@ -73,35 +73,35 @@ def test_there_and_back(lab):
     waiting = c.stream(Load(["down.test"], SENDER, 150, prefix="wait")).finish()
     stream = c.stream(Load(DOMAINS, SENDER, 60000, size=600), connections=16, pace=200)
     stream.wait_accepted(400)
-    check(spoken(c) == {1}, f"the cluster speaks {spoken(c)}")
+    check(spoken(c) == {2}, f"the cluster speaks {spoken(c)}")
     order, gaps = [c["n1"], c["c1"], c["n2"], c["c2"], c["n3"]], []
     for i, member in enumerate(order):
         gaps.append(exchange(c, stream, member, newer))
         if i + 1 < len(order):
-            check(spoken(c) == {1}, f"with {len(order) - 1 - i} old members left the cluster speaks {spoken(c)}")
-    until("the cluster to speak version 2", lambda: spoken(c) == {2}, 10, every=0.2)
-    check(set(wires(c).values()) == {(1, 2)}, f"live/ says {wires(c)}")
+            check(spoken(c) == {2}, f"with {len(order) - 1 - i} old members left the cluster speaks {spoken(c)}")
+    until("the cluster to speak version 3", lambda: spoken(c) == {3}, 10, every=0.2)
+    check(set(wires(c).values()) == {(1, 3)}, f"live/ says {wires(c)}")
     taken = stream.accepted()
     time.sleep(3)
-    check(stream.accepted() - taken > 300, f"{stream.accepted() - taken} accepted in 3 s at version 2")
+    check(stream.accepted() - taken > 300, f"{stream.accepted() - taken} accepted in 3 s at version 3")
 
-    old = c["c1"]  # refused as long as the cluster speaks version 2, and says why
+    old = c["c1"]  # refused as long as the cluster speaks version 3, and says why
     old.stop()
     old.program = None
     old.launch()
-    check(old.daemon.wait_exit(20) != 0, "the older program joined a cluster that speaks version 2")
-    check("is of wire version 2, this program speaks 1" in old.daemon.tail(20), f"it says:\n{old.daemon.tail(20)}")
+    check(old.daemon.wait_exit(20) != 0, "the older program joined a cluster that speaks version 3")
+    check("is of wire version 3, this program speaks 1 to 2" in old.daemon.tail(20), f"it says:\n{old.daemon.tail(20)}")
     old.program = newer
     old.start()
-    check(spoken(c) == {2}, f"after its return the cluster speaks {spoken(c)}")
+    check(spoken(c) == {3}, f"after its return the cluster speaks {spoken(c)}")
 
-    old.write_config({"cluster": {"wire": 1}})  # the way back: one member's word, without a restart
+    old.write_config({"cluster": {"wire": 2}})  # the way back: one member's word, without a restart
     old.reload()
-    until("the cluster to speak version 1 again", lambda: spoken(c) == {1}, 10, every=0.2)
+    until("the cluster to speak version 2 again", lambda: spoken(c) == {2}, 10, every=0.2)
     for member in reversed(order):
         gaps.append(exchange(c, stream, member, None))
-        check(spoken(c) == {1}, f"on the way back the cluster speaks {spoken(c)}")
-    check(set(wires(c).values()) == {(1, 1)}, f"live/ says {wires(c)}")
+        check(spoken(c) == {2}, f"on the way back the cluster speaks {spoken(c)}")
+    check(set(wires(c).values()) == {(1, 2)}, f"live/ says {wires(c)}")
     stream.stop()
     report = arrived(stream, sink)
     arrived(waiting, lab.sink(listen=["127.4.206.1"], name="late"))

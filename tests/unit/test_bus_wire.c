@@ -216,7 +216,8 @@ static void test_another_version(void **state)
     envelope.type = 77; /* what it may be in version 9 is its affair */
     size_t len = todoku__bus_envelope__pack(&envelope, bytes);
     assert_int_equal(bus_envelope_decode(bytes, len, &got, &error), BUS_WIRE_OTHER);
-    assert_string_equal(error.text, "n4 speaks bus version 9, this program speaks 1: upgrade the older one");
+    assert_string_equal(
+        error.text, "n4 speaks bus version 9, this program speaks 1 to 2: upgrade the older one");
     assert_string_equal(got.from, "n4");
 }
 

@@ -166,7 +166,7 @@ static void test_left_out(void **state)
     assert_int_equal(view->node_count, 1);
     assert_string_equal(view->nodes[0].id, "n1");
     view_drop(&view);
-    const char *says[] = {"n2 is left out of the view: its program speaks wire version 2 to 3, the cluster 1",
+    const char *says[] = {"n2 is left out of the view: its program speaks wire version 3 to 4, the cluster 2",
         "n3 runs with another public key", "n4 is left out of the view: n1 serves its spool n1.0",
         "live/n5 can't be read"};
     for (size_t i = 0; i < 4; i++) {

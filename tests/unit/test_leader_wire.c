@@ -1,5 +1,4 @@
-/* Which version of the wire the view says, and who is left out for it. The program under test is the one after this:
- * it speaks 1 to 2. */
+/* Which version of the wire the view says, and who is left out for it. This program speaks 1 to 2. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

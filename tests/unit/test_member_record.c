@@ -178,9 +178,9 @@ static void test_live_of_strangers(void **state)
     /* Another version: only who, what and which version. */
     struct member_live live;
     struct error error;
-    const char *newer = "{\"id\":\"n1\",\"wire\":2,\"role\":\"node\",\"process\":[],\"sources\":3}";
+    const char *newer = "{\"id\":\"n1\",\"wire\":7,\"role\":\"node\",\"process\":[],\"sources\":3}";
     assert_int_equal(member_live_read(newer, strlen(newer), &live, &error), 0);
-    assert_true(live.wire.least == 2 && live.wire.most == 2 && live.role == MEMBER_NODE &&
+    assert_true(live.wire.least == 7 && live.wire.most == 7 && live.role == MEMBER_NODE &&
                 live.process == 0 && live.source_count == 0);
     member_live_free(&live);
 }

@@ -225,7 +225,7 @@ static void test_refusals(void **state)
 {
     (void)state;
     /* version 9; version 1 and a node without a name; with a name and spool and a source of pool 0 */
-    refused("\x08\x09", 2, "the view is of wire version 9, this program speaks 1: ");
+    refused("\x08\x09", 2, "the view is of wire version 9, this program speaks 1 to 2: ");
     refused("", 0, "wire version 0");
     refused("\x08\x01\x2a\x00", 4, "no name");
     refused("\x08\x01\x2a\x0e\x0a\x01n\x12\x01n\x52\x06\x0a\x01s\x22\x01\x00", 18, "pool number 0 of 0");
