@@ -23,7 +23,7 @@ void copies_notice(struct copies *copies, const char *format, ...)
 /* The mirror is where the register says that its disk is. */
 static void follow_register(struct copies *copies, usec_t now)
 {
-    copies->mirror = stream_new(copies, copies->reg.mirror_node, false, now);
+    copies->mirror = stream_begin(copies, copies->reg.mirror_node, false, now);
     memcpy(copies->mirror->disk, copies->reg.mirror, sizeof copies->mirror->disk);
 }
 

@@ -160,7 +160,7 @@ bool copies_wants_learner(const struct copies *copies);
 void copies_begin_counting(struct copies *copies);
 
 /* ---- copies_stream.c ---- */
-struct stream *stream_new(struct copies *copies, const char *member, bool learner, usec_t now);
+struct stream *stream_begin(struct copies *copies, const char *member, bool learner, usec_t now);
 void stream_free(struct stream **stream);
 /* From the first word on. */
 void stream_ask(struct copies *copies, struct stream *stream, usec_t now);

@@ -53,7 +53,7 @@ void copies_see_learner(struct copies *copies, usec_t now)
             copies_stop_learning(copies, why, now);
     }
     if (copies->learner == NULL && is_wanted(copies, copies->wanted) && now >= copies->learn_at)
-        copies->learner = stream_new(copies, copies->wanted, true, now);
+        copies->learner = stream_begin(copies, copies->wanted, true, now);
 }
 
 void copies_want(struct copies *copies, const char *member, uint64_t process, usec_t now)

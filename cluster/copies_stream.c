@@ -7,7 +7,7 @@
 #include "base/panic.h"
 #include "cluster/copies_inside.h"
 
-struct stream *stream_new(struct copies *copies, const char *member, bool learner, usec_t now)
+struct stream *stream_begin(struct copies *copies, const char *member, bool learner, usec_t now)
 {
     struct stream *stream = xcalloc(1, sizeof *stream);
     stream->learner = learner;
