@@ -15,6 +15,7 @@
 #include "node/spool_disk.h"
 #include "node/spool_frame.h"
 #include "node/spool_index.h"
+#include "node/spool_reader.h"
 #include "node/spool_recover.h"
 #include "node/spool_segment.h"
 #include "node/spool_texts.h"
@@ -34,6 +35,7 @@ struct spool {
     /* Over the index, which the owner changes and readers ask, and the figures. */
     pthread_mutex_t *lock;
     struct spool_index index;
+    struct spool_reader reader;
     uint64_t shared, saved;
     bool closed; /* the newest segment takes no more: the next frame begins another */
 };
@@ -234,6 +236,20 @@ int spool_read(struct spool *spool, uint64_t seq, struct blob **body_r, struct e
     spool_index_spoil(&spool->index, number);
     pthread_mutex_unlock(spool->lock);
     return -1;
+}
+
+void spool_frames_from(struct spool *spool, uint64_t after, size_t bytes, struct spool_frames *frames_r)
+{
+    spool_reader_read(&spool->reader, &spool->disk, spool->lock, &spool->index, after,
+        spool_writer_committed(spool->writer), bytes, frames_r);
+}
+
+size_t spool_living(const struct spool *spool, uint64_t after, uint64_t *seqs_r, size_t max)
+{
+    pthread_mutex_lock(spool->lock);
+    size_t count = spool_index_living(&spool->index, after, seqs_r, max);
+    pthread_mutex_unlock(spool->lock);
+    return count;
 }
 
 void spool_release(struct spool *spool, uint64_t seq)

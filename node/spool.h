@@ -43,9 +43,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/blob.h"
 #include "base/buffer.h"
 #include "base/error.h"
+#include "proto/copy_wire.h"
 
 struct spool;
 
@@ -72,6 +74,8 @@ struct spool_recovery {
     uint64_t (*from)(void *context, const char *disk_id, uint64_t log_end, const uint64_t **living_r,
         size_t *living_count_r);
     void (*record)(void *context, uint64_t seq, const void *record, size_t len, uint64_t body_len, bool base);
+    /* A frame before `from`: of its record nothing is read. */
+    void (*passed)(void *context, uint64_t seq);
     void (*damaged)(void *context, const char *file, uint64_t offset, const char *why);
     /* About every 500 ms, and at the end. */
     void (*progress)(void *context, uint64_t bytes_done, uint64_t bytes_all);
@@ -94,6 +98,19 @@ void spool_append(struct spool *spool, uint64_t seq, struct buffer *record, stru
 /* Reads the body of base record `seq` back, checking its checksum; the record must be committed and not
  * released. Blocks on the disk. 0, or -1 with the reason. */
 int spool_read(struct spool *spool, uint64_t seq, struct blob **body_r, struct error *error);
+/* Frames behind `after`, in order, as far as the log is on the disk, about `bytes` of them (one at least); base records
+ * that do not live are left out, and so is what is damaged (node/spool_reader.h). Blocks on the disk; from any thread,
+ * but one at a time. */
+struct spool_frames {
+    struct copy_frame *frames;
+    size_t count;
+    bool end; /* the log has nothing behind them that is on the disk */
+    struct arena records;
+};
+void spool_frames_from(struct spool *spool, uint64_t after, size_t bytes, struct spool_frames *frames_r);
+void spool_frames_clear(struct spool_frames *frames);
+/* Base records that live, behind `after`, rising; returns how many. */
+size_t spool_living(const struct spool *spool, uint64_t after, uint64_t *seqs_r, size_t max);
 /* Base record `seq` is needed no more. A number that does not live is left alone. */
 void spool_release(struct spool *spool, uint64_t seq);
 /* Frames from this one on would be read by the next start: they stay, whether they live or not. Never less than

@@ -105,6 +105,33 @@ bool spool_index_find(const struct spool_index *index, uint64_t seq, uint64_t *n
     return true;
 }
 
+static size_t first_behind(const struct spool_part *part, uint64_t after)
+{
+    size_t low = part->first, high = part->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (part->places[middle].seq <= after)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+size_t spool_index_living(const struct spool_index *index, uint64_t after, uint64_t *seqs_r, size_t max)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < index->count; i++) {
+        const struct spool_part *part = &index->parts[i];
+        if (part->live == 0 || part->last <= after)
+            continue;
+        for (size_t at = first_behind(part, after); at < part->count && found < max; at++)
+            if (part->places[at].size != 0)
+                seqs_r[found++] = part->places[at].seq;
+    }
+    return found;
+}
+
 bool spool_index_release(struct spool_index *index, uint64_t seq)
 {
     struct spool_part *part;

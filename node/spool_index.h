@@ -54,6 +54,8 @@ void spool_index_extend(struct spool_index *index, uint64_t end);
 void spool_index_put(struct spool_index *index, uint64_t seq, uint64_t offset, uint64_t size);
 /* The living base frame `seq`: false when there is none. */
 bool spool_index_find(const struct spool_index *index, uint64_t seq, uint64_t *number_r, uint64_t *offset_r);
+/* The living base frames behind `after`, rising; returns how many. */
+size_t spool_index_living(const struct spool_index *index, uint64_t after, uint64_t *seqs_r, size_t max);
 /* False when it does not live. */
 bool spool_index_release(struct spool_index *index, uint64_t seq);
 /* Takes out the oldest segment when nothing in it lives or is to be kept, and it is not the newest. */

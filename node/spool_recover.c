@@ -92,6 +92,8 @@ static void on_frame(void *context, const struct frame *frame, uint64_t offset, 
     recover->seq = spool_index_newest(recover->index)->last = frame->seq;
     if (frame->base && (!old || is_living(recover, frame->seq)))
         spool_index_put(recover->index, frame->seq, offset, frame_size(frame));
+    if (old && recovery->passed != NULL)
+        recovery->passed(recovery->context, frame->seq);
     if (!old && recovery->record != NULL)
         recovery->record(
             recovery->context, frame->seq, record, frame->record_len, frame->body_len, frame->base);

@@ -214,8 +214,9 @@ static void tell_damage(struct scan *scan, uint64_t at, uint64_t end)
 static uint64_t run(struct scan *scan)
 {
     uint64_t size = scan->source->size;
-    uint64_t at = SEGMENT_HEAD < size ? SEGMENT_HEAD : size;
-    while (at < size) {
+    uint64_t from = scan->settings->from > SEGMENT_HEAD ? scan->settings->from : SEGMENT_HEAD;
+    uint64_t at = from < size ? from : size;
+    while (at < size && (scan->settings->enough == NULL || !*scan->settings->enough)) {
         struct frame frame;
         const uint8_t *record;
         if (see(scan, at, &frame, &record) == SIGHT_INTACT) {

@@ -38,10 +38,12 @@ struct scan_listener {
 
 struct scan_settings {
     struct frame_keys keys;
-    bool bodies;    /* check them */
-    bool heads;     /* look at nothing else */
-    bool newest;    /* what cannot be read at the end is an unfinished write, */
-    uint64_t whole; /* if it stands at or behind this frame's place; what is before was finished */
+    bool bodies;        /* check them */
+    bool heads;         /* look at nothing else */
+    bool newest;        /* what cannot be read at the end is an unfinished write, */
+    uint64_t whole;     /* if it stands at or behind this frame's place; what is before was finished */
+    uint64_t from;      /* a frame's place, to begin there; 0: at the beginning */
+    const bool *enough; /* ends when that has become true; null: at the end */
 };
 
 /* Returns where the last frame ends; beyond it (only if `newest`) lies an unfinished write. */

@@ -138,6 +138,19 @@ static const char *read_parts(
     return frame_body_intact(frame, keys, head_check, text_check) ? NULL : "the body's checksum is wrong";
 }
 
+static const char *read_whole(
+    int fd, const struct frame_keys *keys, const struct frame *frame, uint64_t offset, struct blob **body_r)
+{
+    char *bytes = xmalloc(frame->body_len + 1);
+    bytes[frame->body_len] = '\0';
+    const char *why = read_parts(fd, keys, frame, offset, bytes);
+    if (why == NULL)
+        *body_r = blob_take(bytes, frame->body_len);
+    else
+        free(bytes);
+    return why;
+}
+
 static const char *read_body(
     int fd, const struct frame_keys *keys, uint64_t offset, uint64_t seq, struct blob **body_r)
 {
@@ -147,14 +160,14 @@ static const char *read_body(
         return why;
     if (frame.seq != seq)
         return "another frame stands there";
-    char *bytes = xmalloc(frame.body_len + 1);
-    bytes[frame.body_len] = '\0';
-    why = read_parts(fd, keys, &frame, offset, bytes);
-    if (why == NULL)
-        *body_r = blob_take(bytes, frame.body_len);
-    else
-        free(bytes);
-    return why;
+    return read_whole(fd, keys, &frame, offset, body_r);
+}
+
+struct blob *spool_segment_body(
+    int fd, const struct frame_keys *keys, const struct frame *frame, uint64_t offset)
+{
+    struct blob *body = NULL;
+    return read_whole(fd, keys, frame, offset, &body) == NULL ? body : NULL;
 }
 
 int spool_segment_read(const struct spool_disk *disk, uint64_t number, uint64_t offset, uint64_t seq,

@@ -33,6 +33,11 @@ int spool_segment_remove(const struct spool_disk *disk, uint64_t number, bool as
 /* Reads the body of frame `seq` that stands at `offset`, checking it. */
 int spool_segment_read(const struct spool_disk *disk, uint64_t number, uint64_t offset, uint64_t seq,
     struct blob **body_r, struct error *error);
+struct frame;
+struct frame_keys;
+/* The body of a frame whose header is this, at `offset` of that file; null: it can't be read, or is not intact. */
+struct blob *spool_segment_body(
+    int fd, const struct frame_keys *keys, const struct frame *frame, uint64_t offset);
 /* Reads exactly `len` bytes; 0, or -1 with errno set (EIO where the file ends too early). */
 int spool_read_fully(int fd, void *out, size_t len, uint64_t offset);
 
