@@ -261,6 +261,16 @@ void spool_release(struct spool *spool, uint64_t seq)
         retire(spool);
 }
 
+void spool_release_others(
+    struct spool *spool, uint64_t after, uint64_t upto, const uint64_t *living, size_t count)
+{
+    pthread_mutex_lock(spool->lock);
+    bool released = spool_index_release_others(&spool->index, after, upto, living, count);
+    pthread_mutex_unlock(spool->lock);
+    if (released)
+        retire(spool);
+}
+
 void spool_keep_from(struct spool *spool, uint64_t seq)
 {
     pthread_mutex_lock(spool->lock);

@@ -113,6 +113,9 @@ void spool_frames_clear(struct spool_frames *frames);
 size_t spool_living(const struct spool *spool, uint64_t after, uint64_t *seqs_r, size_t max);
 /* Base record `seq` is needed no more. A number that does not live is left alone. */
 void spool_release(struct spool *spool, uint64_t seq);
+/* Of the base records in (after, upto] none is needed but those in `living`, which rise. */
+void spool_release_others(
+    struct spool *spool, uint64_t after, uint64_t upto, const uint64_t *living, size_t count);
 /* Frames from this one on would be read by the next start: they stay, whether they live or not. Never less than
  * before. */
 void spool_keep_from(struct spool *spool, uint64_t seq);

@@ -132,17 +132,54 @@ size_t spool_index_living(const struct spool_index *index, uint64_t after, uint6
     return found;
 }
 
+static void release(struct spool_index *index, struct spool_part *part, struct spool_place *place)
+{
+    index->live--;
+    part->live--;
+    part->live_bytes -= (uint64_t)place->size * FRAME_ALIGN;
+    place->size = 0;
+}
+
 bool spool_index_release(struct spool_index *index, uint64_t seq)
 {
     struct spool_part *part;
     struct spool_place *place = find(index, seq, &part);
     if (place == NULL)
         return false;
-    index->live--;
-    part->live--;
-    part->live_bytes -= (uint64_t)place->size * FRAME_ALIGN;
-    place->size = 0;
+    release(index, part, place);
     return true;
+}
+
+/* *kept_at goes along with the frames: both rise. */
+static bool release_others_in(struct spool_index *index, struct spool_part *part, uint64_t after,
+    uint64_t upto, const uint64_t *kept, size_t count, size_t *kept_at)
+{
+    bool any = false;
+    for (size_t i = 0; i < part->count && part->places[i].seq <= upto; i++) {
+        struct spool_place *place = &part->places[i];
+        if (place->seq <= after || place->size == 0)
+            continue;
+        while (*kept_at < count && kept[*kept_at] < place->seq)
+            ++*kept_at;
+        if (*kept_at < count && kept[*kept_at] == place->seq)
+            continue;
+        release(index, part, place);
+        any = true;
+    }
+    return any;
+}
+
+bool spool_index_release_others(
+    struct spool_index *index, uint64_t after, uint64_t upto, const uint64_t *kept, size_t count)
+{
+    bool any = false;
+    size_t kept_at = 0;
+    for (size_t i = 0; i < index->count; i++) {
+        struct spool_part *part = &index->parts[i];
+        if (part->live > 0 && part->places[part->count - 1].seq > after && part->places[0].seq <= upto)
+            any |= release_others_in(index, part, after, upto, kept, count, &kept_at);
+    }
+    return any;
 }
 
 static bool is_kept(const struct spool_index *index, const struct spool_part *part)

@@ -58,6 +58,9 @@ bool spool_index_find(const struct spool_index *index, uint64_t seq, uint64_t *n
 size_t spool_index_living(const struct spool_index *index, uint64_t after, uint64_t *seqs_r, size_t max);
 /* False when it does not live. */
 bool spool_index_release(struct spool_index *index, uint64_t seq);
+/* Of the living base frames in (after, upto] all go but those in `kept`, which rise. False: none did. */
+bool spool_index_release_others(
+    struct spool_index *index, uint64_t after, uint64_t upto, const uint64_t *kept, size_t count);
 /* Takes out the oldest segment when nothing in it lives or is to be kept, and it is not the newest. */
 bool spool_index_retire(struct spool_index *index, uint64_t *number_r, bool *damaged_r);
 /* Damage was found in this segment, if it is still there. */

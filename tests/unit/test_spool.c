@@ -126,6 +126,39 @@ static void segments_nobody_needs_are_deleted(void **state)
     assert_int_equal(help->last, 310);
 }
 
+static bool lives(const struct help *help, uint64_t seq)
+{
+    struct blob *body;
+    bool there = spool_read(help->spool, seq, &body, NULL) == 0;
+    blob_drop(&body);
+    return there;
+}
+
+/* By ranges, over the segments' borders; a number that is not there, or does not live, does no harm. */
+static void all_but_those_named_are_released(void **state)
+{
+    struct help *help = *state;
+    static const uint64_t first[] = {1, 5, 40, 90}, second[] = {94, 203, 300, 500};
+    help_must_open(help);
+    help_append_upto(help, 1, 300);
+    assert_true(help_wait(help, 300));
+    spool_release(help->spool, 5);
+    spool_release_others(help->spool, 0, 90, first, 3); /* without 90 */
+    spool_release_others(help->spool, 90, 250, second, 4);
+    for (uint64_t seq = 1; seq <= 300; seq++) {
+        bool wanted = seq == 1 || seq == 40 || seq == 94 || seq == 203 || (seq > 250 && help_is_base(seq));
+        if (help_is_base(seq) && lives(help, seq) != wanted)
+            fail_msg("frame %d", (int)seq);
+    }
+    int all = help_files(help, ".seg");
+    spool_release_others(help->spool, 0, 202, NULL, 0);
+    assert_true(help_files(help, ".seg") < all || files_become(help, ".seg", all - 1));
+    assert_true(lives(help, 203));
+    spool_release_others(help->spool, 0, 300, NULL, 0);
+    assert_true(files_become(help, ".seg", 1));
+    assert_int_equal(spool_figures(help->spool).live, 0);
+}
+
 static void a_damaged_segment_is_put_aside(void **state)
 {
     struct help *help = *state;
@@ -256,6 +289,7 @@ int main(void)
         spool_test(an_unread_number_is_an_error),
         spool_test(a_second_opener_is_refused),
         spool_test(segments_nobody_needs_are_deleted),
+        spool_test(all_but_those_named_are_released),
         spool_test(a_damaged_segment_is_put_aside),
         spool_test(numbers_never_start_anew),
         spool_test(restating_drains_the_old_segments),
