@@ -14,7 +14,7 @@
 #include "proto/record_inside.h"
 
 #ifndef TODOKU_NEXT
-#define LAST_KIND RECORD_DONE
+#define LAST_KIND RECORD_ATTEMPT
 #else
 #define LAST_KIND RECORD_NEXT
 #endif
@@ -50,16 +50,23 @@ static void fill_items(struct pack *pack, const struct spool_record *record)
         items[i].due = from->due;
         items[i].code = from->code;
         items[i].peer = pb_view_text(from->peer);
+        items[i].attempt = from->attempt;
         list[i] = &items[i];
     }
     pack->record.n_items = count;
     pack->record.items = list;
 }
 
-/* What a reader must know. */
-static uint32_t version_of(enum record_kind kind)
+/* What a reader must know. Who passed over an open attempt, be it in a record of its own or in the restatement of a
+ * message, would send at once, and uncounted, what another process may be sending. */
+static uint32_t version_of(const struct spool_record *record)
 {
-    return kind > RECORD_DONE ? 2 : 1;
+    if (record->kind > RECORD_ATTEMPT)
+        return 3;
+    bool attempted = record->kind == RECORD_ATTEMPT;
+    for (uint32_t i = 0; i < record->item_count && !attempted; i++)
+        attempted = record->items[i].attempt != 0;
+    return attempted ? 2 : 1;
 }
 
 static bool may_skip(enum record_kind kind)
@@ -78,7 +85,7 @@ void record_encode(const struct spool_record *record, struct buffer *out)
     pack.heap_items = pack.heap_list = NULL;
     must((record->kind == RECORD_HOLD) == (record->mail != NULL));
     todoku__record__init(&pack.record);
-    pack.record.version = version_of(record->kind);
+    pack.record.version = version_of(record);
     pack.record.may_skip = may_skip(record->kind);
     pack.record.kind = record->kind;
     pack.record.id = pb_view(record->id.bytes, sizeof record->id.bytes);
@@ -124,6 +131,7 @@ static int read_item(
         .attempts = from->attempts,
         .due = from->due,
         .code = from->code,
+        .attempt = from->attempt,
     };
     return read_optional(&from->peer, "peer", &item_r->peer, error);
 }

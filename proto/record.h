@@ -10,6 +10,8 @@
  * - REFUSED: a MOVE of these at `hop` was refused by us (durable before the refusal is sent)
  * - RETRY: tried, will be tried again at `due`
  * - DONE: these ended: result, code, and the event in `detail`
+ * - ATTEMPT: the process `attempt` may send these (durable before a message's end leaves), or, 0, nobody may any more;
+ *   written only where another disk may take over
  *
  * Encoded as protobuf (proto/record.proto). Unknown fields are skipped. A record says the version that a reader must
  * know to understand it, so that what is said as before is read by older programs too, and whether one who does not
@@ -27,9 +29,9 @@
 
 #define RECORD_MAX_BYTES (4u << 20)
 #ifndef TODOKU_NEXT
-#define RECORD_VERSION 1 /* the newest that this program understands */
+#define RECORD_VERSION 2 /* the newest that this program understands */
 #else
-#define RECORD_VERSION 2
+#define RECORD_VERSION 3
 #endif
 
 enum record_kind {
@@ -39,6 +41,7 @@ enum record_kind {
     RECORD_REFUSED,
     RECORD_RETRY,
     RECORD_DONE,
+    RECORD_ATTEMPT, /* from version 2 on, as is any other with an attempt in it */
 #ifdef TODOKU_NEXT
     RECORD_NEXT, /* says nothing, and may be passed over; see proto/wire.h */
 #endif
@@ -72,6 +75,7 @@ struct record_item {
     uint32_t attempts;
     uint32_t code; /* of the reply, 0 if none */
     usec_t due;    /* RETRY, HOLD: not before; DONE: when it ended */
+    uint64_t attempt; /* the process that has an open attempt at it, 0 if none has: in doubt once that process is gone */
     char *peer;    /* the other spool's id: where it moves or moved to (INTENT, MOVED, REFUSED: who asked), or
                       came from (HOLD); null = none */
 };

@@ -72,6 +72,7 @@ static void assert_same_items(const struct spool_record *a, const struct spool_r
         assert_int_equal(a->items[i].attempts, b->items[i].attempts);
         assert_int_equal(a->items[i].due, b->items[i].due);
         assert_int_equal(a->items[i].code, b->items[i].code);
+        assert_int_equal(a->items[i].attempt, b->items[i].attempt);
         assert_int_equal(a->items[i].peer != NULL, b->items[i].peer != NULL);
         if (a->items[i].peer != NULL)
             assert_string_equal(a->items[i].peer, b->items[i].peer);
@@ -148,7 +149,8 @@ static void the_largest_envelope_fits(void **state)
     record.items = xrealloc(record.items, MAIL_MAX_RECIPIENTS * sizeof *record.items);
     for (uint32_t i = 1; i < MAIL_MAX_RECIPIENTS; i++) {
         mail_add_recipient(record.mail, address);
-        record.items[i] = (struct record_item){.index = i, .hop = UINT32_MAX, .due = INT64_MAX};
+        record.items[i] =
+            (struct record_item){.index = i, .hop = UINT32_MAX, .due = INT64_MAX, .attempt = UINT64_MAX};
     }
     record.item_count = MAIL_MAX_RECIPIENTS;
     struct buffer out = {0};
@@ -163,12 +165,13 @@ static void the_largest_envelope_fits(void **state)
 static void the_other_kinds_come_back(void **state)
 {
     (void)state;
-    for (enum record_kind kind = RECORD_INTENT; kind <= RECORD_DONE; kind++) {
+    for (enum record_kind kind = RECORD_INTENT; kind <= RECORD_ATTEMPT; kind++) {
         struct record_item items[] = {{.index = 9999,
             .hop = 4,
             .state = CUSTODY_DONE,
             .result = RESULT_BOUNCED,
             .code = 550,
+            .attempt = kind == RECORD_ATTEMPT ? 0x8123456789abcdef : 0,
             .peer = (char *)"n2-1"}};
         struct spool_record record = {.kind = kind, .at = 7, .item_count = 1, .items = items}, back;
         record.detail = kind == RECORD_DONE ? (char *)"{\"code\":550}" : NULL;
@@ -244,21 +247,50 @@ static void what_a_newer_program_wrote(void **state)
 {
     (void)state;
     static const char may_skip[] = "\x40\x01", mail_too[] = "\x40\x01\x32\x00";
-    const int newer = RECORD_VERSION + 1, last = RECORD_DONE;
+    const int newer = RECORD_VERSION + 1, last = RECORD_ATTEMPT;
     char bytes[256];
-    read_as(RECORD_NEWER, bytes, by_hand(bytes, newer, last, 16, "", 0), "version 2, kind 6");
-    read_as(RECORD_NEWER, bytes, by_hand(bytes, 1, last + 1, 16, "", 0), "kind 7");
+    read_as(RECORD_NEWER, bytes, by_hand(bytes, newer, last, 16, "", 0), "version 3, kind 7");
+    read_as(RECORD_NEWER, bytes, by_hand(bytes, 1, last + 1, 16, "", 0), "kind 8");
     read_as(RECORD_NEWER, bytes, by_hand(bytes, newer, last, 16, "", 0), "start that one");
     read_as(RECORD_NEWER, bytes, by_hand(bytes, newer, 99, 16, "\x40\x00", 2), "kind 99");
     read_as(RECORD_SKIPPED, bytes, by_hand(bytes, newer, 99, 16, may_skip, 2), "kind 99");
-    read_as(RECORD_SKIPPED, bytes, by_hand(bytes, newer, 99, 3, mail_too, 4), "version 2");
-    read_as(RECORD_SKIPPED, bytes, by_hand(bytes, newer, last, 16, may_skip, 2), "version 2");
+    read_as(RECORD_SKIPPED, bytes, by_hand(bytes, newer, 99, 3, mail_too, 4), "version 3");
+    read_as(RECORD_SKIPPED, bytes, by_hand(bytes, newer, last, 16, may_skip, 2), "version 3");
     /* One of ours is read, whatever the bit says. */
     struct spool_record record;
     struct error error;
     assert_int_equal(
         record_decode(bytes, by_hand(bytes, 1, last, 16, may_skip, 2), &record, &error), RECORD_GOOD);
     record_clear(&record);
+}
+
+/* The version that an encoded record asks of its reader, and whether it may be passed over. */
+static int version_asked(const struct spool_record *record)
+{
+    struct buffer out = {0};
+    record_encode(record, &out);
+    const char *bytes = buffer_bytes(&out);
+    assert_int_equal(bytes[0], 0x08);
+    int version = bytes[1];
+    assert_memory_not_equal(bytes + buffer_len(&out) - 2, "\x40\x01", 2);
+    buffer_free(&out);
+    return version;
+}
+
+/* The program before knows no attempts: it must not start where one is open, and may where none was ever written. */
+static void an_attempt_asks_for_a_reader_that_knows_it(void **state)
+{
+    (void)state;
+    struct spool_record hold = a_hold(3);
+    assert_int_equal(version_asked(&hold), 1);
+    hold.items[2].attempt = UINT64_MAX;
+    assert_int_equal(version_asked(&hold), 2);
+    hold.items[2].attempt = 0;
+    struct spool_record over = {.kind = RECORD_ATTEMPT, .id = hold.id, .items = hold.items, .item_count = 3};
+    assert_int_equal(version_asked(&over), 2);
+    over.kind = RECORD_RETRY;
+    assert_int_equal(version_asked(&over), 1);
+    record_clear(&hold);
 }
 
 static void an_unknown_field_is_skipped(void **state)
@@ -352,6 +384,7 @@ int main(void)
         cmocka_unit_test(the_other_kinds_come_back),
         cmocka_unit_test(what_is_no_record_is_refused),
         cmocka_unit_test(what_a_newer_program_wrote),
+        cmocka_unit_test(an_attempt_asks_for_a_reader_that_knows_it),
         cmocka_unit_test(an_unknown_field_is_skipped),
         cmocka_unit_test(a_mail_without_its_bodys_hash_is_read),
         cmocka_unit_test(a_flood_of_items_is_refused),
