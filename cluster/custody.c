@@ -122,6 +122,8 @@ void delivery_set_state(struct delivery *delivery, enum custody_state state)
     count(held, (enum custody_state)delivery->state, -1);
     count(held, state, 1);
     delivery->state = (uint8_t)state;
+    if (state != CUSTODY_HELD)
+        delivery_set_attempt(delivery, 0, 0);
     if (is_open(state))
         held->open++;
 }

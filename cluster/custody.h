@@ -24,6 +24,10 @@
  * says from which frame the log knows more than the table does, and a start needs only the rows and the log from
  * there (custody_park.c).
  *
+ * Where another disk may take the spool over, an attempt is in the log before a message's end may leave (guards 9 to
+ * 12, custody_attempt.c), and open there until its outcome is, or that it came to nothing. An open attempt of a process
+ * that is gone is in doubt: only such a delivery can be sent twice.
+ *
  * How to use: feed messages, commits and the scheduler's words; effects go out through ports, which must not
  * call back in. Time: `now` comes in; custody_deadline() says when to call custody_tick(). Memory: one struct
  * held a message that is not parked, nothing for one that is; bodies are held only while their frame is not
@@ -41,6 +45,10 @@
 
 #define CUSTODY_KEEP (10 * USEC_MIN)
 #define CUSTODY_KEEP_KEYED (24 * USEC_HOUR)
+#define CUSTODY_ATTEMPTS 128 /* deliveries of one call at most */
+/* So long after a takeover may an attempt of the former primary still be under way; it begins to end none that was
+ * logged longer than half of that ago. */
+#define CUSTODY_QUARANTINE (30 * USEC_SEC)
 
 struct held;
 struct signing;
@@ -64,14 +72,16 @@ struct delivery {
     struct held *held;
     uint32_t index, hop;
     uint16_t attempts, code;
-    uint8_t state;     /* enum custody_state */
-    uint8_t result;    /* enum delivery_result */
-    bool settled;      /* it came by INJECT, or the source of the MOVE said that its side is durable */
-    bool committed;    /* frame made_seq is on the disk */
-    bool in_row;       /* custody's: it is open by the message's row */
-    uint64_t made_seq; /* the frame that made it what it is */
-    const char *peer;  /* the other spool: where it goes (LEAVING, MOVED) or came from; interned, or null */
-    usec_t due;        /* HELD: not before; DONE: when */
+    uint8_t state;       /* enum custody_state */
+    uint8_t result;      /* enum delivery_result */
+    bool settled;        /* it came by INJECT, or the source of the MOVE said that its side is durable */
+    bool committed;      /* frame made_seq is on the disk */
+    bool in_row;         /* custody's: it is open by the message's row */
+    uint64_t made_seq;   /* the frame that made it what it is */
+    const char *peer;    /* the other spool: where it goes (LEAVING, MOVED) or came from; interned, or null */
+    usec_t due;          /* HELD: not before; DONE: when */
+    uint64_t attempt;    /* HELD: the process with an open attempt at it, as the log says; 0: none */
+    uint64_t intent_seq; /* the frame that says so, if that process is this one; else 0 */
 
     void *place;  /* the scheduler's queue */
     uint8_t mood; /* the scheduler's */
@@ -83,6 +93,7 @@ struct delivery {
 struct custody_figures {
     uint64_t messages, held, leaving, final;
     uint64_t moved, refused; /* deliveries that other spools took, refused; since the start */
+    uint64_t attempts;       /* open ones: deliveries */
     uint64_t late_moves;     /* not answered: too long under way, or a clock is wrong by minutes */
 };
 
@@ -178,6 +189,10 @@ struct custody *custody_new(
 void custody_free(struct custody **custody);
 void custody_set_incarnation(struct custody *custody, uint64_t incarnation);
 
+/* From now on attempts are logged, as of this process; 0: they are not (one copy; at first). Only while the cluster
+ * speaks a wire version that knows such records. */
+void custody_log_attempts(struct custody *custody, uint64_t process);
+
 /* Before the log is read: there are rows of so many messages, with so many deliveries. */
 void custody_rows_known(struct custody *custody, uint64_t messages, uint64_t held, uint64_t final);
 /* While the log is read, in its order; then custody_recovered once: gained is called for all that is HELD and
@@ -218,6 +233,24 @@ void custody_retry(
     struct custody *custody, struct delivery *delivery, usec_t due, const char *detail, usec_t now);
 void custody_done(struct custody *custody, struct delivery *delivery, enum delivery_result result,
     unsigned code, const char *detail, usec_t now);
+/* Attempts at deliveries of one message (HELD, with no other attempt that may still end), in one frame: the frame's
+ * number. 0, and nothing is logged, unless custody_log_attempts() said so. */
+uint64_t custody_attempt(
+    struct custody *custody, struct delivery *const *deliveries, uint32_t count, usec_t now);
+/* The epoch of today; what was begun in an earlier one has to be logged anew. */
+uint64_t custody_epoch(const struct custody *custody);
+/* The attempts of that frame may end the message: it is committed, and made in the epoch of today. (When that is long
+ * ago they are logged anew first; the owner's to see to.) 0: of attempts that were not logged. */
+bool custody_may_end(const struct custody *custody, uint64_t seq);
+/* It may become so yet: no later epoch has begun. */
+bool custody_attempt_counts(const struct custody *custody, uint64_t seq);
+/* These attempts came to nothing: no end of the message has left, or will. Those without an attempt are passed over. */
+void custody_attempt_over(
+    struct custody *custody, struct delivery *const *deliveries, uint32_t count, usec_t now);
+/* An attempt whose process is gone: it may have delivered. From now on it is an ordinary delivery; `detail` is its event,
+ * told when that is durable. Whoever serves the spool calls it first: for its own former process at once (the lock on
+ * the disk shows that it is gone), for another node's after the quarantine. */
+void custody_doubt(struct custody *custody, struct delivery *delivery, const char *detail, usec_t now);
 /* Logs mail of our own (a DSN) as if injected here; gained follows. */
 void custody_own(struct custody *custody, struct mail *mail, struct blob *body, usec_t now);
 

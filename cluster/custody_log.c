@@ -26,6 +26,7 @@ void item_of(const struct delivery *delivery, struct record_item *item)
         .due = delivery->due,
         .code = delivery->code,
         .peer = lent(delivery->peer),
+        .attempt = delivery->attempt,
     };
 }
 
@@ -47,6 +48,10 @@ static uint64_t append_items(struct custody *custody, struct spool_record *recor
     struct record_item *items = count <= 8 ? few : xcalloc(count, sizeof *items);
     for (uint32_t i = 0; i < count; i++)
         item_of(deliveries[i], &items[i]);
+#ifdef TODOKU_WITHOUT_ATTEMPT_KEPT
+    for (uint32_t i = 0; i < count && record->kind == RECORD_HOLD; i++)
+        items[i].attempt = 0;
+#endif
     record->items = items;
     record->item_count = count;
     uint64_t seq = append(custody, record, held, body, base);
@@ -266,6 +271,7 @@ void custody_retry(
 {
     must(delivery->state == CUSTODY_HELD);
     delivery->due = due;
+    delivery_set_attempt(delivery, 0, 0);
     uint64_t old;
     uint64_t seq = log_fact(custody, RECORD_RETRY, delivery->held, &delivery, 1, detail, now, &old);
     struct pending *pending = custody_pend(custody, PENDING_TOLD, seq, delivery->held);

@@ -198,7 +198,7 @@ static bool can_be_row(const struct custody *custody, const struct held *held)
         return false;
     for (uint32_t i = 0; i < held->count; i++) {
         const struct delivery *delivery = held->deliveries[i];
-        if (!is_settled(custody, delivery) || delivery->state == CUSTODY_LEAVING)
+        if (!is_settled(custody, delivery) || delivery->state == CUSTODY_LEAVING || delivery->attempt != 0)
             return false;
 #ifndef TODOKU_WITHOUT_DURABLE_ROWS
         if (!delivery->committed)

@@ -19,6 +19,7 @@ int replay_item(struct custody *custody, struct held *held, const struct record_
     delivery->attempts = (uint16_t)item->attempts;
     delivery->code = (uint16_t)item->code;
     delivery->due = item->due;
+    delivery_set_attempt(delivery, item->attempt, 0);
     delivery->peer = item->peer == NULL ? NULL : custody_peer(custody, item->peer)->name;
     delivery->made_seq = seq;
     delivery->committed = true;
@@ -72,6 +73,13 @@ static bool is_in_row(struct custody *custody, const struct held *held, uint64_t
     return true;
 }
 
+/* An attempt makes nothing of a delivery that it was not before. */
+static uint64_t made_by(struct held *held, const struct spool_record *record, uint32_t item, uint64_t seq)
+{
+    const struct delivery *delivery = held_delivery(held, record->items[item].index);
+    return record->kind == RECORD_ATTEMPT && delivery != NULL ? delivery->made_seq : seq;
+}
+
 int custody_replay(
     struct custody *custody, uint64_t seq, const struct spool_record *record, bool base, struct error *error)
 {
@@ -100,7 +108,7 @@ int custody_replay(
     if (base)
         held_is_restated(held, seq);
     for (uint32_t i = 0; i < record->item_count; i++)
-        if (replay_item(custody, held, &record->items[i], seq, error) != 0)
+        if (replay_item(custody, held, &record->items[i], made_by(held, record, i, seq), error) != 0)
             return -1;
     return 0;
 }

@@ -88,7 +88,8 @@ struct tombs {
 struct custody {
     char member[MEMBER_ID_SIZE], spool[MEMBER_ID_SIZE];
     uint64_t incarnation, last_seq, committed_seq;
-    uint64_t epoch; /* that new frames are of; 0: they are of none */
+    uint64_t epoch;   /* that new frames are of; 0: they are of none */
+    uint64_t process; /* that logs its attempts; 0: it does not */
     struct custody_ports ports;
     struct custody_figures figures;
     struct map messages; /* id -> struct held */
@@ -137,7 +138,7 @@ struct delivery *held_delivery(struct held *held, uint32_t index);
 void held_free(struct held *held);
 void held_set_base(struct custody *custody, struct held *held, uint64_t seq);
 bool delivery_is_open(const struct delivery *delivery);
-/* The only writer of a delivery's state; keeps held->open right. */
+/* The only writer of a delivery's state; keeps held->open right. What is not HELD has no attempt. */
 void delivery_set_state(struct delivery *delivery, enum custody_state state);
 struct peer *custody_peer(struct custody *custody, const char *spool);
 usec_t custody_later(usec_t now, const struct mail *mail);
@@ -164,6 +165,10 @@ void custody_pended(struct custody *custody, struct pending *pending, usec_t now
 void custody_answer(struct custody *custody, struct bus_msg *answer);
 /* Whether something may be called taken or known just now; if not, who asks will ask again. */
 bool custody_may_answer(const struct custody *custody);
+
+/* custody_attempt.c */
+/* The only writer of a delivery's attempt. */
+void delivery_set_attempt(struct delivery *delivery, uint64_t process, uint64_t seq);
 
 /* custody_take.c: what comes in */
 void custody_take_inject(struct custody *custody, const struct bus_msg *msg, const char *shut, usec_t now);

@@ -75,9 +75,9 @@ struct record_item {
     uint32_t attempts;
     uint32_t code; /* of the reply, 0 if none */
     usec_t due;    /* RETRY, HOLD: not before; DONE: when it ended */
-    uint64_t attempt; /* the process that has an open attempt at it, 0 if none has: in doubt once that process is gone */
     char *peer;    /* the other spool's id: where it moves or moved to (INTENT, MOVED, REFUSED: who asked), or
                       came from (HOLD); null = none */
+    uint64_t attempt; /* the process that may send it, 0 if none may: in doubt once that process is gone */
 };
 
 struct spool_record {
