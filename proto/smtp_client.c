@@ -190,6 +190,9 @@ void smtp_client_tick(struct smtp_client *client, usec_t now)
         client_fail_local(client, "4.4.2", "no greeting within %lld s", (long long)seconds);
     else if (client->state == CLIENT_HANDSHAKE)
         client_fail_local(client, "4.4.2", "no TLS within %lld s", (long long)seconds);
+    else if (client->state == CLIENT_BODY && client_output_awaits_end(&client->output))
+        client_fail_local(
+            client, "4.3.0", "the message's end was held back here for %lld s", (long long)seconds);
     else if (client->state == CLIENT_BODY)
         client_fail_local(
             client, "4.4.2", "the server took nothing of the message for %lld s", (long long)seconds);
@@ -209,6 +212,21 @@ void smtp_client_quit(struct smtp_client *client, usec_t now)
         client_say_quit(client, now);
     else if (client->state != CLIENT_CLOSED)
         client->quit_wanted = true;
+}
+
+bool smtp_client_hold_end(struct smtp_client *client)
+{
+    if (client->state == CLIENT_READY) {
+        client->output.end_held = true;
+        return true;
+    }
+    bool under_way = client->state == CLIENT_ENVELOPE || client->state == CLIENT_BODY;
+    return under_way && client->transaction.active && client_output_hold_end(&client->output);
+}
+
+void smtp_client_may_end(struct smtp_client *client)
+{
+    client->output.end_held = false;
 }
 
 bool smtp_client_secure(const struct smtp_client *client)

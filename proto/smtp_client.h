@@ -108,6 +108,12 @@ usec_t smtp_client_deadline(const struct smtp_client *client); /* USEC_NEVER if 
 /* Only after READY. Returns 0, or -1 if not ready (a bug of the owner, nothing is started). */
 int smtp_client_send(struct smtp_client *client, const struct smtp_transaction *transaction, usec_t now);
 void smtp_client_quit(struct smtp_client *client, usec_t now);
+/* The final dot of the transaction that is under way, or of the next one, must not leave until smtp_client_may_end().
+ * All before it goes; the time in which the server must take something goes on. False: too late, the dot may have been
+ * sent (or there is nothing to hold back). A lone dot behind refusals (RFC 2920) ends nothing, and is not held. */
+bool smtp_client_hold_end(struct smtp_client *client);
+/* There may be output then. */
+void smtp_client_may_end(struct smtp_client *client);
 
 /* What waits to be sent: up to `max` segments (pointing into blobs or the client's own buffer, valid until
  * the next call of anything but this; a session that has ended keeps them until smtp_client_free). Returns

@@ -62,6 +62,8 @@ static void make_runs(struct client_output *output)
             output->at = 0;
             continue;
         }
+        if (output->end_held)
+            return;
         /* A message that does not end in a line's end gets one (RFC 5321 4.1.1.4). */
         size_t skip = output->line_start ? 2 : 0;
         run_add(output, dot_line + skip, sizeof dot_line - 1 - skip);
@@ -100,9 +102,28 @@ void client_output_end_message(struct client_output *output)
     blob_drop(&output->parts[0]);
     blob_drop(&output->parts[1]);
     output->run_count = 0;
-    output->cutting = output->ended = false;
+    output->cutting = output->ended = output->end_held = false;
     if (buffer_len(&output->commands) == 0 && output->commands.size > COMMANDS_KEPT)
         buffer_free(&output->commands);
+}
+
+/* A dot that was only shown is taken back. */
+bool client_output_hold_end(struct client_output *output)
+{
+    if (output->dot_begun)
+        return false;
+    output->end_held = true;
+    if (output->ended) {
+        output->run_count--;
+        output->ended = false;
+        output->cutting = true;
+    }
+    return true;
+}
+
+bool client_output_awaits_end(const struct client_output *output)
+{
+    return output->end_held && output->run_count == 0 && output->part == 2;
 }
 
 void client_output_stop(struct client_output *output)

@@ -44,6 +44,7 @@ struct client_output {
     bool line_start;                /* a new line begins at `at` if that is a part's first byte */
     bool doubled;                   /* the dot at `at` has been sent once */
     bool cutting;                   /* runs are being made */
+    bool end_held;                  /* the final dot's run is not to be made */
     bool ended;                     /* the last run made is the final dot's */
     bool dot_begun;                 /* a byte of the final dot's run is gone */
     struct iovec runs[CLIENT_RUNS]; /* a ring */
@@ -135,6 +136,10 @@ void client_output_message(struct client_output *output, struct blob *head, stru
 void client_output_release(struct client_output *output);
 void client_output_drop_held(struct client_output *output);
 void client_output_end_message(struct client_output *output);
+/* The final dot is not to leave; false: it may have. */
+bool client_output_hold_end(struct client_output *output);
+/* All that may leave has left, and only the dot's leave is awaited. */
+bool client_output_awaits_end(const struct client_output *output);
 /* Nothing more may leave. What was shown stays readable: the network may still be busy with it. */
 void client_output_stop(struct client_output *output);
 void client_output_free(struct client_output *output);

@@ -326,6 +326,19 @@ static bool do_take(struct play *play)
     return true;
 }
 
+static bool do_end(struct play *play)
+{
+    const char *how = play->line->rest;
+    if (strcmp(how, "may") == 0) {
+        smtp_client_may_end(play->client);
+        flow(play);
+        return true;
+    }
+    bool held = smtp_client_hold_end(play->client);
+    return held == (strcmp(how, "held") == 0) ||
+           wrong(play, "it %s held back", held ? "could be" : "can't be");
+}
+
 static bool do_message(struct play *play)
 {
     return expect_bytes(play, buffer_bytes(&play->wire), how_many(play));
@@ -358,9 +371,9 @@ static bool step(struct play *play)
         bool (*run)(struct play *play);
     } words[] = {{"SEND", false, do_send}, {"QUIT", false, do_quit}, {"TIME", true, do_time},
         {"LOST", true, do_lost}, {"TLS", false, do_tls}, {"HOLD", false, do_hold}, {"FLOW", false, do_flow},
-        {"TAKE", false, do_take}, {"MESSAGE", false, do_message}, {"DEADLINE", false, do_deadline},
-        {"SECURE", false, do_secure}, {"READY", false, expect_ready}, {"RESULT", false, expect_result},
-        {"SENT", false, expect_sent}, {"CLOSED", false, expect_closed}};
+        {"TAKE", false, do_take}, {"END", false, do_end}, {"MESSAGE", false, do_message},
+        {"DEADLINE", false, do_deadline}, {"SECURE", false, do_secure}, {"READY", false, expect_ready},
+        {"RESULT", false, expect_result}, {"SENT", false, expect_sent}, {"CLOSED", false, expect_closed}};
     if (talk_is_bytes(play->line, 'S')) {
         if (buffer_len(&play->packet) == 0 && !quiet(play))
             return false;
