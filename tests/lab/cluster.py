@@ -17,6 +17,7 @@
 Errors: LabError with the tail of the member's log, or with what the command said.
 """
 import collections
+import contextlib
 import json
 import os
 import re
@@ -36,9 +37,25 @@ DELIVERY = {"tls": "opportunistic", "retry": ["1s", "2s", "3s"], "dsn": "none",
             "timeouts": {"connect": "5s", "greeting": "5s", "command": "5s", "data": "5s", "dot": "10s"}}
 
 
-def sources_of(number):
-    """A node's two sources."""
-    return [(f"127.0.{10 + number}.{i}", f"mx{i}.n{number}.sender.test", ["a"]) for i in (1, 2)]
+class Here:
+    """Where the members live: on addresses of this machine's own loopback. netcluster.py has another such: each in a network of its own."""
+
+    trusted = ["127.0.0.0/8"]
+
+    def inside(self, id_):
+        """A context; what is started or bound in it lives where that member does."""
+        return contextlib.nullcontext()
+
+    def bus(self, role, number):
+        return f"127.0.{6 if role == 'coordinator' else 7}.{number}"
+
+    def door(self, number):
+        """A coordinator's address for SMTP."""
+        return "127.0.0.1"
+
+    def sources(self, number):
+        """A node's two sources."""
+        return [f"127.0.{10 + number}.{i}" for i in (1, 2)]
 
 
 def run(*args, seconds=30, input=None, api=None, env=None):
@@ -62,7 +79,8 @@ def run_well(*args, **options):
 class Member(Todoku):
     """One process of a cluster. A coordinator has `smtp` and `http` and all that Todoku has; a node has `sources`."""
 
-    def __init__(self, folder, id_, role, config, more=None, doors=None):
+    def __init__(self, folder, id_, role, config, more=None, doors=None, where=None):
+        self.where = where or Here()
         self.dir = Path(folder).resolve() / id_
         self.dir.mkdir(parents=True, exist_ok=True)
         self.id = self.name = id_
@@ -72,22 +90,27 @@ class Member(Todoku):
         self.program = None  # another one than program(), from the next start on
         self.smtp = self.http = ("127.0.0.1", 0)
         number = int("".join(c for c in id_ if c.isdigit()) or 0)
+        self.bus = self._bus(self.where.bus(role, number))
         config = merge(config, {"cluster": {"curve_secret_file": str(self.secret)}})
         if role == "coordinator":
-            self.smtp, self.http = (("127.0.0.1", p) for p in doors or (free_port(), free_port()))
-            self.bus = self._bus(f"127.0.6.{number}")
+            door = self.where.door(number)
+            with self.inside():
+                smtp, http = doors or (free_port(door), free_port())
+            self.smtp, self.http = (door, smtp), ("127.0.0.1", http)
             config["coordinator"] = {"id": id_, "bus": self.bus, "smtp": ["%s:%d" % self.smtp], "http": "%s:%d" % self.http,
-                                     "trusted": ["127.0.0.0/8"], "default_tenant": "acme"}
+                                     "trusted": self.where.trusted, "default_tenant": "acme"}
         else:
-            self.bus = self._bus(f"127.0.7.{number}")
             config["node"] = {"id": id_, "bus": self.bus, "data_dir": str(self.data),
-                              "sources": [{"address": a, "helo": h, "pools": p} for a, h, p in sources_of(number)]}
+                              "sources": [{"address": a, "helo": f"mx{i}.n{number}.sender.test", "pools": ["a"]} for i, a in enumerate(self.where.sources(number), 1)]}
         self.config = merge(merge(config, loops(role)), more)
         self.write_config()
 
-    @staticmethod
-    def _bus(host):
-        return f"tcp://{host}:{free_port(host)}"
+    def _bus(self, host):
+        with self.inside():
+            return f"tcp://{host}:{free_port(host)}"
+
+    def inside(self):
+        return self.where.inside(self.id)
 
     @property
     def api(self):
@@ -108,7 +131,9 @@ class Member(Todoku):
 
     def launch(self):
         """Start without waiting."""
-        self.daemon = Daemon([*self.wrap, self.program or program(), self.command, "-c", self.file], log=self.dir / "log", name=self.name, before=self.before, env=self.env)
+        argv = [*self.wrap, self.program or program(), self.command, "-c", self.file]
+        with self.inside():
+            self.daemon = Daemon(argv, log=self.dir / "log", name=self.name, before=self.before, env=self.env)
         return self
 
     def start(self, ready=True, seconds=30):
@@ -120,6 +145,15 @@ class Member(Todoku):
 
     def ready(self):
         return self.get("/readyz")[0] == 200
+
+    def run(self, *args, **options):
+        """`todoku ARGS` asking this coordinator: a CompletedProcess with text."""
+        with self.inside():
+            return run(*args, api=self.api, **options)
+
+    def run_well(self, *args, **options):
+        with self.inside():
+            return run_well(*args, api=self.api, **options)
 
     def running(self):
         return self.daemon is not None and self.daemon.exit_status() is None
@@ -135,13 +169,14 @@ class Member(Todoku):
 
 
 class Cluster:
-    def __init__(self, work, etcd, dns=None, port=25, nodes=3, coordinators=2, more=None, name="lab", folder="cluster", first=1, doors=None):
-        """`first`: number of the first node; `doors`: {"c1": (SMTP port, HTTP port)}, else any that are free."""
-        self.work, self.etcd, self.name = Path(work).resolve() / folder, etcd, name
+    def __init__(self, work, etcd, dns=None, port=25, nodes=3, coordinators=2, more=None, name="lab", folder="cluster", first=1, doors=None,
+                 where=None, copies=1):
+        """`first`: number of the first node; `doors`: {"c1": (SMTP port, HTTP port)}, else any that are free; `where`: another Here."""
+        self.work, self.etcd, self.name, self.where = Path(work).resolve() / folder, etcd, name, where
         self.env = {"LSAN_OPTIONS": f"suppressions={LEAKS}:print_suppressions=0"} if etcd.tls else {}
         server = dns.server if hasattr(dns, "server") else dns
         self.base = merge({
-            "cluster": {"name": name, "etcd": etcd.settings(), "copies": 1, "min_copies": 1},
+            "cluster": {"name": name, "etcd": etcd.settings(), "copies": copies, "min_copies": copies},
             "resolver": {"servers": [server], "timeout": "1s"} if server else {"timeout": "5s"},
             "delivery": {"port": port, **DELIVERY},
             "pools": {"a": {"overflow": "none"}},
@@ -156,7 +191,7 @@ class Cluster:
 
     def make(self, id_, role, more=None, doors=None):
         """Another member: its folder and file only."""
-        self.members[id_] = Member(self.work, id_, role, self.base, more, doors)
+        self.members[id_] = Member(self.work, id_, role, self.base, more, doors, self.where)
         self.members[id_].env = self.env
         return self.members[id_]
 
@@ -234,7 +269,7 @@ class Cluster:
     @staticmethod
     def up_nodes(coordinator):
         """Ids of the nodes that are up in its view, None when it can't say."""
-        done = run("nodes", "--json", api=coordinator.api)
+        done = coordinator.run("nodes", "--json")
         if done.returncode:
             return None
         return {row["node"] for row in rows(done.stdout) if row.get("role", "node") == "node" and row.get("state") == "up"}
@@ -269,12 +304,11 @@ class Cluster:
 
     def status(self, at=None):
         """The row of `todoku status` at a coordinator (the first that runs)."""
-        return rows(run_well("status", "--json", api=self._at(at).api))[0]
+        return rows(self._at(at).run_well("status", "--json"))[0]
 
     def explain(self, address, at=None):
         """The rows of `todoku explain` at a coordinator."""
-        at = self._at(at)
-        return rows(run_well("explain", address, "--tenant", "acme", "--pool", "a", "--json", api=at.api))
+        return rows(self._at(at).run_well("explain", address, "--tenant", "acme", "--pool", "a", "--json"))
 
     def owner(self, domain, at=None):
         """The node that a domain's mail goes to."""

@@ -77,11 +77,11 @@ txtonly       TXT   "no mail here"
 """
 
 
-def zone():
-    """The text of the zone test. : SOA, the ordinary domains, the curious ones, the troubles and the peers."""
+def zone(mx="127.4"):
+    """The text of the zone test. : SOA, the ordinary domains with their hosts at MX.SET.N, the curious ones, the troubles and the peers."""
     lines = ["$ORIGIN test.", "$TTL 60", "@ SOA ns hostmaster 1 3600 600 86400 60", "@ NS ns", f"ns A {ADDRESS}"]
     for s in range(SETS):
-        lines += [f"mx{n}.set{s:02d} A 127.4.{s}.{n}" for n in (1, 2, 3)]
+        lines += [f"mx{n}.set{s:02d} A {mx}.{s}.{n}" for n in (1, 2, 3)]
     for i, domain in enumerate(DOMAINS):
         s = i % SETS
         preferences = ((10, 1), (10, 2), (20, 3)) if s % 5 else ((10, 1),)

@@ -15,6 +15,7 @@ Etcd syncs as in production (no --unsafe-no-fsync). All of it lies in WORK/etcd*
 By hand: etcd.py --serve [--size 3], until Ctrl-C.
 """
 import argparse
+import contextlib
 import json
 import base64
 import os
@@ -66,35 +67,38 @@ class Certificates:
 class Member:
     """One etcd: its ports and folder outlive its processes."""
 
-    def __init__(self, folder, name, kind):
+    def __init__(self, folder, name, kind, where):
         self.name, self.folder, self.daemon = name, folder, None
-        self.client, self.peer, self.metrics = free_port(HOST), free_port(HOST), free_port(HOST)
-        self.url, self.peer_url = f"{kind}://{HOST}:{self.client}", f"http://{HOST}:{self.peer}"
+        host, self.inside = where(name) if where else (HOST, contextlib.nullcontext)
+        with self.inside():
+            self.client, self.peer, self.metrics = free_port(host), free_port(host), free_port(HOST)
+        self.url, self.peer_url = f"{kind}://{host}:{self.client}", f"http://{host}:{self.peer}"
 
     def running(self):
         return self.daemon is not None and self.daemon.exit_status() is None
 
     def healthy(self):
         try:
-            with urllib.request.urlopen(f"http://{HOST}:{self.metrics}/health", timeout=1) as answer:
+            with self.inside(), urllib.request.urlopen(f"http://{HOST}:{self.metrics}/health", timeout=1) as answer:
                 return json.load(answer).get("health") in ("true", True)
         except (OSError, ValueError):
             return False
 
     def figures(self):
         """Its /metrics without labels: {name: value}."""
-        with urllib.request.urlopen(f"http://{HOST}:{self.metrics}/metrics", timeout=3) as answer:
+        with self.inside(), urllib.request.urlopen(f"http://{HOST}:{self.metrics}/metrics", timeout=3) as answer:
             lines = answer.read().decode().splitlines()
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if not line.startswith("#")) if "{" not in name}
 
 
 class Etcd:
-    def __init__(self, work, size=1, tls=None, start=True, name="etcd"):
+    def __init__(self, work, size=1, tls=None, start=True, name="etcd", where=None):
+        """`where`: name of a member -> (its address, what gives a context to start it in), else 127.0.0.1."""
         need("etcd", "etcd-server")
         self.work, self.tls, self.login = Path(work).resolve() / name, tls, None
         self._server = tls.make("etcd") if tls else None
         self._client = tls.make("client") if tls else None
-        self.members = [Member(self.work / f"e{i + 1}", f"e{i + 1}", "https" if tls else "http") for i in range(size)]
+        self.members = [Member(self.work / f"e{i + 1}", f"e{i + 1}", "https" if tls else "http", where) for i in range(size)]
         if start:
             self.start()
 
@@ -131,7 +135,8 @@ class Etcd:
             if self.tls:
                 cert, key = self._server
                 argv += ["--cert-file", cert, "--key-file", key, "--trusted-ca-file", self.tls.ca, "--client-cert-auth"]
-            m.daemon = Daemon(argv, log=m.folder / "log", name=m.name)
+            with m.inside():
+                m.daemon = Daemon(argv, log=m.folder / "log", name=m.name)
 
     def start(self, which=None, seconds=20):
         self.launch(which)

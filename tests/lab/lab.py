@@ -18,6 +18,7 @@ from daemon import BUILD, LabError, free_port
 from dns import BadDns, Nsd
 from etcd import Etcd
 from load import Load, Smtp, check_arrivals
+from netcluster import NetCluster
 from peers import Peers
 from sink import Sink
 from todoku import Todoku
@@ -43,6 +44,8 @@ class Lab:
     """One test's lab. Servers made through it are ended when it is closed."""
 
     peers = Peers()
+    long = False  # --long: there is time for hundreds of rounds
+    seed = 1  # --seed: of what is drawn; a test that draws prints it
 
     def __init__(self, name):
         self.work = BUILD / "system" / name
@@ -89,6 +92,10 @@ class Lab:
         options.setdefault("port", self.port)
         c = self.keep(Cluster(self.work, etcd or self.etcd(), **options))
         return c.start() if start else c
+
+    def netcluster(self, **options):
+        """A cluster with a network for each member, not started. This thread lives in its client's network until it ends."""
+        return self.keep(NetCluster(self.work, self.peers, **options))
 
     def send(self, t, *rcpts, sender=SENDER, subject="hello", message=None, **options):
         """Hand one message to Todoku over SMTP; its reply after the dot (or the first refusal)."""

@@ -4,6 +4,8 @@
     tests/system/run.py                    all of them
     tests/system/run.py whole kill         those with "whole" or "kill" in their name (file.test)
     tests/system/run.py --list
+    tests/system/run.py --long [--seed N]  with hundreds of rounds where tests draw faults, and minutes where others wait for one;
+                                           a seed is printed, and draws the same again
 
 Tests of a file that says APART = True come first, two at a time (--jobs), each in a process of its own: they wait a lot, and measure
 nothing that a busy machine would spoil. The others follow one by one. One line a test with its time; logs of all processes stay under
@@ -31,9 +33,9 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "lab")]
 from daemon import LabError, Skip, end_all  # noqa: E402
 from lab import Lab  # noqa: E402
 
-LIMIT = 150  # seconds for one test
+LIMIT = 150  # seconds for one test; with --long its own `long_limit`
 JOBS = 2  # tests of APART files at a time
-TOTAL = 1200  # seconds for all; what has not begun by then has failed
+TOTAL = 1200  # seconds for all, and with --long the long ones' limits; what has not begun by then has failed
 
 
 class TimedOut(LabError):
@@ -51,6 +53,10 @@ def find_tests():
     return tests
 
 
+def limit_of(function):
+    return getattr(function, "long_limit", LIMIT) if Lab.long else LIMIT
+
+
 def where(error):
     """The line of the test file that failed."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if "/tests/system/test_" in f.filename]
@@ -60,11 +66,13 @@ def where(error):
 def run_test(name, function):
     """("ok" | "FAILED" | "skipped", text)"""
 
+    limit = limit_of(function)
+
     def on_alarm(*_):
-        raise TimedOut(f"took longer than {LIMIT} s")
+        raise TimedOut(f"took longer than {limit} s")
 
     signal.signal(signal.SIGALRM, on_alarm)
-    signal.alarm(LIMIT)
+    signal.alarm(limit)
     lab, outcome, text = None, "ok", ""
     try:
         lab = Lab(name)
@@ -131,13 +139,13 @@ class Apart:
 
 
 class Run:
-    def __init__(self):
-        self.counts, self.begun = {"ok": 0, "FAILED": 0, "skipped": 0}, time.monotonic()
+    def __init__(self, total):
+        self.counts, self.begun, self.total = {"ok": 0, "FAILED": 0, "skipped": 0}, time.monotonic(), total
 
     def late(self, name, function):
-        if time.monotonic() - self.begun < TOTAL:
+        if time.monotonic() - self.begun < self.total:
             return False
-        self.tell(name, function, time.monotonic(), "FAILED", f"not begun: the others took more than {TOTAL} s")
+        self.tell(name, function, time.monotonic(), "FAILED", f"not begun: the others took more than {self.total} s")
         return True
 
     def tell(self, name, function, start, outcome, text):
@@ -180,7 +188,10 @@ def main():
     parser.add_argument("--list", action="store_true", help="print the names and what each proves")
     parser.add_argument("--todoku", metavar="PATH", help="the program (default build/release/todoku)")
     parser.add_argument("--jobs", type=int, default=JOBS, help=f"how many tests at a time, of those that may run side by side ({JOBS})")
+    parser.add_argument("--long", action="store_true", help="hundreds of rounds instead of a dozen; an hour and more")
+    parser.add_argument("--seed", type=int, help="what tests draw their faults by (1; with --long the time)")
     args = parser.parse_args()
+    Lab.long, Lab.seed = args.long, args.seed if args.seed is not None else int(time.time()) if args.long else 1
     if args.todoku:
         os.environ["TODOKU"] = str(Path(args.todoku).resolve())
     tests = [(n, f) for n, f in find_tests() if not args.names or any(part in n for part in args.names)]
@@ -188,7 +199,7 @@ def main():
         for name, function in tests:
             print(f"{name:34} {function.__doc__ or ''}")
         return 0
-    run = Run()
+    run = Run(TOTAL + sum(limit_of(f) - LIMIT for _, f in tests))
     apart = [(n, f) for n, f in tests if getattr(sys.modules[f.__module__], "APART", False)]
     run.apart(sorted(apart, key=lambda t: -getattr(t[1], "seconds", 0)), max(1, args.jobs))
     run.one_by_one([t for t in tests if t not in apart])

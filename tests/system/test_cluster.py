@@ -2,7 +2,6 @@
 import json
 import shutil
 import signal
-import threading
 import time
 
 from cluster import rows, run, run_well, senders
@@ -211,79 +210,6 @@ def test_node_frozen(lab):
 
 # ---- the store ----
 
-class Absence(threading.Thread):
-    """One cluster that does without its etcd for a while; `problem` is what went wrong."""
-
-    def __init__(self, lab, name, away, back, number, seconds=60):
-        super().__init__(daemon=True)
-        self.lab, self.name_, self.seconds, self.problem, self.report = lab, name, seconds, None, ""
-        self.etcd = lab.etcd(name=f"etcd-{name}")
-        self.c = lab.cluster(self.etcd, start=False, name=name, folder=name, first=number)
-        self.away, self.back = away, back
-
-    def run(self):
-        try:
-            self.go()
-        except Exception as error:  # told by the test, which waits for both
-            self.problem = error
-
-    def go(self):
-        c, pace = self.c.start(), 50
-        nodes = [n.id for n in c.nodes]
-        self.stream = c.stream(Load(DOMAINS, SENDER, pace * (self.seconds + 25), prefix=self.name_), pace=pace)
-        self.stream.wait_accepted(100)
-        epoch = self.epoch()
-        self.away(self.etcd)
-        start = time.monotonic()
-        time.sleep(self.seconds)
-        end = time.monotonic()
-        inside = self.stream.since(start, end)
-        check(inside > 0.8 * pace * self.seconds, f"{self.name_}: only {inside} of {pace * self.seconds} messages were accepted while etcd was away")
-        check(all(m.running() for m in c.members.values()), f"{self.name_}: ended while etcd was away: {[m.id for m in c.members.values() if not m.running()]}")
-        check({c.up_nodes(m) == set(nodes) for m in c.coordinators} == {True}, f"{self.name_}: nodes went missing while etcd was away")
-        self.back(self.etcd)
-        deadline = time.monotonic() + 12
-        while time.monotonic() < deadline:
-            for m in c.coordinators:
-                up = c.up_nodes(m)
-                check(up == set(nodes), f"{self.name_}: {m.id} sees only {up} up {12 - (deadline - time.monotonic()):.1f} s after etcd's return")
-            time.sleep(0.3)
-        until("all leases and a head", lambda: len(self.etcd.keys(f"/todoku/{self.name_}/live/")) == 5 and c.head(), 15, every=0.5)
-        c[nodes[2]].stop()
-        c.wait_nodes(*nodes[:2])
-        c[nodes[2]].start()
-        c.wait_nodes(*nodes)
-        apply(c, {"tenants": [{**c.base["tenants"][0], "domains": ["sender.test", "late.test"]}]})
-        until("the new domain to be let in", lambda: takes(c.coordinators[0], "x@late.test", "x@d001.test"), 10, every=0.3)
-        self.stream.finish()
-        check(not self.stream.later, f"{self.name_}: refused for now: {self.stream.later[:3]}")
-        self.report = (f"{self.name_}: {inside} of {pace * self.seconds} accepted meanwhile, longest time without a 250 {self.stream.gap:.2f} s, "
-                       f"epoch {epoch} before, {self.epoch()} after")
-
-    def epoch(self):
-        return self.c.status()["view_epoch"]
-
-
-def test_store_away(lab):
-    "etcd frozen for 60 s, and killed for 60 s: accepting and sending go on as before, nobody leaves; then leases, views and config work again"
-    sink = lab.sink()
-    both = [Absence(lab, "frozen", lambda e: e.freeze(), lambda e: e.thaw(), 1), Absence(lab, "killed", lambda e: e.kill(), lambda e: e.start(), 4)]
-    for one in both:
-        one.start()
-    for one in both:
-        one.join(140)
-    for one in both:
-        if one.problem:
-            raise LabError(f"{one.name_}: {one.problem}") from one.problem
-        check(not one.is_alive(), f"{one.name_} is not done")
-    arrived([one.stream for one in both], sink)
-    for one in both:
-        print(f"        {one.report}")
-
-
-test_store_away.seconds = 100  # the longest: begun first
-
-
 def test_one_of_three_stores(lab):
     "one of three etcds is killed, the leader: sending, leases, views and config go on as if nothing had happened"
     sink, etcd = lab.sink(), lab.etcd(size=3)
@@ -366,7 +292,7 @@ def applied(c, more):
 def apply(c, more, *options, at=None, name="applied.yaml"):
     file = c.work / name
     file.write_text(yaml(applied(c, more)))
-    return run_well("config", "apply", file, *options, api=(at or c.coordinators[0]).api)
+    return (at or c.coordinators[0]).run_well("config", "apply", file, *options)
 
 
 def takes(coordinator, sender, rcpt):

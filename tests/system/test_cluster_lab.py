@@ -1,10 +1,15 @@
 """The lab's cluster parts test themselves first: an etcd that can be taken away, a client that loses nothing."""
+import errno
+import socket
 import time
+from pathlib import Path
 
 from cluster import Stream
 from dns import DOMAINS
 from etcd import Certificates
 from lab import SENDER, LabError, Load, check, whole
+from netns import Network
+from rounds import KINDS, plan
 
 APART = True
 
@@ -42,6 +47,51 @@ def test_three_etcds(lab):
     check(etcd.ctl("put", "/elsewhere", "1", check=False).returncode != 0, "the user may write everywhere")
     etcd.login = ("todoku", "wrong")
     check(etcd.ctl("get", "/todoku/a", check=False).returncode != 0, "a wrong password was taken")
+
+
+def test_network(lab):
+    "a cut line swallows packets one way only, at once and also of open connections; the machine has no part in such networks"
+    net, mine = lab.keep(Network()), Path("/proc/net/dev").read_text().count("\n")
+    a, b = net.place("a", "10.2.1", ("11",)), net.place("b", "10.2.2", local="10.4.0.0/16")
+    with b.inside():
+        server = lab.keep(socket.create_server(("0.0.0.0", 2525)))
+        to_a = lab.keep(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    with a.inside():
+        udp = lab.keep(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        udp.bind((a.address, 2525))
+        client = lab.keep(socket.create_connection(("10.4.17.3", 2525), timeout=2, source_address=("10.2.1.11", 0)))
+    accepted, peer = server.accept()
+    check(peer[0] == "10.2.1.11" and accepted.getsockname()[0] == "10.4.17.3", f"connected from {peer} to {accepted.getsockname()}")
+    udp.settimeout(0.5), accepted.settimeout(0.5)
+    net.cut(["a"], ["b"])
+    client.sendall(b"x")
+    to_a.sendto(b"y", (a.address, 2525))
+    check(udp.recv(9) == b"y", "the way back is cut too")
+    try:
+        check(not accepted.recv(9), "the cut line carried something")
+    except TimeoutError:
+        pass
+    net.heal()
+    accepted.settimeout(5)
+    check(accepted.recv(9) == b"x", "what was sent into the cut did not come after it")
+    net.part(["a"], ["b"])
+    start = time.monotonic()
+    with a.inside():
+        nobody = socket.socket()
+        nobody.settimeout(0.5)
+        check(nobody.connect_ex(("10.4.17.3", 2525)) and time.monotonic() - start > 0.4, "a connection into a cut was answered")
+    with net.hub.inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        check(out.connect_ex(("192.0.2.1", 53)) == errno.ENETUNREACH, "a way leads out")
+    check(Path("/proc/net/dev").read_text().count("\n") == mine, "the machine's own network has other cables than before")
+
+
+def test_rounds_are_drawn(lab):
+    "the same seed draws the same rounds, another one others, and every kind comes once before one comes again"
+    names = ["c1", "c2", "n1", "n2", "n3", "e1"]
+    first = plan(7, 2 * len(KINDS), names)
+    check(first == plan(7, 2 * len(KINDS), names) and first != plan(8, 2 * len(KINDS), names), "seeds don't tell")
+    check({one.kind for one in first[:len(KINDS)]} == set(KINDS) == {one.kind for one in first[len(KINDS):]}, "a kind is missing")
+    check(all(not set(one.who) & set(one.others) for one in first), "a member is cut off from itself")
 
 
 def test_stream(lab):

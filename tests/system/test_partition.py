@@ -1,0 +1,131 @@
+"""Lines cut, processes killed and frozen, under a load that does not wait: members in networks of their own, see tests/lab/netcluster.py."""
+import time
+
+from cluster import rows
+from daemon import until
+from dns import DOMAINS
+from lab import SENDER, Load, check
+from load import check_arrivals
+from rounds import plan
+from steady import Steady
+from test_cluster import apply, takes
+
+APART = True
+PACE = 100  # messages a second
+LONG = ((1, 8), (6.5, 15))  # seconds of a fault, with --long
+THINK = 0.3  # seconds for which the receiver keeps its 250: what is being sent
+SLACK = 2.0  # seconds more, in which what is being sent when a fault begins was received
+
+
+def everything(c, stream, seconds=60):
+    """Wait for all that was accepted: nothing lost, damaged or uninvited. The extra copies: {delivery: [arrivals]}, without those that
+    the client had to send in again."""
+    def queued():
+        return c.status()["queued"]
+
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and (c.sink.count() < len(stream.load.deliveries()) or check_arrivals(stream.load, c.sink).lost):
+        time.sleep(0.3)
+    until("empty queues", lambda: queued() == 0, 20, every=0.3)
+    r = check_arrivals(stream.load, c.sink)
+    check(not stream.load.refused, f"refused for good: {list(stream.load.refused.values())[:2]}")
+    check(not r.lost, lambda: f"{len(r.lost)} of {r.expected} accepted messages are missing, such as {r.lost[:3]}; queued: {queued()}")
+    check(not r.damaged and not r.uninvited, lambda: f"damaged {r.damaged[:3]}, uninvited {r.uninvited[:3]}")
+    return {key: copies for key, copies in c.sink.by_key().items() if len(copies) > 1 and key[0] not in stream.twice}
+
+
+def unexplained(c, doubled, faults):
+    """Those whose first copy was not being sent when its node was killed or frozen; faults: [(Round, begin, end)] by the wall clock."""
+    def explained(copies):
+        first = min(copies, key=lambda a: a.time)
+        return any(one.stops(c.node_of(first.peer)) and begin - THINK - SLACK < first.time < begin + SLACK for one, begin, _ in faults)
+
+    return {key: [(c.node_of(a.peer), a.time) for a in copies] for key, copies in doubled.items() if not explained(copies)}
+
+
+def figures(stream):
+    waits = stream.waits()
+    return (f"longest time without a 250 {stream.gap:.2f} s; from due to 250: half {waits[len(waits) // 2] * 1000:.0f} ms, 99 % {waits[len(waits) * 99 // 100]:.1f} s, "
+            f"all {waits[-1]:.1f} s; {len(stream.again)} sent again, {len(stream.later)} times 4xx")
+
+
+def run_rounds(c, rounds, prefix):
+    """(the stream that ran meanwhile, brought to its end; [(Round, begin, end)] by the wall clock)"""
+    faults, load = [], Load(DOMAINS, SENDER, int(PACE * sum(r.seconds + 2 for r in rounds)), prefix=prefix)
+    stream = Steady(load, c.coordinators, PACE).start()
+    for one in rounds:
+        begin, before = time.time(), stream.accepted()
+        one.begin(c)
+        time.sleep(one.seconds)
+        one.end(c)
+        faults.append((one, begin, time.time()))
+        time.sleep(1)
+        print(f"        {one}: {stream.accepted() - before} accepted", flush=True)
+    c.whole()
+    return stream.stop(), faults
+
+
+def test_rounds(lab):
+    "5 nodes, 2 coordinators, 3 etcds, each in a network of its own: killed, frozen and cut off in turn at 100 messages/s: none missing, few doubled"
+    c = lab.netcluster(think=int(THINK * 1000)).start()
+    names = c.ids("c", "n", "e")
+    rounds = plan(lab.seed, 200, names, LONG) if lab.long else plan(lab.seed, 13, names)
+    print(f"        seed {lab.seed}")
+    faults = []
+    for i in range(0, len(rounds), 20):
+        stream, new = run_rounds(c, rounds[i:i + 20], f"r{i:03d}-")
+        faults += new
+        doubled = everything(c, stream)
+        strange = unexplained(c, doubled, faults)
+        print(f"        {stream.accepted()} messages, {len(doubled)} doubled; {figures(stream)}", flush=True)
+        check(not strange, lambda: f"{len(strange)} came twice though nobody was killed or frozen while sending them, such as {list(strange.items())[:3]}")
+        check(stream.gap < 1 + stream.late, f"{stream.gap:.2f} s without a 250 ({stream.late:.2f} s of that were the client's own at most)")
+
+
+test_rounds.seconds, test_rounds.long_limit = 90, 5400
+
+
+# ---- the store ----
+
+def all_up(c, when):
+    for m in c.coordinators:
+        up = c.up_nodes(m)
+        check(up == {n.id for n in c.nodes}, f"{m.id} sees only {up} up {when}")
+
+
+def test_store_away(lab):
+    "all three etcds away for 60 s, frozen and then killed, at 300 messages/s: no second without a 250, nobody leaves; then leases, views and config work"
+    c, pace, half = lab.netcluster().start(), 300, 300 if lab.long else 30
+    stream = Steady(Load(DOMAINS, SENDER, pace * (2 * half + 60)), c.coordinators, pace).start()
+    stream.wait_accepted(3 * pace)
+    epoch, start = c.status()["view_epoch"], time.monotonic()
+    c.etcd.freeze()
+    time.sleep(half)
+    c.etcd.kill()
+    all_up(c, "while etcd is away")
+    time.sleep(half)
+    inside = stream.since(start, time.monotonic())
+    check(all(m.running() for m in c.members.values()), f"ended while etcd was away: {[m.id for m in c.members.values() if not m.running()]}")
+    all_up(c, "while etcd is away")
+    c.etcd.start()
+    back = time.monotonic()
+    while time.monotonic() < back + 10:
+        all_up(c, f"{time.monotonic() - back:.1f} s after etcd's return")
+        time.sleep(0.3)
+    stream.stop()
+    check(inside >= 0.99 * pace * 2 * half, f"only {inside} of {pace * 2 * half} messages were accepted while etcd was away")
+    check(not stream.later and not stream.again, f"not taken at once: {stream.later[:3]} {list(stream.again)[:3]}")
+    check(stream.gap < 1 + stream.late, f"{stream.gap:.2f} s without a 250 ({stream.late:.2f} s of that were the client's own at most)")
+    doubled = everything(c, stream)
+    check(not doubled, lambda: f"doubled: {list(doubled)[:3]}")
+    until("all leases and a head", lambda: len(c.etcd.keys("/todoku/lab/live/")) == 7 and c.head(), 15, every=0.5)
+    c["n3"].stop()
+    c.wait_nodes(*(n.id for n in c.nodes if n.running()))
+    c["n3"].start()
+    c.whole()
+    apply(c, {"tenants": [{**c.base["tenants"][0], "domains": ["sender.test", "late.test"]}]})
+    until("the new domain to be let in", lambda: takes(c.coordinators[0], "x@late.test", "x@d001.test"), 10, every=0.3)
+    print(f"        {inside} of {pace * 2 * half} accepted meanwhile; {figures(stream)}; epoch {epoch} before, {c.status()['view_epoch']} after")
+
+
+test_store_away.seconds, test_store_away.long_limit = 100, 900
