@@ -61,6 +61,7 @@ static void session_end(struct session *s)
 {
     if (s->mood == RESETTING)
         setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
+    think_end(s);
     wire_forget(s);
     close(s->fd);
     lab.open--;
@@ -75,6 +76,8 @@ static int session_write(struct session *s)
 {
     if (s->mood == RESETTING)
         return -1;
+    if (s->until && s->mood != CLOSING)
+        return 0;
     if (s->mood == ENDLESS && s->out_len == 0)
         for (int i = 0; i < 500; i++)
             say(s, "250-and another thing\r\n");
@@ -231,6 +234,7 @@ static const char usage[] =
     "  --trouble [ADDR=]STAGE:KIND[+AFTER][*TIMES]   misbehave (see the top of sink.c)\n"
     "  --without WORDS     capabilities not to offer, such as PIPELINING,8BITMIME\n"
     "  --max-size BYTES    the SIZE offered and kept to (67108864)\n"
+    "  --think MS          answer the final dot so much later; what came is in the log before\n"
     "  --tls CERT,KEY      offer STARTTLS (built with -DSINK_TLS)\n"
     "  --domain NAME       the name in greeting and EHLO reply (sink.test)\n"
     "  --stop-after N      end by itself after N deliveries\n";
@@ -274,6 +278,8 @@ static void read_options(int argc, char **argv)
             lab.domain = value;
         else if (strcmp(option, "--max-size") == 0)
             lab.max_size = strtoul(value, NULL, 10);
+        else if (strcmp(option, "--think") == 0)
+            lab.think = strtoul(value, NULL, 10);
         else if (strcmp(option, "--stop-after") == 0)
             lab.stop_after = strtoul(value, NULL, 10);
         else
@@ -302,6 +308,12 @@ static void run_round(struct epoll_event *events, int n)
             session_end(s);
         }
     }
+    while (think_left() == 0) {
+        struct session *s = lab.thinking;
+        think_end(s);
+        if (session_write(s))
+            session_end(s);
+    }
 }
 
 int main(int argc, char **argv)
@@ -320,7 +332,7 @@ int main(int argc, char **argv)
     puts("ready");
     fflush(stdout);
     while (!stopping && (!lab.stop_after || lab.deliveries < lab.stop_after)) {
-        int n = epoll_wait(lab.epoll, events, BATCH, lab.log_len ? 100 : -1);
+        int n = epoll_wait(lab.epoll, events, BATCH, lab.log_len ? 100 : think_left());
         if (n < 0 && errno != EINTR)
             fatal("epoll_wait: %s", strerror(errno));
         run_round(events, n > 0 ? n : 0);

@@ -63,7 +63,9 @@ struct session {
     int after_newline, in_header, have_id,
         want_write; /* while READ_DATA: is the next byte the first of a line? and so on */
     uint64_t bytes, hash;
-    void *tls; /* sink_tls_ossl.h */
+    uint64_t until;                 /* --think: it answers then, milliseconds; 0: at once */
+    struct session *before, *after; /* in the list of those that think */
+    void *tls;                      /* sink_tls_ossl.h */
     char in[IN_SIZE];
 };
 
@@ -77,7 +79,8 @@ static struct {
     size_t troubles_n;
     const char *id_header, *without, *log_path, *domain;
     int quiet, tls, log_fd, keep_fd, epoll;
-    unsigned long max_size, stop_after;
+    unsigned long max_size, stop_after, think;
+    struct session *thinking, *last_thinking; /* all think for the same time: the list is in order */
     unsigned long connections, open, peak, messages, deliveries, bytes;
     uint64_t grey[1 << 16]; /* hashes of recipients that were asked to come back */
     char log[1 << 18];
@@ -97,6 +100,43 @@ __attribute__((noreturn, format(printf, 1, 2))) static void fatal(const char *fo
     vfprintf(stderr, format, args);
     fputc('\n', stderr);
     exit(2);
+}
+
+/* ---- those that think ---- */
+
+static uint64_t milliseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void think_end(struct session *s)
+{
+    if (!s->until)
+        return;
+    *(s->before ? &s->before->after : &lab.thinking) = s->after;
+    *(s->after ? &s->after->before : &lab.last_thinking) = s->before;
+    s->before = s->after = NULL;
+    s->until = 0;
+}
+
+static void think_begin(struct session *s)
+{
+    if (!lab.think)
+        return;
+    think_end(s);
+    s->until = milliseconds() + lab.think;
+    s->before = lab.last_thinking;
+    *(s->before ? &s->before->after : &lab.thinking) = s;
+    lab.last_thinking = s;
+}
+
+/* Milliseconds to wait for the first of them, -1: nobody thinks. */
+static int think_left(void)
+{
+    uint64_t now = milliseconds();
+    return !lab.thinking ? -1 : lab.thinking->until > now ? (int)(lab.thinking->until - now) : 0;
 }
 
 /* ---- the log ---- */

@@ -300,6 +300,7 @@ static void on_dot(struct session *s)
         keep_message(s);
     lab.messages++, lab.deliveries += s->rcpts, lab.bytes += s->bytes, s->accepted++;
     say(s, "250 2.0.0 thank you\r\n");
+    think_begin(s);
     forget_message(s);
 }
 
