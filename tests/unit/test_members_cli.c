@@ -286,12 +286,12 @@ static void states_are_told_apart(void **state)
     put_live(f, "n3", KEY_C, 9);
     put(f, "live", "n4", newer, sizeof newer - 1);
     listed(f,
-        "{\"name\":\"n1\",\"role\":\"node\",\"state\":\"up\",\"wire\":\"1\",\"weight\":3,\"drain\":false,"
+        "{\"name\":\"n1\",\"role\":\"node\",\"state\":\"up\",\"wire\":\"1 to 2\",\"weight\":3,\"drain\":false,"
         "\"endpoint\":\"tcp://10.0.0.2:7101\",\"key\":\"" KEY_A "\"}\n"
         "{\"name\":\"n2\",\"role\":\"node\",\"state\":\"other "
-        "key\",\"wire\":\"1\",\"weight\":3,\"drain\":false,"
+        "key\",\"wire\":\"1 to 2\",\"weight\":3,\"drain\":false,"
         "\"endpoint\":\"tcp://10.0.0.2:7101\",\"key\":\"" KEY_B "\"}\n"
-        "{\"name\":\"n3\",\"role\":\"node\",\"state\":\"removed\",\"wire\":\"1\",\"weight\":3,\"drain\":"
+        "{\"name\":\"n3\",\"role\":\"node\",\"state\":\"removed\",\"wire\":\"1 to 2\",\"weight\":3,\"drain\":"
         "false,"
         "\"endpoint\":\"tcp://10.0.0.2:7101\",\"key\":\"" KEY_C "\"}\n"
         "{\"name\":\"n4\",\"role\":\"node\",\"state\":\"wire "
@@ -303,7 +303,7 @@ static void a_member_that_reads_its_log_is_starting(void **state)
     struct fixture *f = *state;
     add(f, "n1", KEY_A);
     put_live(f, "n1", KEY_A, 0);
-    listed(f, "{\"name\":\"n1\",\"role\":\"node\",\"state\":\"starting\",\"wire\":\"1\",\"weight\":3,"
+    listed(f, "{\"name\":\"n1\",\"role\":\"node\",\"state\":\"starting\",\"wire\":\"1 to 2\",\"weight\":3,"
               "\"drain\":false,"
               "\"endpoint\":\"tcp://10.0.0.2:7101\",\"key\":\"" KEY_A "\"}\n");
 }
