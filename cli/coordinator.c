@@ -173,10 +173,9 @@ static int open_api(struct front_door *door, struct error *error)
 static int start(struct front_door *door, struct error *error)
 {
     struct passwd *user;
-    uint64_t incarnation;
     start_raise_file_limit();
     if (start_find_user(door->member.settings, &user, error) != 0 || open_doors(door, error) != 0 ||
-        start_become(user, error) != 0 || member_join(&door->member, NULL, NULL, &incarnation, error) != 0)
+        start_become(user, error) != 0 || member_join(&door->member, NULL, NULL, error) != 0)
         return -1;
     door->kv = control_kv(door->member.control);
     if (fetch_secret(door, error) != 0)

@@ -92,12 +92,31 @@ static void on_away(void *context, const char *why)
         poke(); /* nobody waits for the holds any longer */
 }
 
-static void on_joined(void *context, uint64_t incarnation)
+static void on_registered(void *context, const struct spool_home *home)
 {
     struct member *member = context;
     pthread_mutex_lock(&member->lock);
+    member->home = *home;
+    pthread_mutex_unlock(&member->lock);
+}
+
+static void on_elsewhere(void *context, const struct spool_home *home, const char *why)
+{
+    struct member *member = context;
+    pthread_mutex_lock(&member->lock);
+    member->elsewhere = true;
+    member->home = *home;
+    snprintf(member->why, sizeof member->why, "%s", why);
+    pthread_mutex_unlock(&member->lock);
+    poke();
+}
+
+static void on_joined(void *context, uint64_t incarnation)
+{
+    struct member *member = context;
+    (void)incarnation;
+    pthread_mutex_lock(&member->lock);
     member->joined = true;
-    member->incarnation = incarnation;
     pthread_mutex_unlock(&member->lock);
     poke();
 }
@@ -135,7 +154,9 @@ int member_open(
         .holds = on_holds,
         .silent = on_silent,
         .away = on_away,
+        .registered = on_registered,
         .joined = on_joined,
+        .elsewhere = on_elsewhere,
         .ended = on_ended};
     member->bus = bus_local_new();
     member->control = control_open(member->settings, role, member->bus, &listener, error);
@@ -166,6 +187,13 @@ void member_attach(struct member *member, const struct member_part *part)
     pthread_mutex_unlock(&member->lock);
 }
 
+void member_detach(struct member *member)
+{
+    pthread_mutex_lock(&member->lock);
+    member->attached = false;
+    pthread_mutex_unlock(&member->lock);
+}
+
 /* SIGHUP: the file again, under the configuration in force. */
 static void want_files(struct member *member)
 {
@@ -174,8 +202,10 @@ static void want_files(struct member *member)
     pthread_mutex_unlock(&member->lock);
 }
 
-/* 1: let in; 0: not yet; -1: refused, or told to stop. */
-static int look_at_join(struct member *member, int signal, uint64_t *incarnation_r, struct error *error)
+enum { WAIT_ON, LET_IN, NOT_HERE };
+
+/* One of those, or -1: refused, or told to stop. */
+static int look_at_join(struct member *member, int signal, struct spool_home *home_r, struct error *error)
 {
     if (signal == SIGTERM || signal == SIGINT)
         return error_set(error, "%s", "");
@@ -183,23 +213,31 @@ static int look_at_join(struct member *member, int signal, uint64_t *incarnation
         want_files(member);
     pthread_mutex_lock(&member->lock);
     bool told = member->config_told && (member->holds != NULL || member->away);
-    int result = member->ended ? error_set(error, "%s", member->why) : member->joined && told;
-    *incarnation_r = member->incarnation;
+    int result = member->joined && told ? LET_IN : member->elsewhere ? NOT_HERE : WAIT_ON;
+    if (member->ended || result == NOT_HERE)
+        error_set(error, "%s", member->why);
+    if (member->ended)
+        result = -1;
+    if (home_r != NULL)
+        *home_r = member->home;
     pthread_mutex_unlock(&member->lock);
     return result;
 }
 
 int member_join(
-    struct member *member, const char *disk, const char *spool, uint64_t *incarnation_r, struct error *error)
+    struct member *member, const struct spool_wish *wish, struct spool_home *home_r, struct error *error)
 {
-    int in = 0;
+    int in = WAIT_ON;
+    pthread_mutex_lock(&member->lock);
+    member->joined = member->elsewhere = member->moves = false;
+    pthread_mutex_unlock(&member->lock);
     control_start(member->control);
-    control_join(member->control, disk, spool);
-    while (in == 0)
-        in = look_at_join(member, start_wait(), incarnation_r, error);
+    control_join(member->control, wish);
+    while (in == WAIT_ON)
+        in = look_at_join(member, start_wait(), home_r, error);
     if (in < 0) /* whoever receives here is about to be closed */
         control_stop(member->control);
-    return in < 0 ? -1 : 0;
+    return in < 0 ? -1 : in == NOT_HERE ? SPOOL_ELSEWHERE : 0;
 }
 
 static void take_settings(struct member *member, uint64_t number, const char *text, size_t len)
@@ -238,14 +276,24 @@ int member_run(struct member *member)
         if (signal == SIGHUP)
             want_files(member);
         pthread_mutex_lock(&member->lock);
-        bool ended = member->ended;
+        bool ended = member->ended, moves = member->moves || member->elsewhere;
         pthread_mutex_unlock(&member->lock);
         if (ended) {
             log_error("todoku", "stopping: %s", member->why);
             return 1;
         }
+        if (moves)
+            return MEMBER_MOVES;
         member_take_config(member);
     }
+}
+
+void member_move(struct member *member)
+{
+    pthread_mutex_lock(&member->lock);
+    member->moves = true;
+    pthread_mutex_unlock(&member->lock);
+    poke();
 }
 
 void member_stop(struct member *member)

@@ -39,14 +39,17 @@ struct member {
 
     pthread_mutex_t lock; /* guards what control leaves here: */
     bool attached, joined, ended, config_told, config_fresh;
-    uint64_t incarnation, config_number;
+    bool elsewhere; /* the home spool is another disk's */
+    bool moves;     /* the process' own part wants to be closed and opened again */
+    struct spool_home home;
+    uint64_t config_number;
     char *config_text;
     size_t config_len;
     struct view *view;   /* the newest */
     struct holds *holds; /* the newest; null: none were told yet */
     bool away;           /* the store does not answer */
     struct map silent;   /* names of those that nothing is heard of; until attached */
-    char why[512];       /* ended */
+    char why[512];       /* ended, or elsewhere */
 };
 
 /* Reads the file and opens the bus and the way to etcd. 0; 1 with the reason in `error`; 2: faults in the
@@ -54,12 +57,19 @@ struct member {
 int member_open(
     struct member *member, const char *file, char *data_dir, enum member_role role, struct error *error);
 void member_attach(struct member *member, const struct member_part *part);
+/* Before the part is closed: nothing is told to it any more, but kept for the next. */
+void member_detach(struct member *member);
 /* Waits until let in and the cluster's configuration is known, and the holds too, unless the store is away by then. -1: refused, or told to stop ("" then); control
- * has stopped too, so nothing comes over the bus any more. */
+ * has stopped too, so nothing comes over the bus any more. A node (`wish`, `home_r`; else null) may be told
+ * SPOOL_ELSEWHERE, and then asks again for another spool; it may do so, too, when it has been a member for long. */
 int member_join(
-    struct member *member, const char *disk, const char *spool, uint64_t *incarnation_r, struct error *error);
-/* Waits for the end: 0 after a signal, 1 when no member any more. Takes new configurations meanwhile. */
+    struct member *member, const struct spool_wish *wish, struct spool_home *home_r, struct error *error);
+/* Waits for the end: 0 after a signal, 1 when no member any more, MEMBER_MOVES when the home spool is another disk's by
+ * now. Takes new configurations meanwhile. */
+#define MEMBER_MOVES 2
 int member_run(struct member *member);
+/* From any thread: member_run shall return MEMBER_MOVES. */
+void member_move(struct member *member);
 /* Takes the configuration that came meanwhile, if one did. */
 void member_take_config(struct member *member);
 void member_stop(struct member *member);

@@ -44,11 +44,10 @@ static void on_silent(void *context, const char *member, bool silent)
     keeper_set_silent(sender->keeper, member, silent);
 }
 
-static int claim(
-    void *context, const char *spool, const char *disk, uint64_t *incarnation_r, struct error *error)
+static int claim(void *context, const struct spool_wish *wish, struct spool_home *home_r, struct error *error)
 {
     struct sender *sender = context;
-    return member_join(&sender->member, disk, spool, incarnation_r, error);
+    return member_join(&sender->member, wish, home_r, error);
 }
 
 static int start(struct sender *sender, struct error *error)

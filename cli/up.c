@@ -61,17 +61,15 @@ static int read_settings(struct up *up)
 
 /* ---- what is embedded ---- */
 
+/* One machine with one copy: a spool that is on another disk is nowhere else, so nothing begins without it. */
 static int claim_spool(
-    void *context, const char *spool, const char *disk, uint64_t *incarnation_r, struct error *error)
+    void *context, const struct spool_wish *wish, struct spool_home *home_r, struct error *error)
 {
     const struct up *up = context;
-    struct spool_register reg;
     char key[256];
-    snprintf(key, sizeof key, "/todoku/%s/spool/%s", up->settings->cluster.name, spool);
-    if (spool_register_resume(&up->kv, key, up->settings->node.id, disk, &reg, error) != 0)
-        return -1;
-    *incarnation_r = reg.incarnation;
-    return 0;
+    snprintf(key, sizeof key, "/todoku/%s/spool/%s", up->settings->cluster.name, wish->spool);
+    *home_r = (struct spool_home){.revision = 0};
+    return spool_register_resume(&up->kv, key, up->settings->node.id, wish->disk, &home_r->reg, error);
 }
 
 static void on_holds(void *context, struct holds *holds)

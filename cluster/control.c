@@ -41,11 +41,21 @@ static void ended(void *context, const char *why)
 }
 
 /* On the disk before the process serves: what is made anew in an older store must be above it. */
-static void registered(void *context, const struct spool_register *reg, uint64_t history)
+static void registered(void *context, const struct spool_register *reg, uint64_t revision, uint64_t history)
 {
     struct control *control = context;
+    struct spool_home home = {.reg = *reg, .revision = revision, .process = control->live.process};
     kv_etcd_saw_register(control->etcd, history, reg->epoch, reg->incarnation);
     control_memorise(control, true, clock_now());
+    if (control->listener.registered != NULL)
+        control->listener.registered(control->listener.context, &home);
+}
+
+static void elsewhere(void *context, const struct spool_register *reg, const char *why)
+{
+    struct control *control = context;
+    struct spool_home home = {.reg = *reg, .process = control->live.process};
+    control->listener.elsewhere(control->listener.context, &home, why);
 }
 
 static void waiting(void *context, const char *what)
@@ -74,19 +84,41 @@ static void silent(void *context, const char *member, bool is_silent)
 
 /* ---- the thread ---- */
 
-static void begin_to_join(struct control *control, usec_t now)
+/* Which spool this node serves from now on, and with which disk. What is remembered of the register of another one
+ * says nothing of this one. */
+static void take_home(struct control *control, uint64_t wish_epoch, struct store_age *age_r)
+{
+    bool other = strcmp(control->known_spool, control->live.spool) != 0;
+    kv_etcd_guard_spool(control->etcd, control->cluster, control->live.spool, other);
+    memcpy(control->known_spool, control->live.spool, sizeof control->known_spool);
+    kv_etcd_age(control->etcd, age_r);
+    if (age_r->most.change < wish_epoch)
+        age_r->most.change = wish_epoch;
+}
+
+static void move_home(struct control *control, uint64_t wish_epoch, usec_t now)
+{
+    struct store_age age;
+    take_home(control, wish_epoch, &age);
+    join_set_home(
+        control->join, control->live.spool, control->live.disk, age.most.change, age.most.incarnation, now);
+}
+
+static void begin_to_join(struct control *control, uint64_t wish_epoch, usec_t now)
 {
     struct join_ports ports = {.context = control,
         .store = {.context = control, .request = join_request},
         .joined = joined,
         .ended = ended,
         .waiting = waiting,
-        .registered = registered};
+        .registered = registered,
+        .elsewhere = control->listener.elsewhere == NULL ? NULL : elsewhere};
     struct store_age age;
-    kv_etcd_age(control->etcd, &age);
-    control->live.epoch = age.most.epoch;
     if (control->live.role == MEMBER_NODE)
-        kv_etcd_guard_spool(control->etcd, control->cluster, control->live.spool);
+        take_home(control, wish_epoch, &age);
+    else
+        kv_etcd_age(control->etcd, &age);
+    control->live.epoch = age.most.epoch;
     control->join = join_new(control->cluster, &control->live, &ports);
     join_set_floor(control->join, age.most.change, age.most.incarnation);
     for (size_t i = 0; i < LEADER_TOPICS; i++) {
@@ -118,12 +150,19 @@ static void take_orders(struct control *control, usec_t now)
 {
     pthread_mutex_lock(&control->lock);
     bool join = control->told_to_join, ready = control->told_ready, stop = control->told_to_stop;
+    uint64_t wish_epoch = control->wish_epoch;
     struct member_live *live = control->new_live;
     control->told_to_join = control->told_ready = false;
     control->new_live = NULL;
+    if (join) {
+        memcpy(control->live.spool, control->wish_spool, sizeof control->live.spool);
+        memcpy(control->live.disk, control->wish_disk, sizeof control->live.disk);
+    }
     pthread_mutex_unlock(&control->lock);
-    if (join)
-        begin_to_join(control, now);
+    if (join && control->join == NULL)
+        begin_to_join(control, wish_epoch, now);
+    else if (join)
+        move_home(control, wish_epoch, now);
     if (ready)
         join_ready(control->join, now);
     if (live != NULL && control->join != NULL)
@@ -291,6 +330,8 @@ struct control *control_open(const struct settings *settings, enum member_role r
 
 void control_start(struct control *control)
 {
+    if (control->running)
+        return;
     control->config = config_watch_open(&control->kv, control->cluster, config_came, control);
     control->holds = hold_watch_open(&control->kv, control->cluster, holds_came, control);
     must(pthread_create(&control->thread, NULL, run, control) == 0);
@@ -305,11 +346,15 @@ static void order(struct control *control, bool *what)
     bus_zmq_wake(control->bus);
 }
 
-void control_join(struct control *control, const char *disk, const char *spool)
+void control_join(struct control *control, const struct spool_wish *wish)
 {
+    static const struct spool_wish none = {"", "", 0};
+    if (wish == NULL)
+        wish = &none;
     pthread_mutex_lock(&control->lock);
-    snprintf(control->live.disk, sizeof control->live.disk, "%s", disk == NULL ? "" : disk);
-    snprintf(control->live.spool, sizeof control->live.spool, "%s", spool == NULL ? "" : spool);
+    snprintf(control->wish_disk, sizeof control->wish_disk, "%s", wish->disk);
+    snprintf(control->wish_spool, sizeof control->wish_spool, "%s", wish->spool);
+    control->wish_epoch = wish->epoch;
     pthread_mutex_unlock(&control->lock);
     order(control, &control->told_to_join);
 }

@@ -5,7 +5,7 @@
  * election. What it learns it tells its listener, from its own thread or the store's.
  *
  * Life: control_open (binds the bus, reads keys and certificates; nothing waits for etcd) -> control_start
- * (its thread) -> control_join -> `joined` or `ended` is told -> control_ready -> control_stop (gives
+ * (its thread) -> control_join -> `joined`, `elsewhere` or `ended` is told -> control_ready -> control_stop (gives
  * everything back)
  * -> control_close. What is being waited for stands in the log. */
 #ifndef CLUSTER_CONTROL_H
@@ -16,6 +16,7 @@
 #include "cluster/kv.h"
 #include "cluster/member_record.h"
 #include "cluster/settings.h"
+#include "cluster/spool_claim.h"
 
 struct control_listener {
     void *context;
@@ -25,7 +26,12 @@ struct control_listener {
     void (*holds)(void *context, struct holds *holds); /* at the start and whenever they change; lent */
     void (*silent)(void *context, const char *member, bool silent);
     void (*away)(void *context, const char *why); /* etcd does not answer; null: it does again */
-    void (*joined)(void *context, uint64_t incarnation);
+    /* Nodes only: the register is the member's; before `joined`. */
+    void (*registered)(void *context, const struct spool_home *home);
+    void (*joined)(void *context, uint64_t incarnation); /* at each control_join */
+    /* Nodes only: the spool that was asked for is on another disk, as `home->reg` says. The member keeps its name and
+     * waits for control_join with another one. */
+    void (*elsewhere)(void *context, const struct spool_home *home, const char *why);
     void (*ended)(
         void *context, const char *why); /* not let in, or no member any more: the process must stop */
 };
@@ -34,10 +40,10 @@ struct control;
 /* `settings` and `bus` are lent. */
 struct control *control_open(const struct settings *settings, enum member_role role, struct bus_local *bus,
     const struct control_listener *listener, struct error *error);
-void control_start(struct control *control);
-/* `disk` and `spool`: of a node, else null. */
-void control_join(struct control *control, const char *disk, const char *spool);
-/* A node's log has been read: it may be in the view. */
+void control_start(struct control *control); /* once is enough */
+/* `wish`: of a node, else null. A node may say it again, with another spool: it is not ready then until it says so. */
+void control_join(struct control *control, const struct spool_wish *wish);
+/* A node's log has been read: it may be in the view. After `joined`. */
 void control_ready(struct control *control);
 /* What this member says of itself changed: weight, sources, config version. */
 void control_set_settings(struct control *control, const struct settings *settings, uint64_t config);

@@ -16,13 +16,11 @@
 int control_remember(struct control *control, const struct settings *settings, struct error *error)
 {
     struct store_age age = {0};
-    char spool[MEMBER_ID_SIZE];
     if (control->live.role == MEMBER_NODE) {
         size_t size = strlen(settings->node.data_dir) + sizeof "/store.json";
         control->memory = xmalloc(size);
         snprintf(control->memory, size, "%s/store.json", settings->node.data_dir);
-        member_home_spool(control->live.id, spool);
-        if (store_age_load(control->memory, control->cluster, spool, &age, error) != 0)
+        if (store_age_load(control->memory, control->cluster, control->known_spool, &age, error) != 0)
             return error_prefix(error, "what this node remembers of the store is lost; if etcd is the right "
                                        "one, remove the file and start "
                                        "again");
@@ -37,13 +35,11 @@ void control_memorise(struct control *control, bool at_once, usec_t now)
 {
     struct store_age age;
     struct error error;
-    char spool[MEMBER_ID_SIZE];
     if (control->memory == NULL || (!at_once && now < control->save_at))
         return;
     control->save_at = now + SAVE_EVERY;
     if (!kv_etcd_age(control->etcd, &age) && !at_once)
         return;
-    member_home_spool(control->live.id, spool);
-    if (store_age_save(&age, control->cluster, spool, control->memory, &error) != 0)
+    if (store_age_save(&age, control->cluster, control->known_spool, control->memory, &error) != 0)
         log_error(control->cluster, "can't remember what it saw of the store: %s", error.text);
 }

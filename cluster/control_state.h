@@ -47,13 +47,16 @@ struct control {
     bool refused;     /* the store answers, and is another one */
     char *memory;     /* the file that remembers what was seen of the store; null: nobody does */
     usec_t save_at;   /* not before */
-    bool serves;      /* a node: that view has this process, as up */
+    char known_spool[MEMBER_ID_SIZE]; /* whose register it remembers; "": none */
+    bool serves;                      /* a node: that view has this process, as up */
     bool away;
 
     pthread_mutex_t lock; /* guards what other threads leave here: */
     struct list posts;
     bool told_to_stop, told_ready, told_to_join;
     struct member_live *new_live;
+    char wish_spool[MEMBER_ID_SIZE], wish_disk[DISK_ID_SIZE];
+    uint64_t wish_epoch;
 };
 
 /* ---- control_post.c: what the store answers, on its way from the store's thread to ours ---- */

@@ -237,6 +237,29 @@ void join_set_floor(struct join *join, uint64_t change, uint64_t incarnation)
     join->floor_incarnation = incarnation;
 }
 
+void join_set_home(
+    struct join *join, const char *spool, const char *disk, uint64_t change, uint64_t incarnation, usec_t now)
+{
+    if (!join->started || join->ended || join->leaving)
+        return;
+    must(join->live.role == MEMBER_NODE && disk[0] != '\0' && member_name_good(spool));
+    if (strcmp(spool, join->live.spool) != 0 || strcmp(disk, join->live.disk) != 0) {
+        join->live.incarnation = 0;
+        join_set_floor(join, change, incarnation);
+    }
+    snprintf(join->live.spool, sizeof join->live.spool, "%s", spool);
+    snprintf(join->live.disk, sizeof join->live.disk, "%s", disk);
+    member_path(join->spool_key, join->cluster, "spool", spool);
+    if (join->ask == ASK_REGISTER || join->ask == ASK_SWAP) { /* of the former one */
+        join->ask = ASK_NOTHING;
+        join->ask_ref = 0;
+    }
+    join->registered = join->elsewhere = join->joined = join->ready = false;
+    join->stored_version = 0;
+    join->wanted_version++;
+    join_next(join, now);
+}
+
 void join_new_history(struct join *join, usec_t now)
 {
     if (!join->started || join->ended || join->leaving)

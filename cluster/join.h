@@ -12,6 +12,10 @@
  * only another process that holds the name by then, or an operator who takes the member out of spec/, ends it
  * (`ended`). A member that is not well (join_set_well) lets its lease run out.
  *
+ * A node whose home spool is on another disk by what the register says (it was taken over, or this disk is a new one)
+ * is told so (`elsewhere`), keeps its name and its addresses, and waits to be given another home: join_set_home(). The
+ * same call moves a member that runs: it is `joined` once more, with the other spool.
+ *
  * Time: `now` in every call. Randomness: none (`process` comes in). Ports must not call back in. */
 #ifndef CLUSTER_JOIN_H
 #define CLUSTER_JOIN_H
@@ -24,14 +28,16 @@
 struct join_ports {
     void *context;
     struct store_port store;
-    /* Once: all is claimed; `incarnation` is the home spool's (a coordinator's: its process). */
+    /* Once for each home spool: all is claimed; `incarnation` is the home spool's (a coordinator's: its process). */
     void (*joined)(void *context, uint64_t incarnation);
     /* Once, and nothing follows: not let in, or no longer. The sentence says what to do. */
     void (*ended)(void *context, const char *why);
     /* What is being waited for; told when it changes and every 5 s while not joined. */
     void (*waiting)(void *context, const char *what);
-    /* May be null. The register says so in the store's history `history`; before `joined`. */
-    void (*registered)(void *context, const struct spool_register *reg, uint64_t history);
+    /* May be null. The register says so, since `revision`, in the store's history `history`; before `joined`. */
+    void (*registered)(void *context, const struct spool_register *reg, uint64_t revision, uint64_t history);
+    /* The home spool is not this disk's: `reg` says whose, `why` is the sentence. Null: that ends the join. */
+    void (*elsewhere)(void *context, const struct spool_register *reg, const char *why);
 };
 
 struct join;
@@ -42,6 +48,11 @@ void join_free(struct join **join);
  * join_start. */
 void join_set_floor(struct join *join, uint64_t change, uint64_t incarnation);
 void join_start(struct join *join, usec_t now);
+/* A node is to serve another spool, with another disk, whose register never had higher numbers than these; at any time
+ * but before join_start. It is not ready then, and `joined` follows. With the same two it only looks at the register
+ * again: whether another process has taken it. */
+void join_set_home(struct join *join, const char *spool, const char *disk, uint64_t change,
+    uint64_t incarnation, usec_t now);
 /* A node: its incarnation is announced only when it is told here that its log has been read (after `joined`).
  */
 void join_ready(struct join *join, usec_t now);

@@ -92,9 +92,10 @@ static void ask_next(struct join *join, usec_t now)
         put_live(join, now);
     else if (join_next_source(join, now) || (!join->joined && !join_holds_all(join)))
         return;
-    else if (!join->registered)
-        ask_key(join, ASK_REGISTER, join->spool_key, now);
-    else if (!join->joined)
+    else if (!join->registered) {
+        if (!join->elsewhere)
+            ask_key(join, ASK_REGISTER, join->spool_key, now);
+    } else if (!join->joined)
         all_claimed(join);
     if (join->joined && join->ask_ref == 0 && join->stored_version != join->wanted_version)
         put_live(join, now);

@@ -26,7 +26,7 @@ static void swap_register(struct join *join, uint64_t revision, usec_t now)
     buffer_free(&text);
 }
 
-static void is_registered(struct join *join, const struct kv_result *result)
+static void is_registered(struct join *join, uint64_t revision, uint64_t history)
 {
     const struct spool_register *reg = &join->asked_register;
     join->registered = true;
@@ -36,7 +36,7 @@ static void is_registered(struct join *join, const struct kv_result *result)
     if (reg->incarnation > join->floor_incarnation)
         join->floor_incarnation = reg->incarnation;
     if (join->ports.registered != NULL)
-        join->ports.registered(join->ports.context, reg, result->history);
+        join->ports.registered(join->ports.context, reg, revision, history);
 }
 
 /* Above all that this disk was ever served by; a process that serves keeps its number. */
@@ -66,6 +66,18 @@ static bool is_taken(struct join *join, const struct spool_register *reg)
     return true;
 }
 
+/* The owner gives it another home, if it can. */
+static void is_elsewhere(struct join *join, const struct spool_register *reg, const char *why)
+{
+    if (join->ports.elsewhere == NULL) {
+        join_end(join, why);
+        return;
+    }
+    join->elsewhere = true;
+    join->what[0] = '\0';
+    join->ports.elsewhere(join->ports.context, reg, why);
+}
+
 static void judge_register(struct join *join, const struct spool_register *reg, uint64_t revision,
     const struct kv_result *result, usec_t now)
 {
@@ -79,10 +91,10 @@ static void judge_register(struct join *join, const struct spool_register *reg, 
         swap_register(join, revision, now);
         break;
     case SPOOL_REGISTER_MINE:
-        is_registered(join, result);
+        is_registered(join, revision, result->history);
         break;
     case SPOOL_REGISTER_REFUSED:
-        join_end(join, error.text);
+        is_elsewhere(join, reg, error.text);
         break;
     }
 }
@@ -117,7 +129,7 @@ void join_on_register(struct join *join, const struct kv_result *result, usec_t 
 void join_on_swap(struct join *join, const struct kv_result *result, usec_t now)
 {
     if (result->outcome == KV_DONE)
-        is_registered(join, result);
+        is_registered(join, result->revision, result->history);
     else if (result->outcome == KV_LOST)
         join->pause_until = now + JOIN_AGAIN;
 }

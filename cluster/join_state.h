@@ -61,6 +61,7 @@ struct join {
     bool started, joined, ready, ended, leaving, gone;
     bool let_in, view_read, registered;
     bool unwell;     /* the lease is not kept */
+    bool elsewhere;  /* the home spool is another disk's: waits for another home */
     bool lapsed;     /* `lease_ends` is over, and nobody said whether the lease is */
     bool live_known; /* live/<me> is as `live_revision` says: 0 = free, else mine to change */
     bool away;       /* the store, as of the last answer */

@@ -246,13 +246,14 @@ void kv_etcd_guard(struct kv_etcd *etcd, const char *cluster, const struct store
     pthread_mutex_unlock(&etcd->lock);
 }
 
-void kv_etcd_guard_spool(struct kv_etcd *etcd, const char *cluster, const char *spool)
+void kv_etcd_guard_spool(struct kv_etcd *etcd, const char *cluster, const char *spool, bool other)
 {
     struct store_guard *guard = &etcd->guard;
     pthread_mutex_lock(&etcd->lock);
+    if (other)
+        store_age_forget_register(&guard->age);
     member_path(guard->keys[LOOK_REGISTER], cluster, "spool", spool);
-    guard->checked = false;
-    guard->look_at = 0;
+    guard_leave(etcd);
     pthread_mutex_unlock(&etcd->lock);
 }
 

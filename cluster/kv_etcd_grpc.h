@@ -34,8 +34,9 @@ const char *kv_etcd_endpoints(const struct kv_etcd *etcd);
 
 /* From here on, and before the first request: nothing is taken from an etcd that is older than `age` says, or another. */
 void kv_etcd_guard(struct kv_etcd *etcd, const char *cluster, const struct store_age *age);
-/* ... nor from one that has an older register of this spool, once it is known. */
-void kv_etcd_guard_spool(struct kv_etcd *etcd, const char *cluster, const char *spool);
+/* ... nor from one that has an older register of this spool, once it is known. `other`: not the one whose register
+ * `age` knows. */
+void kv_etcd_guard_spool(struct kv_etcd *etcd, const char *cluster, const char *spool, bool other);
 /* What the member has taken in force; `history` of the news or result that brought it. */
 void kv_etcd_saw_view(struct kv_etcd *etcd, uint64_t history, uint64_t epoch);
 void kv_etcd_saw_register(struct kv_etcd *etcd, uint64_t history, uint64_t change, uint64_t incarnation);

@@ -31,6 +31,11 @@ void store_age_register(struct store_age *age, uint64_t change, uint64_t incarna
     raise_most(age);
 }
 
+void store_age_forget_register(struct store_age *age)
+{
+    age->seen.change = age->seen.incarnation = age->most.change = age->most.incarnation = 0;
+}
+
 bool store_age_fits(struct store_age *age, uint64_t etcd, uint64_t revision, uint64_t floor)
 {
     if (age->seen.etcd == 0)

@@ -81,16 +81,19 @@ void store_age_register(struct store_age *age, uint64_t change, uint64_t incarna
 
 /* ---- as JSON text (store_age_json.c); readers check every bound ---- */
 
+/* The member serves another spool from now on, whose register it knows nothing of. */
+void store_age_forget_register(struct store_age *age);
+
 /* The file of a member: what it knows of cluster `cluster`, and as the server of `spool` ("" = none). */
 void store_age_write(const struct store_age *age, const char *cluster, const char *spool, struct buffer *out);
-/* What the file says of another cluster is not taken; nor, of another spool, the register. */
-int store_age_read(const char *text, size_t len, const char *cluster, const char *spool,
+/* What the file says of another cluster is not taken. `spool_r`: whose register it knows, "" if nobody's. */
+int store_age_read(const char *text, size_t len, const char *cluster, char spool_r[MEMBER_ID_SIZE],
     struct store_age *age_r, struct error *error);
 /* The file itself, durable when written. One that is not there: nothing was seen yet. */
 int store_age_save(const struct store_age *age, const char *cluster, const char *spool, const char *file,
     struct error *error);
-int store_age_load(
-    const char *file, const char *cluster, const char *spool, struct store_age *age_r, struct error *error);
+int store_age_load(const char *file, const char *cluster, char spool_r[MEMBER_ID_SIZE],
+    struct store_age *age_r, struct error *error);
 
 void store_word_write(const struct store_word *word, struct buffer *out);
 int store_word_read(const char *text, size_t len, struct store_word *word_r, struct error *error);

@@ -123,14 +123,19 @@ static bool is_text(const json_t *json, const char *name, const char *text)
     return there != NULL && strcmp(there, text) == 0;
 }
 
-static void forget_register(struct store_age *age)
+static void read_spool(const json_t *json, char spool_r[MEMBER_ID_SIZE], struct store_age *age)
 {
-    age->seen.change = age->seen.incarnation = age->most.change = age->most.incarnation = 0;
+    const char *spool = json_string_value(json_object_get(json, "spool"));
+    if (spool != NULL && strlen(spool) < MEMBER_ID_SIZE)
+        memcpy(spool_r, spool, strlen(spool) + 1);
+    else
+        store_age_forget_register(age);
 }
 
-int store_age_read(const char *text, size_t len, const char *cluster, const char *spool,
+int store_age_read(const char *text, size_t len, const char *cluster, char spool_r[MEMBER_ID_SIZE],
     struct store_age *age_r, struct error *error)
 {
+    spool_r[0] = '\0';
     *age_r = (struct store_age){0};
     json_t *json = parse(text, len, error);
     if (json == NULL)
@@ -142,8 +147,8 @@ int store_age_read(const char *text, size_t len, const char *cluster, const char
                  : -1;
     if (rc != 0 || !is_text(json, "cluster", cluster))
         *age_r = (struct store_age){0};
-    else if (!is_text(json, "spool", spool))
-        forget_register(age_r);
+    else
+        read_spool(json, spool_r, age_r);
     json_decref(json);
     return rc;
 }
@@ -178,10 +183,11 @@ int store_age_save(const struct store_age *age, const char *cluster, const char 
     return rc;
 }
 
-int store_age_load(
-    const char *file, const char *cluster, const char *spool, struct store_age *age_r, struct error *error)
+int store_age_load(const char *file, const char *cluster, char spool_r[MEMBER_ID_SIZE],
+    struct store_age *age_r, struct error *error)
 {
     char text[MAX_TEXT + 1];
+    spool_r[0] = '\0';
     *age_r = (struct store_age){0};
     FILE *in = fopen(file, "rbe");
     if (in == NULL)
@@ -191,7 +197,7 @@ int store_age_load(
     fclose(in);
     if (failed)
         return error_set(error, "%s can't be read", file);
-    return store_age_read(text, len, cluster, spool, age_r, error) == 0
+    return store_age_read(text, len, cluster, spool_r, age_r, error) == 0
                ? 0
                : error_prefix(error, "%s can't be read", file);
 }

@@ -83,18 +83,35 @@ static int open_spool(struct keeper *k, struct error *error)
     return k->spool == NULL ? -1 : 0;
 }
 
+void keeper_remake_node(struct keeper *k)
+{
+    node_free(&k->node);
+    keeper_make_node(k);
+    node_set_told(k->node, event_log_last_seq(k->events));
+}
+
+void keeper_close_spool(struct keeper *k)
+{
+    while (k->working > 0) /* a checkpoint of the table */
+        uv_run(&k->loop, UV_RUN_ONCE);
+    spool_close(&k->spool);
+    keeper_remake_node(k);
+    keeper_table_close(k);
+    k->met_newer = k->table_distrusted = false;
+    k->living_count = 0;
+    k->replay_from = 0;
+}
+
 /* The core has half of the truth when the table fails on the way: a new one reads all of the log. */
-static int open_spool_and_table(struct keeper *k, struct error *error)
+int keeper_open_spool(struct keeper *k, struct error *error)
 {
     if (open_spool(k, error) != 0)
         return -1;
     if (keeper_table_failed_early(k)) {
         spool_close(&k->spool);
-        node_free(&k->node);
+        keeper_remake_node(k);
         keeper_table_close(k);
         k->table_distrusted = true;
-        keeper_make_node(k);
-        node_set_told(k->node, event_log_last_seq(k->events));
         if (open_spool(k, error) != 0)
             return -1;
     }
@@ -107,16 +124,6 @@ static int open_spool_and_table(struct keeper *k, struct error *error)
     if (skipped > 0)
         log_info(k->spool_dir, "%llu records of a newer Todoku were passed over: they say nothing of mail",
             (unsigned long long)skipped);
-    return 0;
-}
-
-/* The core is made before the log is read, so it does not know its incarnation yet; the register needs the
- * disk's id, which the spool knows only when it is open. */
-static int take_spool(struct keeper *k, const struct keeper_claim *claim, struct error *error)
-{
-    if (claim->claim(claim->context, k->spool_name, spool_disk_id(k->spool), &k->incarnation, error) != 0)
-        return -1;
-    node_set_incarnation(k->node, k->incarnation);
     return 0;
 }
 
@@ -139,18 +146,17 @@ static int open_crew(struct keeper *k, struct error *error)
     return loops == 1 ? 0 : crew_open(k, loops - 1, error);
 }
 
-int keeper_open_data(struct keeper *k, const struct keeper_claim *claim, struct error *error)
+int keeper_open_data(struct keeper *k, struct error *error)
 {
     k->tls = tls_context_client(error);
     if (k->tls == NULL || open_crew(k, error) != 0 || source_check(k->settings, error) != 0 ||
         make_folder(k->log_dir, error) != 0 || open_events(k, error) != 0 ||
-        keeper_open_resolver(k, error) != 0 || open_spool_and_table(k, error) != 0 ||
-        take_spool(k, claim, error) != 0)
+        keeper_open_resolver(k, error) != 0 || keeper_open_home(k, error) != 0)
         return -1;
     k->committed_told = spool_last_seq(k->spool);
     atomic_store(&k->committed, k->committed_told);
     keeper_begin_holds(k, clock_now());
-    node_log_ends(k->node, k->committed_told);
+    node_log_ends(k->node, k->committed_told > 0 ? k->committed_told : event_log_last_seq(k->events));
     node_recovered(k->node, clock_now());
     return 0;
 }

@@ -64,6 +64,11 @@ static bool remove_table(struct keeper *k)
     return true;
 }
 
+void keeper_table_remove(struct keeper *k)
+{
+    remove_table(k);
+}
+
 static bool has_failed(const struct keeper *k)
 {
     char mark[PATH_MAX + 16];

@@ -36,7 +36,9 @@ struct keeper {
     struct bus bus_face;
     char member[MEMBER_ID_SIZE], spool_name[MEMBER_ID_SIZE];
     char spool_dir[PATH_MAX], log_dir[PATH_MAX], table_dir[PATH_MAX];
-    uint64_t incarnation;
+    struct spool_home home; /* as claimed */
+    bool home_said;         /* the directory said whose log it has */
+    struct keeper_claim claim;
     uv_loop_t loop;
     uv_async_t wake;
     uv_timer_t timer, pulse;
@@ -107,7 +109,15 @@ void keeper_take_answers(struct keeper *keeper, usec_t now);
 void keeper_forget_answers(struct keeper *keeper);
 
 /* keeper_open_uv.c: 0, or -1 with the reason */
-int keeper_open_data(struct keeper *keeper, const struct keeper_claim *claim, struct error *error);
+int keeper_open_data(struct keeper *keeper, struct error *error);
+/* The spool and its table, all of it read; and away with them, for another one: the core begins anew, too. */
+int keeper_open_spool(struct keeper *keeper, struct error *error);
+void keeper_close_spool(struct keeper *keeper);
+/* A core that has read nothing yet. */
+void keeper_remake_node(struct keeper *keeper);
+
+/* keeper_home_uv.c: opens the spool that is this node's, whatever became of its former one, and claims it. */
+int keeper_open_home(struct keeper *keeper, struct error *error);
 
 /* keeper_park_uv.c */
 /* As spool_recovery.from: opens the table. */
@@ -119,6 +129,8 @@ bool keeper_table_failed_early(const struct keeper *keeper);
 void keeper_table_opened(struct keeper *keeper);
 /* After the node, which uses it. */
 void keeper_table_close(struct keeper *keeper);
+/* When it is closed: it is of a spool that this node has no more. */
+void keeper_table_remove(struct keeper *keeper);
 void keeper_table_ports(struct node_ports *ports);
 
 /* link_uv.c */

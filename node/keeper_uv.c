@@ -240,6 +240,7 @@ struct keeper *keeper_open(const struct settings *settings, struct keyring *keyr
     k->settings = settings;
     k->keyring = keyring_hold(keyring);
     k->bus = bus;
+    k->claim = *claim;
     k->bus_face = bus_local_face(bus);
     k->told_room = true;
     k->machine_memory = machine_memory();
@@ -259,7 +260,7 @@ struct keeper *keeper_open(const struct settings *settings, struct keyring *keyr
     open_loop(k);
     keeper_make_node(k);
     bus_local_join(bus, k->member, wake, k);
-    if (keeper_open_data(k, claim, error) != 0)
+    if (keeper_open_data(k, error) != 0)
         keeper_close(&k);
     return k;
 }
@@ -271,7 +272,7 @@ const char *keeper_spool(const struct keeper *keeper)
 
 uint64_t keeper_incarnation(const struct keeper *keeper)
 {
-    return keeper->incarnation;
+    return keeper->home.reg.incarnation;
 }
 
 /* ---- running and closing ---- */

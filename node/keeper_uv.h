@@ -14,15 +14,20 @@
 #include "cluster/bus.h"
 #include "cluster/hold.h"
 #include "cluster/settings.h"
+#include "cluster/spool_claim.h"
 #include "cluster/view.h"
 #include "node/keyring.h"
 
 /* How the node comes by its spool: makes (member, disk) the primary of `spool` with a fresh incarnation, as
- * all agree. May wait. -1 with the reason: it is not ours. */
+ * all agree. May wait. -1 with the reason: it is not ours. SPOOL_ELSEWHERE: it was taken over, or was never this
+ * disk's, as `home_r->reg` says; the keeper then asks for another one (node/home.h). */
 struct keeper_claim {
     void *context;
     int (*claim)(
-        void *context, const char *spool, const char *disk, uint64_t *incarnation_r, struct error *error);
+        void *context, const struct spool_wish *wish, struct spool_home *home_r, struct error *error);
+    /* Once, from the node's thread: the home spool was taken over while the node served it. No attempt begins any more;
+     * the owner closes the keeper when what is in flight has ended (keeper_quiesce), and opens another. May be null. */
+    void (*deposed)(void *context);
 };
 
 struct keeper;

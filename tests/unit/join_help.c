@@ -14,6 +14,7 @@
 
 struct fake_store *store;
 usec_t now;
+bool can_move;
 
 static void on_joined(void *context, uint64_t incarnation)
 {
@@ -36,11 +37,21 @@ static void on_waiting(void *context, const char *what)
     snprintf(p->what, sizeof p->what, "%s", what);
 }
 
-static void on_registered(void *context, const struct spool_register *reg, uint64_t history)
+static void on_elsewhere(void *context, const struct spool_register *reg, const char *why)
 {
     struct process *p = context;
-    assert_int_equal(
-        p->joined > 0, p->registered > 0); /* before it serves, and again only in another history */
+    assert_non_null(reg);
+    p->elsewhere++;
+    snprintf(p->why, sizeof p->why, "%s", why);
+}
+
+static void on_registered(
+    void *context, const struct spool_register *reg, uint64_t revision, uint64_t history)
+{
+    struct process *p = context;
+    char key[MEMBER_PATH_SIZE];
+    member_path(key, "prod", "spool", p->spool);
+    assert_int_equal(fake_get(store, key)->revision, revision);
     assert_int_equal(history, 0);
     p->registered++;
     p->change = reg->epoch;
@@ -69,7 +80,9 @@ struct member_live live_of(
 void begin(struct process *p, const struct member_live *live)
 {
     *p = (struct process){.client = {store, on_result, p, NULL}};
-    struct join_ports ports = {p, fake_port(&p->client), on_joined, on_ended, on_waiting, on_registered};
+    struct join_ports ports = {p, fake_port(&p->client), on_joined, on_ended, on_waiting, on_registered,
+        can_move ? on_elsewhere : NULL};
+    snprintf(p->spool, sizeof p->spool, "%s", live->spool);
     p->join = join_new("prod", live, &ports);
     join_start(p->join, now);
 }
@@ -106,6 +119,7 @@ int set_up(void **state)
     (void)state;
     store = xcalloc(1, sizeof *store);
     now = 1000 * USEC_SEC;
+    can_move = false;
     let_in("n1", MEMBER_NODE, KEY_A);
     let_in("n10", MEMBER_ANY, KEY_A);
     return 0;

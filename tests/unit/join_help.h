@@ -11,13 +11,15 @@
 struct process {
     struct join *join;
     struct fake_client client;
-    int joined, ended, waits, registered;
+    int joined, ended, waits, registered, elsewhere;
+    char spool[MEMBER_ID_SIZE];
     uint64_t incarnation, change; /* as told; the register's epoch */
     char why[700], what[700];
 };
 
 extern struct fake_store *store;
 extern usec_t now;
+extern bool can_move; /* who is told that its spool is elsewhere is not ended */
 
 /* A store that lets n1 (a node) and n10 (anything) in. */
 int set_up(void **state);
