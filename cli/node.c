@@ -59,7 +59,9 @@ static int start(struct sender *sender, struct error *error)
         reload_keys(&sender->member.files, user, error) != 0 ||
         start_make_data_dir(settings->node.data_dir, user, error) != 0 || start_become(user, error) != 0)
         return -1;
-    struct keeper_claim face = {.context = sender, .claim = claim};
+    struct kv kv = control_kv(sender->member.control);
+    struct keeper_claim face = {
+        .context = sender, .claim = claim, .kv = &kv, .cluster = settings->cluster.name};
     sender->keeper = keeper_open(settings, sender->member.files.keyring, sender->member.bus, &face, error);
     if (sender->keeper == NULL)
         return -1;
@@ -91,6 +93,7 @@ static int run(struct sender *sender)
     int status = member_run(&sender->member);
     start_end_hard();
     keeper_quiesce(sender->keeper);
+    keeper_part(sender->keeper);
     member_stop(&sender->member); /* meanwhile who asks is told to ask another */
     keeper_stop(sender->keeper);
     pthread_join(sender->thread, NULL);
@@ -99,6 +102,8 @@ static int run(struct sender *sender)
 
 static void end(struct sender *sender)
 {
+    if (sender->keeper != NULL)
+        keeper_part(sender->keeper);
     member_stop(&sender->member);
     keeper_close(&sender->keeper);
     member_close(&sender->member);

@@ -162,6 +162,40 @@ static enum kv_outcome attempt(const struct kv *kv, const char *key, const char 
     return outcome;
 }
 
+static enum kv_outcome read_back(
+    const struct kv *kv, const char *key, uint64_t *revision, struct spool_register *reg, struct error *error)
+{
+    struct buffer value = {0};
+    enum kv_outcome outcome = kv_get(kv, key, &value, revision, error);
+    if (outcome == KV_DONE &&
+        (*revision == 0 || spool_register_read(buffer_bytes(&value), buffer_len(&value), reg, error) != 0))
+        outcome = KV_REFUSED;
+    buffer_free(&value);
+    return outcome;
+}
+
+int spool_register_go_alone(
+    const struct kv *kv, const char *key, uint64_t revision, struct spool_register *reg, struct error *error)
+{
+    enum kv_outcome outcome = KV_LOST;
+    const struct spool_register mine = *reg;
+    error_set(error, "it changes all the time");
+    for (int tries = 0; tries < 10 && reg->mirror[0] != '\0' && outcome != KV_REFUSED; tries++) {
+        struct spool_register next;
+        struct buffer value = {0};
+        if (spool_register_sever(reg, mine.disk, mine.process, &next, error) != 0)
+            break;
+        spool_register_write(&next, &value);
+        outcome = kv_swap(kv, key, revision, buffer_bytes(&value), buffer_len(&value), error);
+        buffer_free(&value);
+        if (outcome == KV_DONE)
+            *reg = next;
+        else if (outcome != KV_REFUSED)
+            outcome = read_back(kv, key, &revision, reg, error) == KV_REFUSED ? KV_REFUSED : KV_LOST;
+    }
+    return reg->mirror[0] == '\0' ? 0 : error_prefix(error, "the mirror in %s can't be given up", key);
+}
+
 int spool_register_resume(const struct kv *kv, const char *key, const char *node, const char *disk,
     struct spool_register *reg_r, struct error *error)
 {

@@ -66,6 +66,11 @@ int spool_register_retire(const struct spool_register *reg, const char *disk, ui
 /* Whether it says the same to everybody: all but the hint. */
 bool spool_register_same(const struct spool_register *a, const struct spool_register *b);
 
+/* A start with one copy: if `reg`, which it has swapped in at `revision`, names a mirror, that is severed, for it would
+ * take over a log that it has not got. Waits for the store. */
+int spool_register_go_alone(
+    const struct kv *kv, const char *key, uint64_t revision, struct spool_register *reg, struct error *error);
+
 /* Makes (node, disk) the primary with a fresh incarnation: creates the register if there is none, else swaps
  * it, epoch + 1. Fails with a sentence if the register names another disk. Waits for the store: one machine's
  * start; in a cluster join does the same (join.h). */

@@ -47,6 +47,12 @@ static void recovered_record(
     node_replay_rest(k->node, clock_now());
 }
 
+static void passed_record(void *context, uint64_t seq)
+{
+    const struct keeper *k = context;
+    node_log_has(k->node, seq);
+}
+
 static void recovered_damage(void *context, const char *file, uint64_t offset, const char *why)
 {
     (void)context;
@@ -77,6 +83,7 @@ static int open_spool(struct keeper *k, struct error *error)
     struct spool_recovery recovery = {.context = k,
         .from = keeper_table_open,
         .record = recovered_record,
+        .passed = passed_record,
         .damaged = recovered_damage,
         .progress = recovery_progress};
     k->spool = spool_open(&settings, &listener, &recovery, error);
@@ -157,6 +164,8 @@ int keeper_open_data(struct keeper *k, struct error *error)
     atomic_store(&k->committed, k->committed_told);
     keeper_begin_holds(k, clock_now());
     node_log_ends(k->node, k->committed_told > 0 ? k->committed_told : event_log_last_seq(k->events));
+    if (keeper_second_open(k, error) != 0)
+        return -1;
     node_recovered(k->node, clock_now());
     return 0;
 }

@@ -90,7 +90,10 @@ static void port_read_body(void *context, uint64_t seq)
 static void port_send(void *context, struct bus_msg *msg)
 {
     struct keeper *k = context;
-    k->bus_face.send(k->bus_face.context, msg);
+    if (msg->type == BUS_COPY && k->spool == NULL) /* closed: it would say that nothing lives */
+        bus_msg_free(&msg);
+    else
+        k->bus_face.send(k->bus_face.context, msg);
 }
 
 static void port_resolve(void *context, const char *domain)
@@ -153,6 +156,7 @@ void keeper_make_node(struct keeper *k)
         .zones = zone_icu()};
     link_ports(&ports);
     keeper_table_ports(&ports);
+    keeper_second_ports(k, &ports);
     if (k->signer == NULL)
         k->signer = signer_open(&k->loop, on_signed, k);
     k->node = node_new(k->member, k->spool_name, 0, k->settings, &ports, seed);

@@ -10,7 +10,9 @@
 
 #include "base/list.h"
 #include "base/stream_uv.h"
+#include "cluster/member_record.h"
 #include "node/event_log.h"
+#include "node/keeper_store_uv.h"
 #include "node/keeper_uv.h"
 #include "node/node.h"
 #include "node/park_rocks.h"
@@ -47,6 +49,12 @@ struct keeper {
 
     struct node *node;
     struct spool *spool;
+    struct keeper_store *store; /* the cluster's registers; null: there is one copy of everything */
+    char register_key[MEMBER_PATH_SIZE];
+    struct store_user register_user; /* for the core's second copy, */
+    struct store_port register_port;
+    bool second;              /* which it has */
+    usec_t copied_by;         /* at the end: so long the other disk is waited for */
     struct park_rocks *rocks; /* messages at rest; null: there is no table */
     uint64_t *living;         /* while the spool is opened: base frames that the table names */
     size_t living_count;
@@ -118,6 +126,17 @@ void keeper_remake_node(struct keeper *keeper);
 
 /* keeper_home_uv.c: opens the spool that is this node's, whatever became of its former one, and claims it. */
 int keeper_open_home(struct keeper *keeper, struct error *error);
+
+/* keeper_second_uv.c: the second copy of this node's spool */
+void keeper_second_ports(struct keeper *keeper, struct node_ports *ports);
+/* The spool was claimed and its log read: begins the copies, or goes on with one. 0, or -1 with the reason. */
+int keeper_second_open(struct keeper *keeper, struct error *error);
+/* At the end: all is on the other disk, or was waited for long enough. */
+bool keeper_second_done(struct keeper *keeper, usec_t now);
+/* New settings, before they are those of the keeper. */
+void keeper_second_settings(const struct keeper *keeper, const struct settings *settings);
+/* The loop must run once more. */
+void keeper_second_close(struct keeper *keeper);
 
 /* keeper_park_uv.c */
 /* As spool_recovery.from: opens the table. */

@@ -19,7 +19,8 @@
 static void take_messages(struct keeper *k, usec_t now)
 {
     for (struct bus_msg *msg; (msg = bus_local_receive(k->bus, k->member)) != NULL; bus_msg_free(&msg))
-        if (!history_asked(k, msg) && !explain_asked(k, msg) && !listing_asked(k, msg))
+        if (node_waits(k->node) ||
+            (!history_asked(k, msg) && !explain_asked(k, msg) && !listing_asked(k, msg)))
             node_bus(k->node, msg, now);
 }
 
@@ -65,6 +66,7 @@ static void take_orders(struct keeper *k, usec_t now)
     }
     take_silences(k, &silences);
     if (settings != NULL) {
+        keeper_second_settings(k, settings);
         k->settings = settings;
         keyring_drop(&k->keyring);
         k->keyring = keyring;
@@ -90,12 +92,14 @@ static struct pressure_gauges gauges(const struct keeper *k)
 {
     struct spool_figures spool = spool_figures(k->spool);
     const struct settings *settings = k->settings;
+    struct copies_figures copies = {0};
+    node_copies_figures(k->node, clock_now(), &copies);
     return (struct pressure_gauges){
         .disk_low = spool_room(k->spool) != SPOOL_OK,
         .disk_failed = spool_room(k->spool) == SPOOL_FAILED,
         .disk_free = spool.free,
         .disk_reserve = settings->node.spool_reserve,
-        .unwritten = spool.pending,
+        .unwritten = spool.pending + copies.unacked_bytes,
         .memory = k->memory,
         .memory_max = settings->node.memory != 0 ? settings->node.memory : k->machine_memory / 2,
     };
@@ -175,7 +179,7 @@ static void on_pulse(uv_timer_t *handle)
 /* Nothing is in flight any more, or for too long: whoever waits for that is told. */
 static bool is_quiet(struct keeper *k, usec_t now)
 {
-    if (k->quiet || !k->stopping || (!node_idle(k->node) && now < k->stop_by))
+    if (k->quiet || !k->stopping || (!node_idle(k->node) && now < k->stop_by) || !keeper_second_done(k, now))
         return k->quiet;
     pthread_mutex_lock(&k->lock);
     k->quiet = true;
@@ -190,6 +194,8 @@ static void on_prepare(uv_prepare_t *handle)
     struct keeper *k = handle->data;
     crew_run(k);
     usec_t now = clock_now();
+    node_send_copies(k->node, now);
+    links_flush(k);
     while (!list_empty(&k->answered)) {
         keeper_take_answers(k, now);
         links_flush(k);
@@ -204,6 +210,8 @@ static void on_prepare(uv_prepare_t *handle)
     usec_t deadline = node_deadline(k->node);
     if (k->stopping && !quiet && k->stop_by < deadline)
         deadline = k->stop_by;
+    if (k->stopping && !quiet && k->copied_by != 0 && k->copied_by < deadline)
+        deadline = k->copied_by;
     if (deadline == k->armed)
         return;
     k->armed = deadline;
@@ -330,6 +338,7 @@ static void end_log(struct keeper *k)
 
 static void end_loop(struct keeper *k)
 {
+    keeper_second_close(k);
     if (k->resolver != NULL)
         resolver_cares_stop(&k->resolver);
     signer_close(&k->signer);

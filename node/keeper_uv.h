@@ -28,6 +28,10 @@ struct keeper_claim {
     /* Once, from the node's thread: the home spool was taken over while the node served it. No attempt begins any more;
      * the owner closes the keeper when what is in flight has ended (keeper_quiesce), and opens another. May be null. */
     void (*deposed)(void *context);
+    /* Of a cluster: its store, which is asked until keeper_part(), and its name. Null: one machine, one copy. Lent for
+     * keeper_open. */
+    const struct kv *kv;
+    const char *cluster;
 };
 
 struct keeper;
@@ -42,8 +46,10 @@ const char *keeper_spool(const struct keeper *keeper);
 uint64_t keeper_incarnation(const struct keeper *keeper);
 void keeper_run(struct keeper *keeper);
 /* No new attempt from now on, and no new mail: who asks is refused, and may ask another. Returns when what is in
- * flight is finished, or after 30 s; the loop goes on. From any thread but its own. */
+ * flight is finished, or after 30 s, and what was logged is on the other disk too, or after 5 s more; the loop goes on. From any thread but its own. */
 void keeper_quiesce(struct keeper *keeper);
+/* The store is about to go: when this has returned, it is not asked any more. From any thread; after keeper_quiesce. */
+void keeper_part(struct keeper *keeper);
 /* From any thread. */
 void keeper_stop(struct keeper *keeper);
 void keeper_set_view(struct keeper *keeper, struct view *view); /* one that is not newer changes nothing */

@@ -379,7 +379,7 @@ void node_durable(struct node *node, uint64_t seq, usec_t now)
 
 void node_restate(struct node *node, uint64_t seq, usec_t now)
 {
-    if (rest_may_restate(node, now))
+    if (!node->second.waits && rest_may_restate(node, now))
         custody_restate(node->custody, seq, !node->gauges.disk_low, now);
     node_settle(node, now);
 }

@@ -227,10 +227,62 @@ static void test_register(void **state)
     kv_file_close(&store);
 }
 
+/* With one copy from now on: a mirror would take over what it has not got. */
+static void test_register_goes_alone(void **state)
+{
+    (void)state;
+    struct kv_file *store = NULL;
+    store = reopen(&store);
+    struct kv kv = kv_file_face(store);
+    struct spool_register reg = {.epoch = 7,
+        .node = "n1",
+        .incarnation = 3,
+        .disk = "disk-a",
+        .mirror = "disk-b",
+        .mirror_node = "n2",
+        .process = 9};
+    struct spool_register mine = reg;
+    struct buffer value = {0};
+    struct error why = {""};
+    uint64_t revision;
+    spool_register_write(&reg, &value);
+    assert_int_equal(set(store, "/s", 0, buffer_text(&value)), KV_DONE);
+    buffer_clear(&value);
+    assert_int_equal(kv_get(&kv, "/s", &value, &revision, &why), KV_DONE);
+    assert_int_equal(spool_register_go_alone(&kv, "/s", revision, &mine, &why), 0);
+    assert_string_equal(mine.mirror, "");
+    assert_string_equal(mine.old, "disk-b");
+    assert_int_equal(mine.epoch, 8);
+    uint64_t after;
+    buffer_clear(&value);
+    assert_int_equal(kv_get(&kv, "/s", &value, &after, &why), KV_DONE);
+    struct spool_register stored;
+    assert_int_equal(spool_register_read(buffer_bytes(&value), buffer_len(&value), &stored, &why), 0);
+    assert_true(spool_register_same(&stored, &mine));
+    assert_int_equal(spool_register_go_alone(&kv, "/s", after, &mine, &why), 0); /* nothing to do */
+    assert_int_equal(mine.epoch, 8);
+    /* It was another one by then: read again, and severed from there. */
+    mine = reg;
+    assert_int_equal(spool_register_go_alone(&kv, "/s", revision, &mine, &why), 0);
+    assert_int_equal(mine.epoch, 8);
+    /* Somebody else's by now. */
+    struct spool_register theirs = reg;
+    snprintf(theirs.disk, sizeof theirs.disk, "disk-b");
+    buffer_clear(&value);
+    spool_register_write(&theirs, &value);
+    assert_int_equal(set(store, "/s", after, buffer_text(&value)), KV_DONE);
+    mine = reg;
+    mine.process = 11;
+    assert_int_equal(spool_register_go_alone(&kv, "/s", after, &mine, &why), -1);
+    buffer_free(&value);
+    kv_file_close(&store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_swap, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_register_goes_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_crash_before_the_rename, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_can_not_be_written, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_values_in_the_file, set_up, tear_down),
