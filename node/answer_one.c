@@ -322,6 +322,8 @@ int answer_metrics(struct asked *asked)
     metric(asked, "bounced_total", "counter", "Deliveries refused for good", figures.bounced);
     metric(asked, "expired_total", "counter", "Deliveries that reached their maximum age", figures.expired);
     metric(asked, "cancelled_total", "counter", "Deliveries that an operator deleted", figures.cancelled);
+    metric(asked, "doubts_total", "counter", "Attempts whose process has gone: made again, so perhaps twice",
+        figures.doubts);
     metric(asked, "queued", "gauge", "Deliveries in custody", custody.held + custody.leaving);
     metric(asked, "ready", "gauge", "Deliveries that may be sent now", figures.ready);
     metric(asked, "sending", "gauge", "Deliveries in a transaction", figures.in_flight);

@@ -11,6 +11,7 @@ static void take(struct node *node, struct session *session, struct delivery *de
 {
     delivery_leave_mood(node, delivery);
     delivery->mood = MOOD_SENDING;
+    session->over[session->batch_count] = false;
     session->batch[session->batch_count++] = delivery;
     node->figures.in_flight++;
 }
@@ -45,6 +46,7 @@ static void send_batch(struct node *node, struct session *session, usec_t now)
         .body = session->body,
         .eight_bit = session->eight_bit,
     };
+    attempt_gate(node, session, now);
     session_set_state(session, SESSION_BUSY);
     lane_start(session_lane(session), now);
     must(smtp_client_send(session->client, &transaction, now) == 0);
@@ -62,6 +64,7 @@ void batch_fails(
         outcome(node, session->batch[i], session, stage, reply, now);
     }
     session->batch[0]->held->pins--;
+    attempt_end(node, session, now);
     session->batch_count = 0;
     blob_drop(&session->body);
     session_set_state(session, SESSION_IDLE);
@@ -133,7 +136,8 @@ void batch_begin(struct node *node, struct session *session, usec_t now)
     session_look(node, session); /* which may have others that wait for what this one does */
     if (!lane_full(lane) && lane_when(lane, now) <= now) {
         struct queue *queue = session->batch[0]->place;
-        bool may = now < session->batch[0]->held->mail->expires && /* the clock may have run on unseen */
+        bool may = !node->attempts_void &&
+                   now < session->batch[0]->held->mail->expires && /* the clock may have run on unseen */
                    gate_starts(node, queue, session->source, (uint32_t)session->batch_count, now);
 #ifdef TODOKU_WITHOUT_LAST_WORD
         may = true;
@@ -159,6 +163,7 @@ void session_give(struct node *node, struct session *session, struct queue *queu
     gather(node, session, queue, now);
     struct held *held = session->batch[0]->held;
     held->pins++;
+    attempt_begin(node, session, now); /* early: it has the time of reading and signing to get to the disks */
     if (held->body != NULL) {
         batch_body(node, session, held->body, now);
         return;
@@ -176,6 +181,7 @@ void batch_return(struct node *node, struct session *session, usec_t now)
     if (session->batch_count == 0)
         return;
     session->batch[0]->held->pins--;
+    attempt_end(node, session, now);
     while (session->batch_count > 0) {
         struct delivery *delivery = session->batch[--session->batch_count];
         delivery->mood = MOOD_NOWHERE;
@@ -189,6 +195,7 @@ void batch_result(
 {
     must(report->recipient < session->batch_count);
     struct delivery *delivery = session->batch[report->recipient];
+    session->over[report->recipient] = true;
     delivery->mood = MOOD_NOWHERE;
     node->figures.in_flight--;
     bool wants_seven_bit = report->reply.code == 0 && strcmp(report->reply.enhanced, "5.6.3") == 0;
@@ -227,11 +234,12 @@ void batches_settled(struct node *node, uint64_t seq)
     }
 }
 
-void batch_over(struct node *node, struct session *session)
+void batch_over(struct node *node, struct session *session, usec_t now)
 {
     must(session->batch_count > 0);
     struct held *held = session->batch[0]->held;
     held->pins--;
+    attempt_end(node, session, now);
     session->batch_count = 0;
     session->messages++;
     if (held->last_seq > custody_on_disk(node->custody))

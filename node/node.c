@@ -34,6 +34,7 @@ struct node *node_new(const char *id, const char *spool, uint64_t incarnation,
     node->ports = *ports;
     node->random.state = seed;
     list_init(&node->settling);
+    list_init(&node->attempting);
     list_init(&node->crowd);
     list_init(&node->dirty);
     list_init(&node->moving);
@@ -198,6 +199,7 @@ void node_begin(struct node *node, usec_t now)
 {
     node_copies_begin(node);
     custody_recovered(node->custody, now);
+    attempts_recovered(node, now);
     rest_begin(&node->rest);
     backlogs_begin(node);
     node_settle(node, now);
@@ -321,6 +323,7 @@ void node_settle(struct node *node, usec_t now)
 {
     if (node->second.waits)
         return;
+    attempts_settle(node, now);
     rest_wake(node, now);
     due_tick(node, now);
     backlogs_step(node, now);

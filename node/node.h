@@ -146,6 +146,9 @@ void node_set_silent(struct node *node, const char *member, bool silent);
 /* What its owner measures (`queued` is the core's own): decides how fast new mail is taken, and whether. Until it is
  * told for the first time there is room. */
 void node_set_gauges(struct node *node, const struct pressure_gauges *gauges);
+/* From now on attempts are logged, as of this process, and no message ends before both disks have that; 0: they are not
+ * (one copy; at first). When it returns all that are under way stand in the log. */
+void node_log_attempts(struct node *node, uint64_t process, usec_t now);
 /* No new attempts; sessions end as they fall idle. node_idle: nothing is in flight any more. */
 void node_quiesce(struct node *node, usec_t now);
 bool node_idle(const struct node *node);
@@ -199,6 +202,7 @@ struct node_figures {
     uint64_t ready, waiting, in_flight, sessions, body_bytes;
     uint64_t beyond;  /* of those waiting: in memory, and only behind their window */
     uint64_t skipped; /* records of a newer program that might be passed over, at the start */
+    uint64_t doubts;  /* attempts of a former process: they may have delivered, and are made again */
     uint64_t brought; /* messages that came back from the table for a backlog */
 };
 struct node_figures node_figures(const struct node *node);

@@ -212,6 +212,11 @@ struct session {
     struct list of_signing;
     size_t batch_count;
     struct delivery *batch[BATCH_MAX];
+    bool over[BATCH_MAX]; /* what became of it is known */
+    uint64_t
+        intent_seq;  /* attempt.c: the frame in which its batch's attempts stand; 0: they are not logged */
+    usec_t renew_at; /* when that is too old */
+    struct list attempting;
 };
 
 /* A spool that refused a move is not asked again for a while, which grows; one whose node is silent not at all. */
@@ -311,6 +316,10 @@ struct node {
     struct list dirty;         /* struct provider: to be pumped before the step ends */
     struct map shy;            /* spool -> struct shy */
     struct list settling;      /* struct settling, by seq */
+    struct list attempting;    /* struct session, by intent_seq: their attempts are not committed */
+    uint64_t attempts;         /* the process of which attempts are logged; 0: they are not */
+    uint64_t attempts_epoch;   /* the epoch in which all that may end stand */
+    bool attempts_void;        /* for good */
     struct list moving, stuck; /* struct delivery */
     struct list bodies;        /* struct held with a body kept for the first attempt */
     struct rest rest;
@@ -512,13 +521,30 @@ void batch_fails(
 void batches_withdraw(struct node *node, const struct held *held, usec_t now);
 /* Frames up to `seq` are on the disk: lanes have room again. */
 void batches_settled(struct node *node, uint64_t seq);
-void batch_over(struct node *node, struct session *session);
+void batch_over(struct node *node, struct session *session, usec_t now);
 /* The session ends before it could send them: back into their queues. */
 void batch_return(struct node *node, struct session *session, usec_t now);
 struct session *session_find(const struct node *node, uint32_t number);
 const struct mx_host *session_host(const struct session *session);
 struct lane *session_lane(const struct session *session);
 void session_free(struct node *node, struct session *session);
+
+/* attempt.c: attempts in the log, and ends of messages that wait for them (custody_attempt.c) */
+/* The batch is complete: it is logged. */
+void attempt_begin(struct node *node, struct session *session, usec_t now);
+/* Its message is about to be sent: the end of it is held back unless it may leave already. */
+void attempt_gate(struct node *node, struct session *session, usec_t now);
+/* The batch is over; those of it that have no outcome came to nothing. */
+void attempt_end(struct node *node, struct session *session, usec_t now);
+/* When the session's timer has to ring for it. */
+usec_t attempt_deadline(const struct session *session);
+void attempt_tick(struct node *node, struct session *session, usec_t now);
+/* Something is committed, or an epoch has begun. */
+void attempts_settle(struct node *node, usec_t now);
+/* The log has been read: attempts of our former process are in doubt. */
+void attempts_recovered(struct node *node, usec_t now);
+/* The spool is another node's by now, and this one quiesces: no message begins to end. What has begun to goes on. */
+void attempts_void(struct node *node, usec_t now);
 
 /* signing.c */
 /* True: the session waits until its message is signed, and batch_begin follows. False: go on; session->head has the

@@ -152,6 +152,7 @@ void session_free(struct node *node, struct session *session)
     list_remove(&session->of_site);
     smtp_client_free(&session->client);
     list_remove(&session->of_signing);
+    list_remove(&session->attempting);
     blob_drop(&session->head);
     blob_drop(&session->body);
     node->sessions[session->number - 1] = NULL;
@@ -247,7 +248,7 @@ static bool one_report(struct node *node, struct session *session, usec_t now)
         batch_result(node, session, &report, now);
         break;
     case SMTP_CLIENT_SENT:
-        batch_over(node, session);
+        batch_over(node, session, now);
         break;
     case SMTP_CLIENT_CLOSED:
         closed_by_client(node, session, &report, now);
@@ -261,6 +262,8 @@ static void set_timer(struct node *node, struct session *session, usec_t now)
     usec_t deadline = smtp_client_deadline(session->client);
     if (session->state == SESSION_IDLE && now + node->settings->delivery.idle < deadline)
         deadline = now + node->settings->delivery.idle;
+    if (attempt_deadline(session) < deadline)
+        deadline = attempt_deadline(session);
     if (deadline == USEC_NEVER)
         heap_remove(&node->session_timers, &session->timer);
     else
@@ -284,8 +287,10 @@ void session_tick(struct node *node, usec_t now)
         struct session *session = heap_item(timer, struct session, timer);
         if (smtp_client_deadline(session->client) > now && session->state == SESSION_IDLE)
             quit(session, now);
-        else
+        else {
+            attempt_tick(node, session, now);
             smtp_client_tick(session->client, now);
+        }
         session_drain_client(node, session, now);
     }
 }
