@@ -58,6 +58,13 @@ void copies_see_learner(struct copies *copies, usec_t now)
 
 void copies_want(struct copies *copies, const char *member, uint64_t process, usec_t now)
 {
+    struct stream *mirror = copies->mirror;
+    if (member != NULL && mirror != NULL && strcmp(mirror->member, member) == 0 &&
+        strcmp(copies->wanted, member) == 0 && process != copies->wanted_process) {
+        /* It was started again: has it still got the disk that the register names? Nothing may have to be sent. */
+        stream_ask(copies, mirror, now);
+        mirror->since = now;
+    }
     snprintf(copies->wanted, sizeof copies->wanted, "%s", member == NULL ? "" : member);
     copies->wanted_process = process;
     copies_turn(copies, now);
