@@ -21,7 +21,8 @@ void leader_watch(const char *cluster, enum leader_topic topic, char path_r[MEMB
     } places[LEADER_TOPICS] = {[LEADER_SPEC] = {"spec", ""},
         [LEADER_LIVE] = {"live", ""},
         [LEADER_KEY] = {"leader", NULL},
-        [LEADER_VIEW] = {"view/current", NULL}};
+        [LEADER_VIEW] = {"view/current", NULL},
+        [LEADER_SPOOL] = {"spool", ""}};
     member_path(path_r, cluster, places[topic].what, places[topic].name);
 }
 
@@ -46,6 +47,7 @@ void leader_free(struct leader **leader)
     if (l == NULL)
         return;
     leader_members_free(l);
+    leader_spools_free(l);
     view_drop(&l->view);
     view_drop(&l->asked_view);
     balance_plan_free(&l->plan);
@@ -274,6 +276,8 @@ void leader_news(struct leader *leader, enum leader_topic topic, const struct kv
         key_news(leader, news);
     else if (topic == LEADER_VIEW)
         view_news(leader, news, now);
+    else if (topic == LEADER_SPOOL)
+        leader_spools_news(leader, news);
     else
         leader_members_news(leader, topic, news, now);
     leader->dirty = true;

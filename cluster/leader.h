@@ -13,6 +13,9 @@
  * one lease time since the head was elected or the store came back, and never more than max(1, 10 % of the
  * nodes) within 10 s; one that is taken out of spec/ goes at once.
  *
+ * It says also who serves the spools that were taken over, by the registers of spool/ (spool_register.h). A node whose
+ * home spool another one has taken over serves nothing until it has joined with another spool.
+ *
  * The view says which version of the wire (proto/wire.h) the cluster speaks. It falls as soon as a member comes that
  * speaks no higher one, though never below what another member needs, and rises when all members of the view are
  * there and speak a higher one. Who does not speak it is left out, and told. Who can't read the view can't join, so
@@ -45,7 +48,7 @@ void leader_set_epoch(struct leader *leader, uint64_t epoch);
 /* Gives the key back (a stop in order). */
 void leader_resign(struct leader *leader, usec_t now);
 
-enum leader_topic { LEADER_SPEC, LEADER_LIVE, LEADER_KEY, LEADER_VIEW, LEADER_TOPICS };
+enum leader_topic { LEADER_SPEC, LEADER_LIVE, LEADER_KEY, LEADER_VIEW, LEADER_SPOOL, LEADER_TOPICS };
 /* The prefix to watch for a topic. A member that is no coordinator watches LEADER_SPEC and LEADER_VIEW too. */
 void leader_watch(const char *cluster, enum leader_topic topic, char path_r[MEMBER_PATH_SIZE]);
 void leader_news(struct leader *leader, enum leader_topic topic, const struct kv_news *news, usec_t now);

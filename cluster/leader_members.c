@@ -26,6 +26,18 @@ void leader_members_free(struct leader *leader)
     map_free(&leader->members);
 }
 
+/* Whether another disk has its home spool by now. */
+static bool is_deposed(const struct leader *leader, const struct member_live *live, struct error *why_r)
+{
+    const struct spool_register *reg = live->incarnation == 0 ? NULL : leader_register(leader, live->spool);
+    if (reg == NULL || (!reg->retired && strcmp(reg->disk, live->disk) == 0))
+        return false;
+    error_set(why_r,
+        "%s gets nothing to do: its spool %s was taken over by %s; it has to join with another one", live->id,
+        live->spool, reg->node);
+    return true;
+}
+
 bool leader_member_serves(
     const struct leader *leader, const struct leader_member *member, struct error *why_r)
 {
@@ -46,8 +58,10 @@ bool leader_member_serves(
     else if (strcmp(member->spec.public_key, live->public_key) != 0)
         error_set(
             why_r, "%s runs with another public key than spec/ says: it gets nothing to do", member->id);
+    else if (live->role == MEMBER_NODE && !is_deposed(leader, live, why_r))
+        return live->incarnation != 0;
     else
-        return live->role == MEMBER_COORDINATOR || live->incarnation != 0;
+        return live->role == MEMBER_COORDINATOR;
     return false;
 }
 

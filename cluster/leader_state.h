@@ -41,8 +41,9 @@ struct leader {
     uint64_t history[LEADER_TOPICS]; /* of the newest news */
     uint64_t seen[LEADER_TOPICS];    /* the revision of the newest news */
     struct map members;              /* id -> struct leader_member */
-    bool told_full;
-    uint32_t wire; /* what the view that is being made, or was made last, says */
+    bool told_full, told_spools;
+    struct map spools; /* name -> struct leader_spool */
+    uint32_t wire;     /* what the view that is being made, or was made last, says */
     struct {
         uint64_t epoch;
         usec_t when;           /* by our clock, whoever published it */
@@ -91,6 +92,14 @@ bool leader_member_serves(
 uint32_t leader_choose_wire(const struct leader *leader);
 /* Its program does not speak leader->wire. */
 bool leader_other_wire(const struct leader *leader, const struct leader_member *member);
+
+/* leader_spools.c: spool/ as the news says. */
+void leader_spools_news(struct leader *leader, const struct kv_news *news);
+void leader_spools_free(struct leader *leader);
+/* Null: there is none. Valid until the next news. */
+const struct spool_register *leader_register(const struct leader *leader, const char *spool);
+/* Says in a view that has its nodes who serves the spools that were taken over. */
+void leader_add_taken(const struct leader *leader, struct view *next);
 
 /* The highest epoch that any member has heard of. */
 uint64_t leader_members_epoch(const struct leader *leader);

@@ -205,6 +205,7 @@ struct view *leader_make_view(struct leader *leader, usec_t now)
     snprintf(making.next->leader, sizeof making.next->leader, "%s", leader->me);
     add_all(&making);
     map_free(&making.spools);
+    leader_add_taken(leader, making.next);
     leader_turns(leader, making.next, now);
     apply_balance(leader, making.next);
     struct error error;

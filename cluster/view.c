@@ -50,6 +50,7 @@ static void view_free(struct view *view)
         free(view->hot[i].domain);
     free(view->hot);
     free(view->coordinators);
+    free(view->taken);
     free(view->nodes);
     view_index_free(&view->index);
     free(view);
@@ -116,7 +117,7 @@ const struct view_coordinator *view_coordinator(const struct view *view, const c
     return NULL;
 }
 
-const struct view_node *view_spool(const struct view *view, const char *spool)
+static const struct view_node *home_of(const struct view *view, const char *spool)
 {
     if (view->index != NULL)
         return view_index_spool(view, spool);
@@ -124,6 +125,25 @@ const struct view_node *view_spool(const struct view *view, const char *spool)
         if (strcmp(view->nodes[i].spool, spool) == 0)
             return &view->nodes[i];
     return NULL;
+}
+
+const struct view_taken *view_taken(const struct view *view, const char *spool)
+{
+    if (view->index != NULL)
+        return view_index_taken(view, spool);
+    for (size_t i = 0; i < view->taken_count; i++)
+        if (strcmp(view->taken[i].spool, spool) == 0)
+            return &view->taken[i];
+    return NULL;
+}
+
+const struct view_node *view_spool(const struct view *view, const char *spool, uint64_t *incarnation_r)
+{
+    const struct view_taken *taken = view_taken(view, spool);
+    const struct view_node *node = taken == NULL ? home_of(view, spool) : view_node(view, taken->node);
+    if (incarnation_r != NULL)
+        *incarnation_r = node == NULL ? 0 : taken == NULL ? node->incarnation : taken->incarnation;
+    return node;
 }
 
 bool view_node_has_pool(const struct view_node *node, const char *pool)
@@ -171,4 +191,14 @@ const struct view_hot *view_hot(const struct view *view, const char *domain)
 {
     return view->hot_count == 0 ? NULL
                                 : bsearch(domain, view->hot, view->hot_count, sizeof *view->hot, by_domain);
+}
+
+void view_add_taken(struct view *view, const char *spool, const char *node, uint64_t incarnation)
+{
+    must(view->taken_count < VIEW_MAX_NODES && view->index == NULL);
+    view->taken = xrealloc(view->taken, (view->taken_count + 1) * sizeof *view->taken);
+    struct view_taken *taken = &view->taken[view->taken_count++];
+    *taken = (struct view_taken){.incarnation = incarnation};
+    snprintf(taken->spool, sizeof taken->spool, "%s", spool);
+    snprintf(taken->node, sizeof taken->node, "%s", node);
 }

@@ -1,6 +1,7 @@
 /* view - the cluster as its leader published it
  *
- * Nodes with their weight, sources, home spool and last turn, under an epoch that only grows. Everybody who places mail
+ * Nodes with their weight, sources, home spool and last turn, and who serves the spools that were taken over, under
+ * an epoch that only grows. Everybody who places mail
  * holds the same value, so everybody gets the same answer. Constant once published; held by count, shared by
  * threads.
  *
@@ -68,6 +69,14 @@ struct view_hot {
                        itself */
 };
 
+/* A spool that another node took over from the one whose home it was: until it is empty that node, its heir, is asked
+ * for what is in there. It takes nothing new. */
+struct view_taken {
+    char spool[MEMBER_ID_SIZE];
+    char node[MEMBER_ID_SIZE];
+    uint64_t incarnation;
+};
+
 struct view_index;
 struct view {
     atomic_uint holders;
@@ -82,6 +91,8 @@ struct view {
     size_t coordinator_count;
     struct view_hot *hot; /* by name, rising */
     size_t hot_count;
+    struct view_taken *taken;
+    size_t taken_count;
     struct view_index *index; /* null until it is sealed */
 };
 
@@ -102,15 +113,20 @@ struct view_coordinator *view_add_coordinator(
 void view_add_hot(struct view *view, const char *domain, uint32_t parts);
 /* Whether, and how, the domain is split; null: it is not. */
 const struct view_hot *view_hot(const struct view *view, const char *domain);
+/* Copies the texts. */
+void view_add_taken(struct view *view, const char *spool, const char *node, uint64_t incarnation);
 /* Copies; null = none. */
 void view_set_endpoint(struct view_node *node, const char *endpoint);
-/* Ends the filling, before anybody else sees it: nothing may be added or changed from now on. -1: a member or
- * a spool is named twice, with the sentence; the view is then as it was. */
+/* Ends the filling, before anybody else sees it: nothing may be added or changed from now on. -1: a member, a
+ * home spool or a spool that was taken over is named twice, with the sentence; the view is then as it was. */
 int view_seal(struct view *view, struct error *error);
 const struct view_node *view_node(const struct view *view, const char *id);
 const struct view_coordinator *view_coordinator(const struct view *view, const char *id);
-/* Who serves that home spool, or null. */
-const struct view_node *view_spool(const struct view *view, const char *spool);
+/* Who serves that spool: its heir if it was taken over, else the node whose home it is; null: nobody that the view
+ * knows. `incarnation_r`, if not null: as which incarnation; mail that is addressed to another one is not taken. */
+const struct view_node *view_spool(const struct view *view, const char *spool, uint64_t *incarnation_r);
+/* Null: it was not taken over. */
+const struct view_taken *view_taken(const struct view *view, const char *spool);
 bool view_node_has_pool(const struct view_node *node, const char *pool);
 
 #endif

@@ -15,7 +15,7 @@ struct names {
 
 struct view_index {
     uint64_t key;
-    struct names ids, spools;
+    struct names ids, spools, taken;
 };
 
 static const char *id_at(const struct view *view, uint32_t position)
@@ -26,6 +26,11 @@ static const char *id_at(const struct view *view, uint32_t position)
 static const char *spool_at(const struct view *view, uint32_t position)
 {
     return view->nodes[position].spool;
+}
+
+static const char *taken_at(const struct view *view, uint32_t position)
+{
+    return view->taken[position].spool;
 }
 
 static const char *coordinator_at(const struct view *view, uint32_t position)
@@ -78,6 +83,7 @@ struct view_index *view_index_new(const struct view *view, struct error *error)
     index->key = hash_process_key();
     if (fill(&index->ids, index->key, view, id_at, view->node_count, "node", error) != 0 ||
         fill(&index->spools, index->key, view, spool_at, view->node_count, "spool", error) != 0 ||
+        fill(&index->taken, index->key, view, taken_at, view->taken_count, "taken spool", error) != 0 ||
         check_coordinators(view, index->key, error) != 0)
         view_index_free(&index);
     return index;
@@ -91,6 +97,7 @@ void view_index_free(struct view_index **index)
         return;
     free(i->ids.slots);
     free(i->spools.slots);
+    free(i->taken.slots);
     free(i);
 }
 
@@ -104,4 +111,10 @@ const struct view_node *view_index_spool(const struct view *view, const char *sp
 {
     uint32_t slot = *find(&view->index->spools, view->index->key, view, spool_at, spool);
     return slot == 0 ? NULL : &view->nodes[slot - 1];
+}
+
+const struct view_taken *view_index_taken(const struct view *view, const char *spool)
+{
+    uint32_t slot = *find(&view->index->taken, view->index->key, view, taken_at, spool);
+    return slot == 0 ? NULL : &view->taken[slot - 1];
 }

@@ -11,6 +11,7 @@ _Static_assert(VIEW_WIRE_NAME == MEMBER_ID_SIZE && VIEW_WIRE_MAX_MEMBERS == VIEW
                    VIEW_WIRE_MAX_HOT == VIEW_MAX_HOT && VIEW_WIRE_MAX_PARTS == VIEW_MAX_PARTS &&
                    VIEW_WIRE_MAX_SHARE == VIEW_MAX_SHARE,
     "what the wire lets in fits into a view");
+_Static_assert(VIEW_WIRE_MAX_TAKEN == VIEW_MAX_NODES, "so do taken spools");
 
 /* Writing */
 
@@ -66,6 +67,11 @@ void view_store_write(const struct view *view, struct buffer *out)
         struct view_wire_coordinator to = {
             from->id, from->process, from->endpoint, from->down, turn_out(&from->turn)};
         view_wire_coordinator(&writer, &to);
+    }
+    for (size_t i = 0; i < view->taken_count; i++) {
+        const struct view_taken *from = &view->taken[i];
+        struct view_wire_taken to = {from->spool, from->node, from->incarnation};
+        view_wire_taken(&writer, &to);
     }
     for (size_t i = 0; i < view->hot_count; i++) {
         struct view_wire_hot to = {view->hot[i].domain, view->hot[i].parts};
@@ -125,10 +131,15 @@ static void on_hot(void *context, const struct view_wire_hot *from)
     view_add_hot(context, from->domain, from->parts);
 }
 
+static void on_taken(void *context, const struct view_wire_taken *from)
+{
+    view_add_taken(context, from->spool, from->node, from->incarnation);
+}
+
 struct view *view_store_read(const void *bytes, size_t len, struct error *error)
 {
     struct view *view = view_new(0);
-    struct view_wire_visitor visitor = {view, on_head, on_node, on_source, on_coordinator, on_hot};
+    struct view_wire_visitor visitor = {view, on_head, on_node, on_source, on_coordinator, on_hot, on_taken};
     if (view_wire_read(bytes, len, &visitor, error) != 0 || view_seal(view, error) != 0)
         view_drop(&view);
     return view;
@@ -171,17 +182,27 @@ static bool same_coordinator(const struct view_coordinator *a, const struct view
            a->down == b->down && view_turn_same(&a->turn, &b->turn);
 }
 
+static bool same_taken(const struct view_taken *a, const struct view_taken *b)
+{
+    return strcmp(a->spool, b->spool) == 0 && strcmp(a->node, b->node) == 0 &&
+           a->incarnation == b->incarnation;
+}
+
 bool view_store_same(const struct view *a, const struct view *b)
 {
     if (a->wire != b->wire || strcmp(a->leader, b->leader) != 0 || strcmp(a->teller, b->teller) != 0 ||
         a->tells_from != b->tells_from || a->node_count != b->node_count ||
-        a->coordinator_count != b->coordinator_count || a->hot_count != b->hot_count)
+        a->coordinator_count != b->coordinator_count || a->hot_count != b->hot_count ||
+        a->taken_count != b->taken_count)
         return false;
     for (size_t i = 0; i < a->node_count; i++)
         if (!same_node(&a->nodes[i], &b->nodes[i]))
             return false;
     for (size_t i = 0; i < a->coordinator_count; i++)
         if (!same_coordinator(&a->coordinators[i], &b->coordinators[i]))
+            return false;
+    for (size_t i = 0; i < a->taken_count; i++)
+        if (!same_taken(&a->taken[i], &b->taken[i]))
             return false;
     for (size_t i = 0; i < a->hot_count; i++)
         if (strcmp(a->hot[i].domain, b->hot[i].domain) != 0 || a->hot[i].parts != b->hot[i].parts)

@@ -166,7 +166,9 @@ static bool choose(struct route *route, struct submission *submission)
 /* Asks whoever serves the spool now. */
 static void ask(struct route *route, struct submission *submission, usec_t now)
 {
-    const struct view_node *primary = route->view == NULL ? NULL : view_spool(route->view, submission->spool);
+    uint64_t incarnation;
+    const struct view_node *primary =
+        route->view == NULL ? NULL : view_spool(route->view, submission->spool, &incarnation);
     heap_put(&route->timers, &submission->timer, now + ASK_AGAIN);
     if (primary == NULL)
         return;
@@ -174,7 +176,7 @@ static void ask(struct route *route, struct submission *submission, usec_t now)
     submission->asked++;
 #endif
     struct bus_msg *msg = bus_msg_new(BUS_INJECT, route->member, primary->id);
-    submission->incarnation = msg->to_incarnation = primary->incarnation;
+    submission->incarnation = msg->to_incarnation = incarnation;
     msg->ref = submission->token;
     memcpy(msg->spool, submission->spool, sizeof msg->spool);
     msg->id = submission->mail->id;

@@ -31,7 +31,8 @@ static void send_out(void *context, struct bus_msg *msg)
 {
     struct node *node = context;
     if (msg->to[0] == '\0') {
-        const struct view_node *primary = node->view == NULL ? NULL : view_spool(node->view, msg->spool);
+        const struct view_node *primary =
+            node->view == NULL ? NULL : view_spool(node->view, msg->spool, NULL);
         if (primary == NULL) {
             bus_msg_free(&msg);
             return;

@@ -123,6 +123,18 @@ void view_wire_hot(struct view_wire_writer *writer, const struct view_wire_hot *
     append(writer, &piece);
 }
 
+void view_wire_taken(struct view_wire_writer *writer, const struct view_wire_taken *taken)
+{
+    Todoku__ViewSpool to = TODOKU__VIEW_SPOOL__INIT, *list = &to;
+    to.spool = pb_view_text(taken->spool);
+    to.node = pb_view_text(taken->node);
+    to.incarnation = taken->incarnation;
+    Todoku__View piece = TODOKU__VIEW__INIT;
+    piece.n_taken = 1;
+    piece.taken = &list;
+    append(writer, &piece);
+}
+
 void view_wire_end(struct view_wire_writer *writer)
 {
     map_free(&writer->pools);
@@ -202,6 +214,18 @@ static void visit_node(
         visit_source(view, from->sources[i], visitor);
 }
 
+static void visit_coordinator(const Todoku__ViewCoordinator *from, const struct view_wire_visitor *visitor)
+{
+    struct view_wire_coordinator coordinator = {
+        .id = text_of(&from->id),
+        .process = from->process,
+        .endpoint = text_or_null(&from->endpoint),
+        .down = from->down,
+        .turn = {from->turn_epoch, (int64_t)from->turn_time, from->turn_reason},
+    };
+    visitor->coordinator(visitor->context, &coordinator);
+}
+
 static void visit(const Todoku__View *view, const struct view_wire_visitor *visitor)
 {
     struct view_wire_head head = {
@@ -216,16 +240,12 @@ static void visit(const Todoku__View *view, const struct view_wire_visitor *visi
     visitor->head(visitor->context, &head);
     for (size_t i = 0; i < view->n_nodes; i++)
         visit_node(view, view->nodes[i], visitor);
-    for (size_t i = 0; i < view->n_coordinators; i++) {
-        const Todoku__ViewCoordinator *from = view->coordinators[i];
-        struct view_wire_coordinator coordinator = {
-            .id = text_of(&from->id),
-            .process = from->process,
-            .endpoint = text_or_null(&from->endpoint),
-            .down = from->down,
-            .turn = {from->turn_epoch, (int64_t)from->turn_time, from->turn_reason},
-        };
-        visitor->coordinator(visitor->context, &coordinator);
+    for (size_t i = 0; i < view->n_coordinators; i++)
+        visit_coordinator(view->coordinators[i], visitor);
+    for (size_t i = 0; i < view->n_taken; i++) {
+        const Todoku__ViewSpool *from = view->taken[i];
+        struct view_wire_taken taken = {text_of(&from->spool), text_of(&from->node), from->incarnation};
+        visitor->taken(visitor->context, &taken);
     }
     for (size_t i = 0; i < view->n_hot; i++) {
         struct view_wire_hot hot = {text_of(&view->hot[i]->domain), view->hot[i]->parts};

@@ -2,9 +2,9 @@
  *
  * Protobuf (proto/view.proto) with the version of the wire that the cluster speaks: 1,000 nodes with 10,000 sources take some 700 KB.
  *
- * Writing: view_wire_begin, then one call a node or coordinator; each appends what it says, so nothing is
+ * Writing: view_wire_begin, then one call a node, coordinator or taken spool; each appends what it says, so nothing is
  * gathered in memory. Reading: a visitor is called once for the head, then for each node followed by its
- * sources, then for each coordinator and each hot domain; only after all of it was checked.
+ * sources, then for each coordinator, hot domain and taken spool; only after all of it was checked.
  *
  * The bytes are foreign: their length is checked first, unpacking has a budget, and counts, lengths and
  * characters are checked before anybody hears of them. What a reader guarantees: names are 1 ..
@@ -27,6 +27,7 @@
 #define VIEW_WIRE_NAME 64  /* members and spools, with the zero */
 #define VIEW_WIRE_TEXT 256 /* endpoints, HELO names, pools, racks, addresses, with the zero */
 #define VIEW_WIRE_MAX_MEMBERS 10000
+#define VIEW_WIRE_MAX_TAKEN 10000
 #define VIEW_WIRE_MAX_SOURCES 4096 /* of a node */
 #define VIEW_WIRE_MAX_POOLS 1000   /* of a source, and of all together ten times that */
 #define VIEW_WIRE_MAX_HOT 512
@@ -78,6 +79,11 @@ struct view_wire_hot {
     uint32_t parts;
 };
 
+struct view_wire_taken {
+    const char *spool, *node;
+    uint64_t incarnation;
+};
+
 /* `struct view_wire_writer w = {.out = &buffer};` */
 struct view_wire_writer {
     struct buffer *out;
@@ -91,6 +97,7 @@ void view_wire_node(struct view_wire_writer *writer, const struct view_wire_node
     const struct view_wire_source *sources);
 void view_wire_coordinator(struct view_wire_writer *writer, const struct view_wire_coordinator *coordinator);
 void view_wire_hot(struct view_wire_writer *writer, const struct view_wire_hot *hot);
+void view_wire_taken(struct view_wire_writer *writer, const struct view_wire_taken *taken);
 void view_wire_end(struct view_wire_writer *writer);
 
 /* All texts are lent for the call. */
@@ -101,6 +108,7 @@ struct view_wire_visitor {
     void (*source)(void *context, const struct view_wire_source *source); /* of the node named last */
     void (*coordinator)(void *context, const struct view_wire_coordinator *coordinator);
     void (*hot)(void *context, const struct view_wire_hot *hot);
+    void (*taken)(void *context, const struct view_wire_taken *taken);
 };
 
 /* 0, or -1 with the reason, and nothing was called. */

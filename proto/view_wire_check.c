@@ -97,6 +97,13 @@ static int check_hot(const Todoku__ViewHot *hot, const char *before, struct erro
     return 0;
 }
 
+static int check_taken(const Todoku__ViewSpool *taken, struct error *error)
+{
+    if (check_text(&taken->spool, 1, VIEW_WIRE_NAME, "name", "a taken spool", error) != 0)
+        return -1;
+    return check_text(&taken->node, 1, VIEW_WIRE_NAME, "node", (const char *)taken->spool.data, error);
+}
+
 static int check_head(const Todoku__View *view, struct error *error)
 {
     char ours[WIRE_TEXT_SIZE];
@@ -109,6 +116,7 @@ static int check_head(const Todoku__View *view, struct error *error)
         check_count(view->n_pools, (size_t)10 * VIEW_WIRE_MAX_POOLS, "pools", "it", error) != 0 ||
         check_count(view->n_nodes, VIEW_WIRE_MAX_MEMBERS, "nodes", "it", error) != 0 ||
         check_count(view->n_coordinators, VIEW_WIRE_MAX_MEMBERS, "coordinators", "it", error) != 0 ||
+        check_count(view->n_taken, VIEW_WIRE_MAX_TAKEN, "taken spools", "it", error) != 0 ||
         check_count(view->n_hot, VIEW_WIRE_MAX_HOT, "hot domains", "it", error) != 0)
         return -1;
     for (size_t i = 0; i < view->n_pools; i++)
@@ -126,6 +134,9 @@ int view_wire_check(const Todoku__View *view, struct error *error)
             return -1;
     for (size_t i = 0; i < view->n_coordinators; i++)
         if (check_coordinator(view->coordinators[i], error) != 0)
+            return -1;
+    for (size_t i = 0; i < view->n_taken; i++)
+        if (check_taken(view->taken[i], error) != 0)
             return -1;
     for (size_t i = 0; i < view->n_hot; i++)
         if (check_hot(view->hot[i], i == 0 ? "" : (const char *)view->hot[i - 1]->domain.data, error) != 0)

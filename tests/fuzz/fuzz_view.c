@@ -17,7 +17,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct view *again = view_store_read(buffer_bytes(&bytes), buffer_len(&bytes), &error);
     must(again != NULL && again->epoch == view->epoch && view_store_same(view, again));
     for (size_t i = 0; i < view->node_count; i++)
-        must(view_spool(again, view->nodes[i].spool) == &again->nodes[i]);
+        must(view_taken(again, view->nodes[i].spool) != NULL ||
+             view_spool(again, view->nodes[i].spool, NULL) == &again->nodes[i]);
+    for (size_t i = 0; i < view->taken_count; i++)
+        must(view_taken(again, view->taken[i].spool) == &again->taken[i]);
     buffer_free(&bytes);
     view_drop(&again);
     view_drop(&view);

@@ -147,6 +147,38 @@ static void test_follows_the_spool(void **state)
     close_desk(&desk);
 }
 
+/* Once a dead node's spool was taken over its heir is asked, and believed: who refuses there, whose message it never
+ * got, may be asked elsewhere. */
+static void test_asks_the_heir(void **state)
+{
+    (void)state;
+    struct desk desk;
+    open_desk(&desk, 2);
+    submit(&desk, "main", false);
+    bool first = strcmp(desk.sent[0]->spool, "n0.0") == 0;
+    const char *dead = first ? "n0.0" : "n1.0", *heir = first ? "n1" : "n0";
+    struct view *view = view_of(2, 2, 1);
+    view->nodes[first ? 0 : 1].down = true;
+    view_add_taken(view, dead, heir, 2);
+    route_set_view(desk.route, view);
+    view_drop(&view);
+    tick(&desk);
+    assert_int_equal(desk.sent_count, 2);
+    assert_string_equal(desk.sent[1]->to, heir);
+    assert_string_equal(desk.sent[1]->spool, dead);
+    assert_int_equal(desk.sent[1]->to_incarnation, 2);
+    answer(&desk, 0, BUS_REFUSED); /* by the dead node, before: the heir may have the message */
+    assert_int_equal(desk.sent_count, 2);
+    answer(&desk, 1, BUS_REFUSED);
+    assert_int_equal(desk.sent_count, 3);
+    assert_string_equal(desk.sent[2]->to, heir);
+    assert_string_not_equal(desk.sent[2]->spool, dead); /* its own home */
+    assert_int_equal(desk.sent[2]->to_incarnation, 1);
+    answer(&desk, 2, BUS_TAKEN);
+    assert_int_equal(desk.verdict, FRONT_TAKEN);
+    close_desk(&desk);
+}
+
 /* A refusal of an older process than the newest asked does not count: the newest may have taken it. */
 static void test_late_refusal(void **state)
 {
@@ -393,6 +425,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_asks_the_owner_until_it_answers),
         cmocka_unit_test(test_follows_the_spool),
+        cmocka_unit_test(test_asks_the_heir),
         cmocka_unit_test(test_late_refusal),
         cmocka_unit_test(test_pressed_node_slows_its_client),
         cmocka_unit_test(test_all_refuse),

@@ -36,6 +36,8 @@ static struct view *filled(void)
     node->share = 700;
     view_add_hot(view, "huge.test", 0);
     view_add_hot(view, "large.test", 16);
+    view_add_taken(view, "n2.0", "n1", 4);
+    view_add_taken(view, "n7.0", "n1", UINT64_MAX);
     return view;
 }
 
@@ -171,6 +173,18 @@ static bool change(struct view *view, int what)
         break;
     case 29:
         view_add_hot(view, "more.test", 2);
+        break;
+    case 30:
+        view->taken[0].spool[0] = 'x';
+        break;
+    case 31:
+        view->taken[0].node[0] = 'x';
+        break;
+    case 32:
+        view->taken[1].incarnation--;
+        break;
+    case 33:
+        view_add_taken(view, "n8.0", "n1", 1);
         break;
     default:
         return false;
@@ -318,11 +332,43 @@ static void test_large(void **state)
     print_message("%d nodes with %d sources: %zu bytes\n", MANY_NODES, MANY_NODES * MANY_SOURCES, len);
     for (size_t i = 0; i < view->node_count; i++) {
         assert_ptr_equal(view_node(read, view->nodes[i].id), &read->nodes[i]);
-        assert_ptr_equal(view_spool(read, view->nodes[i].spool), &read->nodes[i]);
+        assert_ptr_equal(view_spool(read, view->nodes[i].spool, NULL), &read->nodes[i]);
         assert_null(view_node(read, view->nodes[i].spool));
-        assert_ptr_equal(view_spool(view, view->nodes[i].spool), &view->nodes[i]); /* never sealed */
+        assert_ptr_equal(view_spool(view, view->nodes[i].spool, NULL), &view->nodes[i]); /* never sealed */
     }
     view_drop(&read);
+    view_drop(&view);
+}
+
+static void assert_served(const struct view *view, const char *spool, const char *by, uint64_t as)
+{
+    uint64_t incarnation = 99;
+    const struct view_node *node = view_spool(view, spool, &incarnation);
+    assert_string_equal(node == NULL ? "nobody" : node->id, by);
+    assert_true(incarnation == as);
+}
+
+/* What was taken over is its heir's, whoever's home it was; sealed or not. */
+static void test_taken(void **state)
+{
+    (void)state;
+    struct view *view = filled(), *read = through_the_store(view, NULL);
+    for (int sealed = 0; sealed < 2; sealed++) {
+        const struct view *either = sealed ? read : view;
+        assert_served(either, "n1.0", "n1", 3);
+        assert_served(either, "n2.0", "n1", 4);
+        assert_served(either, "n7.0", "n1", UINT64_MAX);
+        assert_served(either, "n3.0", "nobody", 0);
+        assert_null(view_taken(either, "n1.0"));
+        assert_non_null(view_taken(either, "n2.0"));
+    }
+    view_drop(&read);
+    view_add_taken(view, "n9.0", "gone", 1); /* nobody that the view has */
+    assert_null(view_spool(view, "n9.0", NULL));
+    view_add_taken(view, "n9.0", "n1", 1);
+    struct error error;
+    assert_int_equal(view_seal(view, &error), -1);
+    assert_non_null(strstr(error.text, "taken spool n9.0 twice"));
     view_drop(&view);
 }
 
@@ -331,6 +377,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_there_and_back),
         cmocka_unit_test(test_same),
+        cmocka_unit_test(test_taken),
         cmocka_unit_test(test_without_turns),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_named_twice),
