@@ -60,7 +60,7 @@ static void on_config(void *context, uint64_t number, const char *text, size_t l
     poke();
 }
 
-/* To be let in may take a while, and who fell silent meanwhile is not called so again. */
+/* To be let in, or moved, may take a while, and who fell silent meanwhile is not called so again. */
 static void remember_silent(struct member *member, const char *name, bool silent)
 {
     if (silent)
@@ -73,9 +73,8 @@ static void on_silent(void *context, const char *name, bool silent)
 {
     struct member *member = context;
     pthread_mutex_lock(&member->lock);
-    if (!member->attached)
-        remember_silent(member, name, silent);
-    else if (member->part.silent != NULL)
+    remember_silent(member, name, silent);
+    if (member->attached && member->part.silent != NULL)
         member->part.silent(member->part.context, name, silent);
     pthread_mutex_unlock(&member->lock);
 }
@@ -163,13 +162,18 @@ int member_open(
     return member->control == NULL ? 1 : 0;
 }
 
-/* Hands on what was remembered, or only forgets it (`tell` null). */
-static void forget_silent(struct member *member, const struct member_part *tell)
+static void tell_silent(const struct member *member, const struct member_part *part)
 {
     struct map_entry *at = NULL;
-    for (char *name; (name = map_next(&member->silent, &at)) != NULL; free(name))
-        if (tell != NULL && tell->silent != NULL)
-            tell->silent(tell->context, name, true);
+    for (const char *name; part->silent != NULL && (name = map_next(&member->silent, &at)) != NULL;)
+        part->silent(part->context, name, true);
+}
+
+static void forget_silent(struct member *member)
+{
+    struct map_entry *at = NULL;
+    for (char *name; (name = map_next(&member->silent, &at)) != NULL;)
+        free(name);
     map_free(&member->silent);
 }
 
@@ -183,7 +187,7 @@ void member_attach(struct member *member, const struct member_part *part)
         part->view(part->context, member->view);
     if (member->holds != NULL)
         part->holds(part->context, member->holds);
-    forget_silent(member, part);
+    tell_silent(member, part);
     pthread_mutex_unlock(&member->lock);
 }
 
@@ -308,7 +312,7 @@ void member_close(struct member *member)
     bus_local_free(&member->bus);
     view_drop(&member->view);
     holds_drop(&member->holds);
-    forget_silent(member, NULL);
+    forget_silent(member);
     free(member->config_text);
     reload_free(&member->files);
     pthread_mutex_destroy(&member->lock);

@@ -48,7 +48,7 @@ struct member {
     struct view *view;   /* the newest */
     struct holds *holds; /* the newest; null: none were told yet */
     bool away;           /* the store does not answer */
-    struct map silent;   /* names of those that nothing is heard of; until attached */
+    struct map silent;   /* names of those that nothing is heard of */
     char why[512];       /* ended, or elsewhere */
 };
 

@@ -18,6 +18,8 @@ struct sender {
     struct member member;
     struct keeper *keeper;
     pthread_t thread;
+    bool runs;    /* the thread */
+    struct kv kv; /* the cluster's store */
 };
 
 static void on_view(void *context, struct view *view)
@@ -50,19 +52,22 @@ static int claim(void *context, const struct spool_wish *wish, struct spool_home
     return member_join(&sender->member, wish, home_r, error);
 }
 
-static int start(struct sender *sender, struct error *error)
+static void deposed(void *context)
 {
-    struct passwd *user;
-    const struct settings *settings = sender->member.settings;
-    start_raise_file_limit();
-    if (start_find_user(settings, &user, error) != 0 ||
-        reload_keys(&sender->member.files, user, error) != 0 ||
-        start_make_data_dir(settings->node.data_dir, user, error) != 0 || start_become(user, error) != 0)
-        return -1;
-    struct kv kv = control_kv(sender->member.control);
-    struct keeper_claim face = {
-        .context = sender, .claim = claim, .kv = &kv, .cluster = settings->cluster.name};
-    sender->keeper = keeper_open(settings, sender->member.files.keyring, sender->member.bus, &face, error);
+    struct sender *sender = context;
+    member_move(&sender->member);
+}
+
+static int open_keeper(struct sender *sender, struct error *error)
+{
+    sender->kv = control_kv(sender->member.control);
+    struct keeper_claim face = {.context = sender,
+        .claim = claim,
+        .deposed = deposed,
+        .kv = &sender->kv,
+        .cluster = sender->member.settings->cluster.name};
+    sender->keeper =
+        keeper_open(sender->member.settings, sender->member.files.keyring, sender->member.bus, &face, error);
     if (sender->keeper == NULL)
         return -1;
     struct member_part part = {
@@ -77,26 +82,82 @@ static int start(struct sender *sender, struct error *error)
     return 0;
 }
 
+static int start(struct sender *sender, struct error *error)
+{
+    struct passwd *user;
+    const struct settings *settings = sender->member.settings;
+    start_raise_file_limit();
+    if (start_find_user(settings, &user, error) != 0 ||
+        reload_keys(&sender->member.files, user, error) != 0 ||
+        start_make_data_dir(settings->node.data_dir, user, error) != 0 || start_become(user, error) != 0)
+        return -1;
+    return open_keeper(sender, error);
+}
+
 static void *run_node(void *arg)
 {
     keeper_run(arg);
     return NULL;
 }
 
+static void begin_thread(struct sender *sender)
+{
+    must(pthread_create(&sender->thread, NULL, run_node, sender->keeper) == 0);
+    sender->runs = true;
+}
+
+static void end_thread(struct sender *sender)
+{
+    keeper_stop(sender->keeper);
+    pthread_join(sender->thread, NULL);
+    sender->runs = false;
+}
+
+/* The spool was taken over while this node stood still, say: it ends what is in flight, closes all, and opens again as
+ * at a start, which sets the spool aside. The process, its bus and its place in the cluster stay. */
+static int reopen(struct sender *sender, struct error *error)
+{
+    log_warn(sender->member.settings->node.id,
+        "its spool %s was taken over: nothing more of it is sent from here; the node begins another",
+        keeper_spool(sender->keeper));
+    keeper_quiesce(sender->keeper);
+    member_detach(&sender->member);
+    end_thread(sender);
+    keeper_close(&sender->keeper);
+    return open_keeper(sender, error);
+}
+
+/* As long as it is a member: what member_run says, or 1 with the reason when it could not be opened again. */
+static int serve(struct sender *sender, struct error *error)
+{
+    for (;;) {
+        begin_thread(sender);
+        log_info("todoku", "node %s of cluster %s is up: %zu sources, spool %s",
+            sender->member.settings->node.id, sender->member.settings->cluster.name,
+            sender->member.settings->node.source_count, keeper_spool(sender->keeper));
+        int status = member_run(&sender->member);
+        if (status != MEMBER_MOVES)
+            return status;
+        if (reopen(sender, error) != 0)
+            return error->text[0] != '\0'; /* no word: told to stop */
+    }
+}
+
 static int run(struct sender *sender)
 {
-    const struct settings *settings = sender->member.settings;
-    not_yet_warn(settings);
-    must(pthread_create(&sender->thread, NULL, run_node, sender->keeper) == 0);
-    log_info("todoku", "node %s of cluster %s is up: %zu sources", settings->node.id, settings->cluster.name,
-        settings->node.source_count);
-    int status = member_run(&sender->member);
+    struct error error = {.text = ""};
+    not_yet_warn(sender->member.settings);
+    int status = serve(sender, &error);
+    if (!sender->runs) {
+        if (status != 0)
+            log_error("todoku", "stopping: %s", error.text);
+        return status;
+    }
     start_end_hard();
     keeper_quiesce(sender->keeper);
     keeper_part(sender->keeper);
     member_stop(&sender->member); /* meanwhile who asks is told to ask another */
-    keeper_stop(sender->keeper);
-    pthread_join(sender->thread, NULL);
+    end_thread(sender);
     return status;
 }
 

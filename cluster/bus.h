@@ -24,9 +24,13 @@ struct bus_local;
 struct bus_local *bus_local_new(void);
 void bus_local_free(struct bus_local **bus);
 struct bus bus_local_face(struct bus_local *bus);
-/* Before any thread sends. */
+/* Before any thread sends; one that has left may join again at any time. `wake` is called under a lock: it must only
+ * wake. */
 void bus_local_join(struct bus_local *bus, const char *member, void (*wake)(void *context), void *context);
-/* At any time; a null `wake` takes the gateway away. `wake` is called under a lock: it must only wake. */
+/* What waits for it, and comes until it joins again, is dropped; it is not woken any more, nor said to hang. At any
+ * time, by its own thread. */
+void bus_local_leave(struct bus_local *bus, const char *member);
+/* At any time; a null `wake` takes the gateway away. */
 void bus_local_set_gateway(struct bus_local *bus, void (*wake)(void *context), void *context);
 /* Takes out the next message for `member` (null: the gateway), or null. */
 struct bus_msg *bus_local_receive(struct bus_local *bus, const char *member);

@@ -91,13 +91,6 @@ void bus_local_free(struct bus_local **bus)
     free(b);
 }
 
-void bus_local_join(struct bus_local *bus, const char *member, void (*wake)(void *context), void *context)
-{
-    must(bus->count < MAX_MEMBERS);
-    inbox_open(&bus->inboxes[bus->count], member, wake, context);
-    bus->count++;
-}
-
 void bus_local_set_gateway(struct bus_local *bus, void (*wake)(void *context), void *context)
 {
     pthread_mutex_lock(&bus->gateway.lock);
@@ -112,6 +105,34 @@ static struct inbox *find(struct bus_local *bus, const char *member)
         if (strcmp(bus->inboxes[i].member, member) == 0)
             return &bus->inboxes[i];
     return NULL;
+}
+
+void bus_local_join(struct bus_local *bus, const char *member, void (*wake)(void *context), void *context)
+{
+    struct inbox *inbox = find(bus, member);
+    if (inbox == NULL) {
+        must(bus->count < MAX_MEMBERS);
+        inbox_open(&bus->inboxes[bus->count], member, wake, context);
+        bus->count++;
+        return;
+    }
+    pthread_mutex_lock(&inbox->lock);
+    must(inbox->wake == NULL);
+    inbox->wake = wake;
+    inbox->context = context;
+    pthread_mutex_unlock(&inbox->lock);
+}
+
+void bus_local_leave(struct bus_local *bus, const char *member)
+{
+    struct inbox *inbox = find(bus, member);
+    must(inbox != NULL);
+    pthread_mutex_lock(&inbox->lock);
+    inbox->wake = NULL;
+    pthread_mutex_unlock(&inbox->lock);
+    for (struct bus_msg *msg; (msg = take(bus, inbox)) != NULL;)
+        bus_msg_free(&msg);
+    atomic_store_explicit(&inbox->beat, 0, memory_order_relaxed);
 }
 
 /* About what the message takes in memory, without walking its texts. */
@@ -133,22 +154,21 @@ static void tell_dropped(struct inbox *inbox, const struct bus_msg *msg, uint64_
             inbox->wake == NULL ? "no such member" : "too much waits to leave this process",
             (unsigned long long)times);
     else
-        log_warn("bus", "%s for %s was dropped: its inbox is full (%llu times now)", bus_type_name(msg->type),
-            msg->to, (unsigned long long)times);
+        log_warn("bus", "%s for %s was dropped: %s (%llu times now)", bus_type_name(msg->type), msg->to,
+            inbox->wake == NULL ? "it is being opened again" : "its inbox is full",
+            (unsigned long long)times);
 }
 
 static bool has_room(const struct inbox *inbox, uint64_t cost, bool gateway)
 {
-    if (!gateway)
-        return inbox->count < BUS_INBOX;
     return inbox->wake != NULL && inbox->count < BUS_INBOX &&
-           (inbox->count == 0 || inbox->bytes + cost <= BUS_GATEWAY_BYTES);
+           (!gateway || inbox->count == 0 || inbox->bytes + cost <= BUS_GATEWAY_BYTES);
 }
 
-/* False: dropped. The gateway is woken under its lock, so that it can be taken away while others send. */
+/* False: dropped. Who has the inbox is woken under its lock, so that he can leave while others send. */
 static bool put(struct bus_local *bus, struct inbox *inbox, struct bus_msg *msg)
 {
-    bool gateway = inbox == &bus->gateway, first = false;
+    bool gateway = inbox == &bus->gateway;
     struct parcel *parcel = xcalloc(1, sizeof *parcel);
     parcel->msg = msg;
     parcel->cost = cost_of(msg);
@@ -157,21 +177,19 @@ static bool put(struct bus_local *bus, struct inbox *inbox, struct bus_msg *msg)
     pthread_mutex_lock(&inbox->lock);
     bool taken = has_room(inbox, parcel->cost, gateway);
     if (taken) {
-        first = inbox->count++ == 0;
         inbox->bytes += parcel->cost;
         list_push_back(&inbox->parcels, &parcel->link);
+        if (inbox->count++ == 0)
+            inbox->wake(inbox->context);
     } else
         tell_dropped(inbox, msg, ++inbox->dropped);
-    if (gateway && first)
-        inbox->wake(inbox->context);
     pthread_mutex_unlock(&inbox->lock);
     if (!taken) {
         if (!gateway)
             atomic_fetch_sub_explicit(&bus->backlog, parcel->cost, memory_order_relaxed);
         free(parcel);
         bus_msg_free(&msg);
-    } else if (first && !gateway)
-        inbox->wake(inbox->context);
+    }
     return taken;
 }
 

@@ -131,6 +131,21 @@ static int set_aside(struct keeper *k, struct error *error)
     return 0;
 }
 
+/* The core begins no attempt any more; who opened the keeper has it closed, and set aside at the next opening. */
+void keeper_deposed(void *context, uint64_t epoch, const char *heir)
+{
+    struct keeper *k = context;
+    struct error why;
+    error_set(&why,
+        "spool %s was taken over%s%s in epoch %llu, while this node served it: no attempt begins any more, "
+        "those under "
+        "way end",
+        k->spool_name, heir[0] == '\0' ? "" : " by node ", heir, (unsigned long long)epoch);
+    tell(k, "deposed", k->spool_name, NULL, why.text);
+    if (k->claim.deposed != NULL)
+        k->claim.deposed(k->claim.context);
+}
+
 /* ---- a start ---- */
 
 static int claim(struct keeper *k, struct error *error)

@@ -153,6 +153,7 @@ void keeper_make_node(struct keeper *k)
         .event = port_event,
         .sign = port_sign,
         .key_kind = port_key_kind,
+        .deposed = keeper_deposed,
         .zones = zone_icu()};
     link_ports(&ports);
     keeper_table_ports(&ports);

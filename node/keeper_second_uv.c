@@ -59,16 +59,6 @@ static size_t port_living(void *context, uint64_t after, uint64_t *seqs_r, size_
     return k->spool == NULL ? 0 : spool_living(k->spool, after, seqs_r, max);
 }
 
-static void port_deposed(void *context, uint64_t epoch, const char *heir)
-{
-    const struct keeper *k = context;
-    log_error(k->spool_name,
-        "%s serves this spool since epoch %llu: this node begins nothing more; start it again",
-        heir[0] == '\0' ? "somebody else" : heir, (unsigned long long)epoch);
-    if (k->claim.deposed != NULL)
-        k->claim.deposed(k->claim.context);
-}
-
 static void port_notice(void *context, const char *what)
 {
     const struct keeper *k = context;
@@ -86,7 +76,6 @@ void keeper_second_ports(struct keeper *k, struct node_ports *ports)
     ports->store = (struct store_port){.context = k, .request = port_request};
     ports->read_log = port_read_log;
     ports->living = port_living;
-    ports->deposed = port_deposed;
     ports->notice = port_notice;
 }
 

@@ -126,6 +126,8 @@ void keeper_remake_node(struct keeper *keeper);
 
 /* keeper_home_uv.c: opens the spool that is this node's, whatever became of its former one, and claims it. */
 int keeper_open_home(struct keeper *keeper, struct error *error);
+/* As node_ports.deposed. */
+void keeper_deposed(void *keeper, uint64_t epoch, const char *heir);
 
 /* keeper_second_uv.c: the second copy of this node's spool */
 void keeper_second_ports(struct keeper *keeper, struct node_ports *ports);

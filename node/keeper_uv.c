@@ -339,6 +339,7 @@ static void end_log(struct keeper *k)
 static void end_loop(struct keeper *k)
 {
     keeper_second_close(k);
+    bus_local_leave(k->bus, k->member);
     if (k->resolver != NULL)
         resolver_cares_stop(&k->resolver);
     signer_close(&k->signer);

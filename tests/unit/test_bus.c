@@ -53,6 +53,32 @@ static void test_one_thread(void **state)
     assert_null(local);
 }
 
+/* A member that is closed and opened again in its process: nothing of before comes, and nobody is woken meanwhile. */
+static void test_leaves_and_joins(void **state)
+{
+    (void)state;
+    atomic_int before = 0, after = 0;
+    struct bus_local *local = bus_local_new();
+    struct bus bus = bus_local_face(local);
+    bus_local_join(local, "a", count_wake, &before);
+    bus_local_beat(local, "a", 1);
+    send_number(&bus, "b", "a", 1);
+    assert_int_equal(before, 1);
+    bus_local_leave(local, "a");
+    assert_true(bus_local_beats(local, USEC_MIN)); /* it does not hang, it is not there */
+    send_number(&bus, "b", "a", 2);
+    assert_int_equal(bus_local_backlog(local), 0);
+    bus_local_join(local, "a", count_wake, &after);
+    assert_null(bus_local_receive(local, "a"));
+    send_number(&bus, "b", "a", 3);
+    assert_int_equal(before, 1);
+    assert_int_equal(after, 1);
+    struct bus_msg *msg = bus_local_receive(local, "a");
+    assert_int_equal(msg->ref, 3);
+    bus_msg_free(&msg);
+    bus_local_free(&local);
+}
+
 static void test_bounded(void **state)
 {
     (void)state;
@@ -125,6 +151,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_thread),
+        cmocka_unit_test(test_leaves_and_joins),
         cmocka_unit_test(test_bounded),
         cmocka_unit_test(test_threads),
     };

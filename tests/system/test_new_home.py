@@ -1,0 +1,111 @@
+"""A node whose spool is another's by now, or whose disk was lost, is a member again by itself: with another spool, and its former log kept as a copy."""
+import json
+import shutil
+import time
+
+from cluster import rows, run_well
+from daemon import until
+from dns import DOMAINS, SETS
+from lab import SENDER, Load, check
+from load import check_arrivals
+
+APART = True
+OTHER = "f" * 32  # no disk of ours
+
+
+def spool_of(c, id_):
+    """The home spool of a node, as the view has it."""
+    return next(r["spool"] for r in rows(run_well("nodes", "--json", api=c.coordinators[0].api)) if r.get("node", r.get("id")) == id_)
+
+
+def register(c, spool):
+    return json.loads(c.etcd.get(f"/todoku/lab/spool/{spool}"))
+
+
+def take_over(c, spool, node="n9"):
+    """What the mirror of a dead node does, by hand: a disk that none of these has is primary from now on."""
+    was = register(c, spool)
+    now = {**was, "epoch": was["epoch"] + 1, "incarnation": was["incarnation"] + 1, "node": node, "disk": OTHER, "mirror": "", "old": was["disk"]}
+    now.pop("process", None)
+    c.etcd.put(f"/todoku/lab/spool/{spool}", json.dumps(now))
+    return register(c, spool)
+
+
+def disk(folder):
+    return (folder / "disk").read_text().split()[3]
+
+
+def came_back(c, victim, former, taken):
+    """It has a spool named by its disk, the old log is a copy, the register of the former spool is as it was."""
+    c.wait_nodes("n1", "n2")
+    home, aside = victim.data / "spool", victim.data / "copies" / former
+    fresh = f"{victim.id}.{disk(home)[:8]}"
+    check((home / "home").read_text() == f"todoku-home 1\nspool {fresh}\n", "the directory does not say its spool")
+    until("the new spool in the view", lambda: spool_of(c, victim.id) == fresh, 10, every=0.2)
+    check(register(c, fresh)["disk"] == disk(home), f"{register(c, fresh)}")
+    check(disk(aside) == taken["old"] and json.loads((aside / "note").read_text())["newest"] == taken["epoch"], "the old log is no copy")
+    check(register(c, former) == taken, f"the register of {former} changed: {register(c, former)}")
+    return fresh
+
+
+def takes_and_sends(c, sink, victim, prefix):
+    """Mail of all domains arrives, a good part of it from that node."""
+    stream = c.stream(Load(DOMAINS, SENDER, 300, prefix=prefix), connections=4).finish()
+    until(f"the arrival of {prefix}", lambda: not check_arrivals(stream.load, sink).lost, 40, every=0.3)
+    by = [c.node_of(a.peer) for a in sink.arrivals() if a.id.startswith(prefix)]
+    check(by.count(victim.id) > 50, f"{by.count(victim.id)} of {len(by)} came from {victim.id}")
+
+
+def actions(c, member):
+    """What the node's own events say of its spools."""
+    return [e["action"] for e in rows(run_well("events", "--event", "node", "--json", api=c.coordinators[0].api)) if e.get("member") == member and "spool" in e]
+
+
+def test_taken_over(lab):
+    "a stopped node's spool is another's when it starts: it sets it aside and is a member with another one, which it finds again; nothing of the old one is sent from it"
+    sink, c = lab.sink(listen=[f"127.4.{s}.{n}" for s in range(SETS) for n in (1, 2, 3)]), lab.cluster(nodes=2)
+    victim = c[c.owner("down.test")]
+    former = f"{victim.id}.0"
+    queued = c.stream(Load(["down.test"], SENDER, 50, prefix="queued")).finish()
+    check(spool_of(c, victim.id) == former, "its first spool")
+    victim.kill()
+    taken = take_over(c, former)
+    victim.start()
+    fresh = came_back(c, victim, former, taken)
+    check("spool %s was taken over by node n9" % former in victim.text(), victim.daemon.tail())
+    takes_and_sends(c, sink, victim, "one")
+    late = lab.sink(listen=["127.4.206.1"], name="late")
+    check(actions(c, victim.id) == ["set_aside"], f"events: {actions(c, victim.id)}")
+    victim.stop()
+    victim.start()
+    check(came_back(c, victim, former, taken) == fresh, "another spool after a second start")
+    takes_and_sends(c, sink, victim, "two")
+    time.sleep(1)
+    check(not late.arrivals() and len(queued.load.accepted) == 50, f"{len(late.arrivals())} messages of a spool that is another's were sent")
+    c.stop()
+
+
+def test_disk_lost(lab):
+    "a node's spool directory is deleted: it starts all the same, under another spool name, says what became of the mail; the old disk, brought back, is served again"
+    sink, c = lab.sink(listen=[f"127.4.{s}.{n}" for s in range(SETS) for n in (1, 2, 3)]), lab.cluster(nodes=2)
+    victim = c[c.owner("down.test")]
+    former, away = f"{victim.id}.0", victim.data / "away"
+    c.stream(Load(["down.test"], SENDER, 50, prefix="queued")).finish()
+    victim.stop()
+    shutil.move(victim.data / "spool", away)
+    victim.start()
+    c.wait_nodes("n1", "n2")
+    fresh = f"{victim.id}.{disk(victim.data / 'spool')[:8]}"
+    check(spool_of(c, victim.id) == fresh, f"{spool_of(c, victim.id)}, not {fresh}")
+    check("nobody else has it: if that disk is not lost, stop this node, bring its directory back" in victim.text(), victim.daemon.tail())
+    check(actions(c, victim.id) == ["new_spool"], f"events: {actions(c, victim.id)}")
+    takes_and_sends(c, sink, victim, "one")
+    victim.stop()
+    shutil.move(victim.data / "spool", victim.data / "later")
+    shutil.move(away, victim.data / "spool")
+    late = lab.sink(listen=["127.4.206.1"], name="late")
+    victim.start()
+    c.wait_nodes("n1", "n2")
+    check(spool_of(c, victim.id) == former, f"{spool_of(c, victim.id)}, not {former}")
+    late.wait_count(50, 30, alive=victim.daemon)
+    c.stop()
