@@ -102,7 +102,7 @@ static bool is_primary(const struct keeper_copies *all, const struct bus_msg *ms
 {
     struct copy_header header;
     size_t at;
-    const struct view_node *node = all->view == NULL ? NULL : view_spool(all->view, msg->spool);
+    const struct view_node *node = all->view == NULL ? NULL : view_spool(all->view, msg->spool, NULL);
     return node != NULL && strcmp(node->id, msg->from) == 0 && strcmp(node->id, all->member) != 0 &&
            msg->body != NULL && copy_header_read(msg->body, &header, &at, NULL) == 0 &&
            header.verb == COPY_ASK && header.process == node->process;
