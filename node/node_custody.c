@@ -124,7 +124,8 @@ static void placed_anew(void *context, struct delivery *delivery)
     if (delivery->mood == MOOD_SENDING)
         return;
     delivery_leave_mood(node, delivery);
-    heap_put(&node->due, &delivery->timer, delivery->due);
+    bool expired = node->now >= delivery->held->mail->expires; /* while it was on its way: it ends at once */
+    heap_put(&node->due, &delivery->timer, expired ? node->now : delivery->due);
     delivery->mood = MOOD_WAITING;
 }
 
