@@ -11,6 +11,8 @@
 #include "cluster/member_record.h"
 #include "cluster/view_store.h"
 #include "tests/sim/control.h"
+#include "tests/sim/copies.h"
+#include "tests/sim/ledger.h"
 #include "tests/sim/store_link.h"
 #include "tests/sim/turned.h"
 
@@ -199,19 +201,60 @@ uint64_t agree_placement_epoch(const struct sim *sim)
 
 /* ---- the register of a spool ---- */
 
-static void check_register(struct sim *sim, const struct spool *spool, const struct spool_register *is)
+const char *agree_change_name(enum register_change change)
+{
+    static const char *const names[CHANGE_KINDS] = {
+        "?", "first", "resume", "sever", "take in", "take over", "retire"};
+    return names[change];
+}
+
+static bool same(const char *a, const char *b)
+{
+    return strcmp(a, b) == 0;
+}
+
+/* The same disk goes on: started again, or with another mirror. */
+static enum register_change same_disk(const struct spool_register *was, const struct spool_register *is)
+{
+    bool pair_stays = same(was->mirror, is->mirror) && same(was->old, is->old);
+    if (is->process != was->process)
+        return pair_stays && is->incarnation > was->incarnation ? CHANGE_RESUME : CHANGE_NONE;
+    if (is->incarnation != was->incarnation)
+        return CHANGE_NONE;
+    if (is->mirror[0] == '\0')
+        return same(is->old, was->mirror[0] != '\0' ? was->mirror : was->old) ? CHANGE_SEVER : CHANGE_NONE;
+    return !same(was->mirror, is->mirror) && is->old[0] == '\0' ? CHANGE_TAKE_IN : CHANGE_NONE;
+}
+
+static enum register_change change_of(const struct spool_register *was, const struct spool_register *is)
+{
+    if (was->epoch == 0)
+        return CHANGE_FIRST;
+    if (same(was->disk, is->disk))
+        return same_disk(was, is);
+    bool heir = was->mirror[0] != '\0' && same(is->disk, was->mirror) && is->mirror[0] == '\0' &&
+                same(is->old, was->disk) && is->incarnation > was->incarnation;
+    return heir ? CHANGE_TAKE_OVER : CHANGE_NONE;
+}
+
+/* Guard 1: one history; and each change by him who has the disk that is primary then. */
+static void check_register(struct sim *sim, const struct spool *spool, const struct spool_register *is,
+    enum register_change change, const struct member *writer)
 {
     const struct spool_register *was = &spool->reg;
+    const struct disk *disk = disk_find(sim, is->disk);
     const struct member *owner = spool->home;
-    if (is->epoch != was->epoch + 1)
+    if (change == CHANGE_NONE || (sim->copies == 1 && change > CHANGE_RESUME))
+        sim_fail(sim, "register: %s goes from #%llu on %s, mirror %s, to #%llu on %s, mirror %s", spool->name,
+            (unsigned long long)was->incarnation, was->disk, was->mirror, (unsigned long long)is->incarnation,
+            is->disk, is->mirror);
+    if (was->epoch > 0 && is->epoch != was->epoch + 1)
         sim_fail(sim, "register: %s goes from epoch %llu to %llu", spool->name,
             (unsigned long long)was->epoch, (unsigned long long)is->epoch);
-    if (is->incarnation <= was->incarnation)
-        sim_fail(sim, "register: %s goes from incarnation %llu to %llu", spool->name,
-            (unsigned long long)was->incarnation, (unsigned long long)is->incarnation);
-    if (was->epoch > 0 && strcmp(was->disk, is->disk) != 0)
-        sim_fail(sim, "register: %s goes from disk %s to disk %s", spool->name, was->disk, is->disk);
-    if (owner->up && owner->served != 0)
+    if (disk == NULL || disk->member != writer)
+        sim_fail(sim, "register: %s gives %s to disk %s, which is not its own",
+            writer == NULL ? "somebody" : writer->name, spool->name, is->disk);
+    if (change == CHANGE_RESUME && owner->up && owner->served != 0 && disk == owner->disk)
         sim_fail(sim, "register: %s is taken from #%llu of %s, which lives and serves it", spool->name,
             (unsigned long long)owner->served, owner->name);
 }
@@ -220,23 +263,34 @@ static void on_register(struct sim *sim, const char *name, uint64_t client, cons
 {
     struct error error = {""};
     struct spool *spool = sim_spool(sim, name);
+    struct member *writer = link_member(sim, client);
     struct spool_register is;
     if (after->deleted || spool == NULL || spool_register_read(after->value, after->len, &is, &error) != 0) {
         sim_fail(sim, "register: %s spoils that of %s (%s)", client_name(sim, client), name, error.text);
         return;
     }
-    trace_line(sim, client_name(sim, client), "register", "%s: epoch %llu, #%llu", name,
-        (unsigned long long)is.epoch, (unsigned long long)is.incarnation);
-    check_register(sim, spool, &is);
+    enum register_change change = change_of(&spool->reg, &is);
+    trace_line(sim, client_name(sim, client), "register", "%s: %s, epoch %llu, #%llu%s%s", name,
+        agree_change_name(change), (unsigned long long)is.epoch, (unsigned long long)is.incarnation,
+        is.mirror[0] == '\0' ? "" : ", mirror at ", is.mirror[0] == '\0' ? "" : is.mirror_node);
+    check_register(sim, spool, &is, change, writer);
+    sim->counts->changes[change]++;
     spool->reg = is;
     spool->primary = disk_find(sim, is.disk);
+    if (writer != NULL && writer->disk == spool->primary && is.process == writer->process) {
+        writer->claimed = is;
+        writer->claimed_revision = after->revision;
+    }
+    if (change == CHANGE_TAKE_OVER)
+        ledger_primary_changed(sim->ledger, sim_spool_number(sim, name));
 }
 
 void agree_serves(struct member *member, uint64_t incarnation)
 {
     struct sim *sim = member->sim;
     const struct spool_register *reg = &member->spool->reg;
-    if (reg->incarnation != incarnation || strcmp(reg->disk, member->disk->id) != 0)
+    bool mine = strcmp(reg->disk, member->disk->id) == 0; /* a mirror may have taken it meanwhile */
+    if ((mine || sim->copies == 1) && (!mine || reg->incarnation != incarnation))
         sim_fail(sim, "register: %s serves %s as #%llu, but the register says #%llu on %s", member->name,
             member->spool->name, (unsigned long long)incarnation, (unsigned long long)reg->incarnation,
             reg->disk);
@@ -249,6 +303,8 @@ void agree_serves(struct member *member, uint64_t incarnation)
 void agree_takes(struct member *member, const char *what)
 {
     const struct spool_register *reg = &member->spool->reg;
+    if (member->spool->primary != member->disk && sim_has_copies(member->sim))
+        return; /* what it answers now was on both disks before: oracle_both */
     if (member->served == 0 || reg->incarnation != member->served)
         sim_fail(member->sim, "register: #%llu of %s takes %s, but the register says #%llu",
             (unsigned long long)member->served, member->name, what, (unsigned long long)reg->incarnation);

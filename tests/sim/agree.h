@@ -6,11 +6,8 @@
 #define SIM_AGREE_H
 
 #include "cluster/spool_register.h"
+#include "tests/sim/sim.h"
 #include "tests/sim/store.h"
-
-struct sim;
-struct member;
-struct agree;
 
 void agree_start(struct sim *sim);
 void agree_free(struct sim *sim);
@@ -30,6 +27,7 @@ bool agree_has_register(const struct sim *sim, const struct member *member);
 bool agree_spec_there(struct sim *sim, const struct member *member);
 /* Placement has changed in that epoch, last. */
 uint64_t agree_placement_epoch(const struct sim *sim);
+const char *agree_change_name(enum register_change change);
 struct member *agree_head(struct sim *sim); /* who holds `leader`, or null */
 
 #endif

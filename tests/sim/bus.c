@@ -9,6 +9,8 @@
 #include "base/alloc.h"
 #include "coordinator/route.h"
 #include "node/node.h"
+#include "proto/copy_wire.h"
+#include "tests/sim/copies.h"
 #include "tests/sim/ledger.h"
 #include "tests/sim/sim.h"
 
@@ -45,11 +47,36 @@ struct spool *sim_spool_new(struct member *home, const char *name)
     return spool;
 }
 
+/* "COPY n3.0 epoch 2 entries 4 to 9", "COPIED n3.0 follows, 9 taken, durable 20000000007" */
+static void describe_copy(const struct bus_msg *msg, char *out, size_t size)
+{
+    static const char *const verbs[] = {"?", "ASK", "OPEN", "STREAM"};
+    struct copy_header header;
+    struct copy_answer answer;
+    struct error error;
+    size_t at;
+    if (msg->type == BUS_COPY && copy_header_read(msg->body, &header, &at, &error) == 0)
+        snprintf(out, size, "COPY %s %s epoch %llu stream %llu, %u from %llu", msg->spool, verbs[header.verb],
+            (unsigned long long)header.epoch, (unsigned long long)header.stream, header.count,
+            (unsigned long long)header.first);
+    else if (msg->type == BUS_COPIED && copy_answer_read(msg->body, &answer, &error) == 0)
+        snprintf(out, size, "COPIED %s %s epoch %llu stream %llu, %llu taken, durable %llx", msg->spool,
+            copy_state_name(answer.state), (unsigned long long)answer.epoch,
+            (unsigned long long)answer.stream, (unsigned long long)answer.taken,
+            (unsigned long long)answer.durable);
+    else
+        snprintf(out, size, "%s %s ?", bus_type_name(msg->type), msg->spool);
+}
+
 /* "INJECT m17 to n3", "MOVE m17.0 m17.2 hop 1 to n3 (n3.0)" */
 static void describe(struct sim *sim, const struct bus_msg *msg, char *out, size_t size)
 {
     static const char *const verdict[] = {"", "TAKEN", "REPEATED", "CONFLICT", "FULL", "REFUSED"};
     char name[32];
+    if (msg->type == BUS_COPY || msg->type == BUS_COPIED) {
+        describe_copy(msg, out, size);
+        return;
+    }
     int used =
         snprintf(out, size, "%s %s", bus_type_name(msg->type), ledger_name(sim->ledger, &msg->id, name));
     if (msg->type == BUS_INJECT)
@@ -69,6 +96,8 @@ static void arrive(struct sim *sim, struct sim_event *event)
     char text[160];
     describe(sim, event->msg, text, sizeof text);
     trace_member(member, "bus <-", "%s from %s", text, event->msg->from);
+    if (copies_bus(member, event->msg))
+        return;
     if (member->node != NULL)
         node_bus(member->node, event->msg, member_now(member));
     else
@@ -88,6 +117,7 @@ static usec_t draw_delay(struct sim *sim)
 static void put(struct member *to, struct bus_msg *msg, usec_t delay)
 {
     struct sim_event *event = sim_after(to->sim, delay, arrive, to);
+    event->aside = msg->type == BUS_COPY || msg->type == BUS_COPIED;
     event->msg = msg;
 }
 

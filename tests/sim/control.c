@@ -12,12 +12,12 @@
 #include "cluster/view_store.h"
 #include "node/node.h"
 #include "tests/sim/agree.h"
+#include "tests/sim/copies.h"
 #include "tests/sim/store_link.h"
 #include "tests/sim/turned.h"
 
-enum { CORE_JOIN, CORE_LEADER, CORES };
-enum { TOPIC_SPEC, TOPIC_VIEW, TOPIC_LEADER }; /* + enum leader_topic */
-
+enum { CORES = CORE_LEADER + 1 };
+_Static_assert(TOPIC_LEADER + LEADER_TOPICS <= TOPIC_NODE, "topics have numbers of their own");
 #define AWAKE_FOR (12 * USEC_SEC)
 /* When everybody who should be there has been there for so long, without faults, the view must say so. */
 #define SETTLE_WITHIN (60 * USEC_SEC)
@@ -300,6 +300,11 @@ void control_answer(struct member *member, int core, uint64_t ref, const struct 
     struct control *control = member->control;
     if (control == NULL)
         return;
+    if (core >= CORE_NODE) {
+        if (member->up)
+            copies_answer(member, core, ref, result);
+        return;
+    }
     if (core == CORE_JOIN)
         join_result(control->join, ref, result, control_time(member));
     else
@@ -349,6 +354,11 @@ void control_news(struct member *member, int topic, const struct kv_news *news)
     struct control *control = member->control;
     if (control == NULL)
         return;
+    if (topic >= TOPIC_NODE) {
+        if (member->up)
+            copies_news(member, topic, news);
+        return;
+    }
     if (news->type == KV_AWAY)
         trace_member(member, "store", "is away, topic %d", topic);
     if (topic == TOPIC_SPEC)

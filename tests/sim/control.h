@@ -12,6 +12,10 @@
 #include "cluster/member_record.h"
 #include "tests/sim/sim.h"
 
+/* Who asks the store, and who watches what. */
+enum { CORE_JOIN, CORE_LEADER, CORE_NODE, CORE_COPY /* + its disk's number */ };
+enum { TOPIC_SPEC, TOPIC_VIEW, TOPIC_LEADER /* + enum leader_topic */, TOPIC_NODE = 20, TOPIC_COPY };
+
 usec_t store_now(const struct sim *sim);
 /* The clock a member's join and leader go by. */
 usec_t control_time(const struct member *member);

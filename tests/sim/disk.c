@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "node/node.h"
+#include "tests/sim/copies.h"
 #include "tests/sim/ledger.h"
 #include "tests/sim/sim.h"
 
@@ -21,9 +22,13 @@ static void frame_clear(struct frame *frame)
 
 static void tell_committed(struct sim *sim, struct sim_event *event)
 {
-    (void)sim;
-    trace_member(event->member, "durable", "up to frame %llu", (unsigned long long)event->number);
-    node_committed(event->member->node, event->number, member_now(event->member));
+    bool home = event->member->disk->number == (int)event->other;
+    trace_member(event->member, "durable", "up to frame %llu%s%s", (unsigned long long)event->number,
+        home ? "" : " of ", home ? "" : sim->spools[sim->disks[event->other]->spool]->name);
+    if (event->member->disk->number == (int)event->other)
+        node_committed(event->member->node, event->number, member_now(event->member));
+    else
+        copies_disk_synced(sim->disks[event->other], event->number);
 }
 
 static void start_sync(struct disk *disk);
@@ -33,7 +38,8 @@ static void make_durable(struct disk *disk, size_t from, size_t upto)
 {
     for (size_t i = from; i < upto; i++) {
         disk->synced_seq = disk->frames[i].seq;
-        ledger_durable(disk->member->sim->ledger, disk, &disk->frames[i]);
+        if (!disk->frames[i].is_void)
+            ledger_durable(disk->member->sim->ledger, disk, &disk->frames[i]);
     }
     disk->synced = upto;
 }
@@ -49,6 +55,8 @@ static void synced(struct sim *sim, struct sim_event *event)
     make_durable(disk, disk->synced, disk->going);
     disk->going = 0;
     struct sim_event *told = sim_after(sim, sim_between(sim, 5, 200), tell_committed, member);
+    told->aside = disk != member->disk;
+    told->other = (uint64_t)disk->number;
     told->life = member->life;
     told->number = disk->synced_seq;
     if (disk->synced < disk->count)
@@ -63,6 +71,7 @@ static void start_sync(struct disk *disk)
     usec_t takes = slow ? sim_between(sim, 100 * USEC_MS, 4 * USEC_SEC) : sim_between(sim, 100, 4 * USEC_MS);
     disk->going = disk->count;
     struct sim_event *event = sim_after(sim, takes, synced, NULL);
+    event->aside = disk != member->disk;
     event->other = (uint64_t)disk->number;
     event->number = member->life;
 }
@@ -145,6 +154,35 @@ void disk_release(struct disk *disk, uint64_t seq)
     drop_segments(disk);
 }
 
+void disk_release_any(struct disk *disk, uint64_t seq)
+{
+    struct frame *frame = find(disk, seq);
+    if (frame == NULL || !frame->base || frame->released)
+        return;
+    frame->released = true;
+    drop_segments(disk);
+}
+
+void disk_void(struct disk *disk, uint64_t after, uint64_t upto)
+{
+    for (size_t i = disk->count; i-- > 0;) {
+        struct frame *frame = &disk->frames[i];
+        if (frame->seq <= after || frame->seq > upto || frame->is_void)
+            continue;
+        if (i < disk->synced)
+            ledger_void(disk->member->sim->ledger, disk, frame);
+        frame->is_void = frame->released = true;
+    }
+}
+
+void disk_lose(struct disk *disk)
+{
+    ledger_disk_lost(disk->member->sim->ledger, disk);
+    for (size_t i = 0; i < disk->count; i++)
+        frame_clear(&disk->frames[i]);
+    disk->count = disk->synced = disk->going = 0;
+}
+
 void disk_keep_from(struct disk *disk, uint64_t seq)
 {
     disk->keep_from = seq;
@@ -188,7 +226,7 @@ void disk_crash(struct disk *disk)
     disk->going = 0;
     make_durable(disk, disk->synced, keep);
     for (size_t i = 0; i < keep; i++)
-        disk->frames[i].released = false; /* the new process says it again */
+        disk->frames[i].released = disk->frames[i].is_void; /* the new process says it again */
 }
 
 uint64_t disk_untidy(const struct disk *disk)

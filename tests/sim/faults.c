@@ -9,6 +9,7 @@
 #include "node/node.h"
 #include "tests/sim/agree.h"
 #include "tests/sim/control.h"
+#include "tests/sim/copies.h"
 #include "tests/sim/layout.h"
 #include "tests/sim/ledger.h"
 #include "tests/sim/orders.h"
@@ -255,7 +256,7 @@ static void tidy_all(struct sim *sim, struct sim_event *event)
         if (!member->up || sim->now < member->frozen_until)
             continue;
         restate(member);
-        if (sim_chance(sim, 10) && (sim->faults_on & 1u << FAULT_CRASH) != 0)
+        if (sim_chance(sim, 10) && (sim->faults_on & UINT64_C(1) << FAULT_CRASH) != 0)
             member_crash(member, true);
     }
     sim_after(sim, sim_between(sim, USEC_SEC, 20 * USEC_SEC), tidy_all, NULL);
@@ -271,7 +272,8 @@ static void crash_now(struct sim *sim, struct sim_event *event)
 void faults_good_moment(struct member *member)
 {
     struct sim *sim = member->sim;
-    if (sim->phase == PHASE_LOAD && (sim->faults_on & 1u << FAULT_CRASH) != 0 && sim_chance(sim, 100))
+    if (sim->phase == PHASE_LOAD && (sim->faults_on & UINT64_C(1) << FAULT_CRASH) != 0 &&
+        sim_chance(sim, 100))
         sim_after(sim, 0, crash_now, member)->life = member->life;
 }
 
@@ -298,6 +300,8 @@ static bool strike_node(struct sim *sim, enum fault_kind kind, struct member *me
         return true;
     case FAULT_SLOW_DISK:
         member->disk->slow_until = sim->now + draw_time(sim);
+        for (size_t i = 0; i < member->copy_count; i++)
+            member->copies[i]->disk->slow_until = member->disk->slow_until;
         if (member->node != NULL)
             member_tell_room(member);
         trace_member(
@@ -407,7 +411,9 @@ static void next_fault(struct sim *sim, struct sim_event *event)
         return;
     sim_after(sim, sim_between(sim, 10 * USEC_MS, sim->slow ? USEC_MIN : 3 * USEC_SEC), next_fault, NULL);
     enum fault_kind kind = (enum fault_kind)sim_draw(sim, FAULT_KINDS);
-    if ((sim->faults_on & 1u << kind) == 0)
+    for (int i = 0; sim->options->faults != 0 && i < 1000 && (sim->faults_on >> kind & 1) == 0; i++)
+        kind = (enum fault_kind)sim_draw(sim, FAULT_KINDS);
+    if ((sim->faults_on >> kind & 1) == 0)
         return;
     struct member *member = draw_node(sim);
     if (member != NULL && sim->now < member->frozen_until && kind != FAULT_CRASH)
@@ -427,14 +433,16 @@ void faults_start(struct sim *sim)
         return;
     for (int i = 0; i < FAULT_KINDS; i++)
         if (sim_chance(sim, 600))
-            sim->faults_on |= 1u << i;
+            sim->faults_on |= UINT64_C(1) << i;
     if (sim->steady)
         sim->faults_on &= ~(1u << FAULT_STOP | 1u << FAULT_DISK_FULL | 1u << FAULT_WEIGHT |
                             1u << FAULT_DRAIN | 1u << FAULT_JOIN | 1u << FAULT_LEAVE | 1u << FAULT_SILENT);
     if (sim->faults_on == 0)
-        sim->faults_on = 1u << FAULT_CRASH;
+        sim->faults_on = UINT64_C(1) << FAULT_CRASH;
     if (!sim->steady)
         sim->faults_on |= 1u << sim_draw(sim, FAULT_JOIN); /* one that can always strike */
+    if (sim->options->faults != 0)
+        sim->faults_on = sim->options->faults;
     sim_after(sim, sim_between(sim, 100 * USEC_MS, 2 * USEC_SEC), next_fault, NULL);
     if (sim->slow)
         sim_after(sim, USEC_SEC, tidy_all, NULL);
@@ -454,6 +462,8 @@ void faults_stop(struct sim *sim)
         if (!member->absent)
             operator_writes(member);
         member->full_until = 0;
+        for (size_t j = 0; j < member->copy_count; j++)
+            member->copies[j]->disk->slow_until = 0;
         if (member->disk != NULL)
             member->disk->slow_until = 0;
         if (member->node != NULL && member->up) {

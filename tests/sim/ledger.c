@@ -1,16 +1,16 @@
 /* ledger - see ledger.h: messages, logs, events */
 #include "tests/sim/ledger.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/alloc.h"
 #include "base/panic.h"
 #include "cluster/custody.h"
 #include "node/node.h"
+#include "tests/sim/copies.h"
 #include "tests/sim/fairness.h"
 #include "tests/sim/fairness_world.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* The longest retry interval of the settings is ten minutes, and a site may be left alone as long before it.
  */
@@ -155,7 +155,7 @@ const struct standing *truth_next(const struct sim *sim, const struct truth *tru
         const struct place *place = &truth->places[(*at)++];
         const struct disk *primary = sim->spools[place->spool]->primary;
         *spool_r = place->spool;
-        if (primary != NULL && primary->number == place->disk)
+        if (primary != NULL && primary->number == place->disk && place->standing.state != CUSTODY_NONE)
             return &place->standing;
     }
     return NULL;
@@ -263,15 +263,19 @@ void ledger_appended(struct ledger *ledger, struct disk *disk, struct frame *fra
 void ledger_durable(struct ledger *ledger, struct disk *disk, struct frame *frame)
 {
     struct sim *sim = ledger->sim;
+    bool is_primary = sim->spools[disk->spool]->primary == disk;
     for (uint32_t i = 0; i < frame->item_count && !sim->failed; i++) {
-        const struct frame_item *item = &frame->items[i];
+        struct frame_item *item = &frame->items[i];
         struct truth *truth = &frame->message->truths[item->index];
         struct standing *standing = place_on(truth, disk), before = *standing;
+        item->before = before;
         *standing = (struct standing){.state = item->state,
             .result = item->result,
             .hop = item->hop,
             .peer = item->peer,
             .intent = item->state == CUSTODY_LEAVING ? item->hop + 1 : 0};
+        if (!is_primary)
+            continue;
         frame->message->seen = true;
         fairness_taken(sim, frame->message);
         if (frame->kind == RECORD_RETRY || item->state == CUSTODY_DONE)
@@ -280,11 +284,46 @@ void ledger_durable(struct ledger *ledger, struct disk *disk, struct frame *fram
         oracle_custody(sim, truth);
         ledger_settle(ledger, truth);
     }
+    if (sim_has_copies(sim))
+        return; /* it may be taken back: ledger_void */
     free(frame->items);
     frame->items = NULL;
     frame->item_count = 0;
 }
 
+void ledger_void(struct ledger *ledger, struct disk *disk, struct frame *frame)
+{
+    for (uint32_t i = frame->item_count; i-- > 0;) {
+        struct truth *truth = &frame->message->truths[frame->items[i].index];
+        *place_on(truth, disk) = frame->items[i].before;
+        ledger_settle(ledger, truth);
+    }
+}
+
+void ledger_disk_lost(struct ledger *ledger, struct disk *disk)
+{
+    size_t at = 0;
+    uint32_t index = 0;
+    for (struct truth *truth; (truth = ledger_next(ledger, &at, &index)) != NULL;)
+        for (size_t i = 0; i < truth->place_count; i++)
+            if (truth->places[i].disk == disk->number)
+                truth->places[i].standing = nothing;
+}
+
+void ledger_primary_changed(struct ledger *ledger, int spool)
+{
+    size_t at = 0;
+    uint32_t index = 0;
+    for (struct truth *truth; (truth = ledger_next(ledger, &at, &index)) != NULL;) {
+        bool concerned = false;
+        for (size_t i = 0; i < truth->place_count; i++)
+            concerned = concerned || truth->places[i].spool == spool;
+        if (!concerned)
+            continue;
+        oracle_custody(ledger->sim, truth);
+        ledger_settle(ledger, truth);
+    }
+}
 void ledger_answered(struct ledger *ledger, struct member *member, struct message *message)
 {
     if (message->refused)

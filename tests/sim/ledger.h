@@ -12,14 +12,6 @@
 #include "tests/sim/sim.h"
 #include "tests/sim/wire.h"
 
-/* How one recipient stands in one spool, by a durable log. */
-struct standing {
-    uint32_t hop;
-    uint32_t intent; /* LEAVING: the hop asked for */
-    uint8_t state, result;
-    int16_t peer; /* spool's number, or -1 */
-};
-
 /* On this disk. */
 struct place {
     int spool, disk;
@@ -80,6 +72,12 @@ void ledger_outcome_durable(struct ledger *ledger, struct member *member, struct
 /* The log of a node. `appended` fills in what the frame means. */
 void ledger_appended(struct ledger *ledger, struct disk *disk, struct frame *frame);
 void ledger_durable(struct ledger *ledger, struct disk *disk, struct frame *frame);
+/* A durable frame, the newest of its disk that counts, is void: what it said is taken back. */
+void ledger_void(struct ledger *ledger, struct disk *disk, struct frame *frame);
+/* All that was on that disk is gone. */
+void ledger_disk_lost(struct ledger *ledger, struct disk *disk);
+/* Another disk is primary of that spool from now on. */
+void ledger_primary_changed(struct ledger *ledger, int spool);
 void ledger_crashed(struct ledger *ledger, struct member *member); /* its log is cut, its connections ended */
 
 void ledger_bus_leaves(struct ledger *ledger, struct member *member, const struct bus_msg *msg);
@@ -130,6 +128,10 @@ void oracle_step(struct sim *sim, const struct truth *truth, const struct disk *
 void oracle_custody(struct sim *sim, const struct truth *truth);
 void oracle_durable_answer(
     struct sim *sim, const struct member *member, const struct message *message, bool repeated);
+/* Two copies, P1': what this node answers for, moves or sends is on the second disk, too. */
+enum oracle_both_kind { BOTH_ANSWER, BOTH_ATTEMPT, BOTH_MOVE };
+void oracle_both(struct sim *sim, const struct member *member, const struct truth *truth, uint32_t hop,
+    enum oracle_both_kind kind);
 void oracle_end(struct sim *sim, const struct truth *truth);
 /* "n3: HELD@1, n5: MOVED@1" */
 const char *oracle_standings(const struct sim *sim, const struct truth *truth, char *out, size_t size);

@@ -79,6 +79,7 @@ static void check_attempt(struct sim *sim, const struct truth *truth, const stru
     if (own->state != CUSTODY_HELD && !came_back)
         sim_fail(sim, "P4: %s attempts m%u.%u, which its disk does not say it holds: %s", member->name,
             number, truth->index, text);
+    oracle_both(sim, member, truth, 0, BOTH_ATTEMPT);
     for (const struct attempt *other = truth->attempts; other != NULL; other = other->next) {
         if (!other->over)
             sim_fail(sim, "P4: %s attempts m%u.%u while %s (session %u) is still at it", member->name, number,
@@ -265,6 +266,7 @@ static void check_move(struct sim *sim, const struct member *member, const struc
             sim_fail(sim, "INTENT: %s asks a MOVE of m%u.%u at hop %u, but its disk says %s@%u", member->name,
                 message->number, item->index, item->hop, custody_state_name((enum custody_state)at->state),
                 at->hop);
+        oracle_both(sim, member, &message->truths[item->index], at->hop, BOTH_MOVE);
     }
 }
 
@@ -281,6 +283,8 @@ static void check_move_answer(struct sim *sim, const struct member *member, cons
             sim_fail(sim, "P1: %s %s m%u.%u at hop %u, but its disk says %s@%u", member->name,
                 refused ? "refuses" : "answers that it has", message->number, item->index, item->hop,
                 custody_state_name((enum custody_state)at->state), at->hop);
+        if (!refused)
+            oracle_both(sim, member, &message->truths[item->index], item->hop, BOTH_ANSWER);
     }
 }
 

@@ -28,6 +28,7 @@ struct options {
     int jobs;
     uint64_t failures; /* a worker stops after so many */
     const char *program;
+    const char *faults; /* as they were named; null: each seed's own */
     const char *worlds; /* null: seeds as they are; else those of a group, fairness_world.h */
 };
 
@@ -68,6 +69,10 @@ static void report(const struct options *options, const struct sim *sim, const c
         printf(" --keys");
     if (options->sim.strict)
         printf(" --strict");
+    if (options->sim.copies > 0)
+        printf(" --copies %u", options->sim.copies);
+    if (options->faults != NULL)
+        printf(" --faults %s", options->faults);
     if (options->worlds != NULL)
         printf(" --%s --messages %u", options->worlds, options->sim.messages);
     printf("\n");
@@ -232,6 +237,7 @@ static int usage(void)
     fprintf(stderr,
         "usage: sim [--seeds FROM..TO | --seed N] [--steps N] [--nodes N] [--keys] [--strict] [--trace] "
         "[--hash] [--twice]\n"
+        "           [--copies N] [--faults NAME,NAME...] "
         "           [--jobs N] [--failures N] [--mutant-expected]\n"
         "       sim --fairness | --scheduling [--messages N] [--seeds FROM..TO | --seed N] [--trace]\n");
     return 2;
@@ -240,6 +246,25 @@ static int usage(void)
 static int read_seeds(const char *text, struct options *options)
 {
     return sscanf(text, "%" SCNu64 "..%" SCNu64, &options->from, &options->to) == 2 ? 0 : -1;
+}
+
+static int read_faults(const char *text, struct options *options)
+{
+    options->faults = text;
+    for (const char *at = text; *at != '\0';) {
+        size_t len = strcspn(at, ",");
+        int kind = 0;
+        while (kind < FAULT_KINDS && (strlen(fault_name((enum fault_kind)kind)) != len ||
+                                         strncmp(fault_name((enum fault_kind)kind), at, len) != 0))
+            kind++;
+        if (kind == FAULT_KINDS) {
+            fprintf(stderr, "sim: there is no fault `%.*s`\n", (int)len, at);
+            return -1;
+        }
+        options->sim.faults |= UINT64_C(1) << kind;
+        at += len + (at[len] == ',');
+    }
+    return 0;
 }
 
 static int read_options(int argc, char **argv, struct options *options)
@@ -252,6 +277,7 @@ static int read_options(int argc, char **argv, struct options *options)
         {"hash", no_argument, NULL, 'h'}, {"twice", no_argument, NULL, '2'},
         {"mutant-expected", no_argument, NULL, 'm'}, {"fairness", no_argument, NULL, 'F'},
         {"scheduling", no_argument, NULL, 'S'}, {"messages", required_argument, NULL, 'M'},
+        {"copies", required_argument, NULL, 'c'}, {"faults", required_argument, NULL, 'w'},
         {NULL, 0, NULL, 0}};
     for (int letter; (letter = getopt_long(argc, argv, "", names, NULL)) != -1;) {
         if (letter == 's' && read_seeds(optarg, options) != 0)
@@ -268,6 +294,10 @@ static int read_options(int argc, char **argv, struct options *options)
             options->jobs = (int)strtol(optarg, NULL, 10);
         if (letter == 'M')
             options->sim.messages = (unsigned)strtoul(optarg, NULL, 10);
+        if (letter == 'c')
+            options->sim.copies = (unsigned)strtoul(optarg, NULL, 10);
+        if (letter == 'w' && read_faults(optarg, options) != 0)
+            return -1;
         if (letter == 'F' || letter == 'S')
             options->worlds = letter == 'F' ? "fairness" : "scheduling";
         options->sim.keys |= letter == 'y';
@@ -281,8 +311,9 @@ static int read_options(int argc, char **argv, struct options *options)
     }
     if (options->to == 0)
         options->to = options->worlds == NULL ? 100 : 1;
-    bool sound = options->jobs >= 1 && options->jobs <= MAX_JOBS && options->from <= options->to &&
-                 options->sim.nodes <= SIM_NODES && (options->sim.nodes == 0 || options->sim.nodes >= 4);
+    bool sound = options->sim.copies <= 2 && options->jobs >= 1 && options->jobs <= MAX_JOBS &&
+                 options->from <= options->to && options->sim.nodes <= SIM_NODES &&
+                 (options->sim.nodes == 0 || options->sim.nodes >= 4);
     return optind == argc && sound ? 0 : -1;
 }
 

@@ -9,6 +9,7 @@
 #include "coordinator/route.h"
 #include "tests/sim/agree.h"
 #include "tests/sim/control.h"
+#include "tests/sim/copies.h"
 #include "tests/sim/fairness_world.h"
 #include "tests/sim/ledger.h"
 #include "tests/sim/orders.h"
@@ -115,6 +116,26 @@ static void port_table_failed(void *context, const char *why)
     table_failed(context, why);
 }
 
+static void port_read_log(void *context, uint64_t after, size_t bytes)
+{
+    copies_read_log(context, after, bytes);
+}
+
+static size_t port_living(void *context, uint64_t after, uint64_t *seqs_r, size_t max)
+{
+    return copies_living(context, after, seqs_r, max);
+}
+
+static void port_deposed(void *context, uint64_t epoch, const char *heir)
+{
+    trace_member((struct member *)context, "DEPOSED", "by epoch %llu: %s", (unsigned long long)epoch, heir);
+}
+
+static void port_notice(void *context, const char *what)
+{
+    trace_member((struct member *)context, "notice", "%s", what);
+}
+
 static const struct node_ports ports = {
     .append = port_append,
     .release = port_release,
@@ -130,14 +151,20 @@ static const struct node_ports ports = {
     .checkpoint = port_checkpoint,
     .keep_from = port_keep_from,
     .table_failed = port_table_failed,
+    .read_log = port_read_log,
+    .living = port_living,
+    .deposed = port_deposed,
+    .notice = port_notice,
 };
 
 static void replay(struct member *member, uint64_t from)
 {
     for (size_t i = 0; i < member->disk->count; i++) {
         const struct frame *frame = &member->disk->frames[i];
-        if (frame->seq < from)
+        if (frame->seq < from) {
+            node_log_has(member->node, frame->seq);
             continue;
+        }
         struct error error = {""};
         if (node_replay(member->node, frame->seq, frame->record, frame->len, frame->base, &error) != 0)
             sim_fail(member->sim, "replay: %s does not understand frame %llu of its own log: %s",
@@ -156,6 +183,7 @@ void member_tell_room(struct member *member)
         .memory_max = 100,
     };
     node_set_gauges(member->node, &gauges);
+    copies_room(member);
 }
 
 /* Joined, and its log is open: the node lives. */
@@ -164,6 +192,7 @@ static void node_serves(struct member *member)
     struct sim *sim = member->sim;
     struct node_ports with_context = ports;
     with_context.context = member;
+    with_context.store = copies_home_store(member);
     if (sim->fairness != NULL)
         with_context.zones = fairness_zones();
     member->node = node_new(member->name, member->spool->name, member->served, member->settings,
@@ -172,9 +201,11 @@ static void node_serves(struct member *member)
     replay(member, table_open(member));
     if (member->disk->count > 0)
         node_log_ends(member->node, disk_last(member->disk));
+    if (sim_has_copies(sim))
+        copies_open_home(member);
     member->disk->reading = true;
     node_recovered(member->node, member_now(member));
-    member->disk->reading = false;
+    member->disk->reading = node_waits(member->node);
     member_tell_room(member);
     orders_node_serves(member);
 }
@@ -200,6 +231,7 @@ void member_joined(struct member *member, uint64_t incarnation)
     if (member_is_node(member)) {
         agree_serves(member, incarnation);
         node_serves(member);
+        copies_open(member);
         control_ready(member);
     } else {
         member->served = incarnation;
@@ -251,6 +283,7 @@ static void process_ends(struct member *member)
         wires_crash(member);
         node_free(&member->node);
         disk_crash(member->disk);
+        copies_end(member);
         table_crash(member);
     } else if (served) {
         coordinator_gone(member);
@@ -282,7 +315,8 @@ void member_ended(struct member *member)
 static void stop_when_idle(struct sim *sim, struct sim_event *event)
 {
     struct member *member = event->member;
-    bool idle = node_idle(member->node) && member->disk->synced == member->disk->count;
+    bool idle = node_idle(member->node) && member->disk->synced == member->disk->count &&
+                node_copies_done(member->node);
     bool told = event->number > 0;
     if (idle && !told)
         control_leave(member);
@@ -313,10 +347,15 @@ usec_t member_now(const struct member *member)
     return member->sim->now + member->skew;
 }
 
+static usec_t sooner(usec_t a, usec_t b)
+{
+    return a < b ? a : b;
+}
+
 /* In the world's time. */
 static usec_t deadline(const struct member *member)
 {
-    usec_t due = member->node != NULL    ? node_deadline(member->node)
+    usec_t due = member->node != NULL    ? sooner(node_deadline(member->node), copies_due(member))
                  : member->route != NULL ? route_deadline(member->route)
                                          : USEC_NEVER;
     return due == USEC_NEVER ? USEC_NEVER : due - member->skew;
@@ -332,9 +371,10 @@ static void tick(struct sim *sim, struct sim_event *event)
     member->tick_at = sim->now;
     if (member->ticks_in_place > 1000)
         sim_fail(sim, "ticks: %s asks for a tick at once, a thousand times on end", member->name);
-    if (member->node != NULL)
+    if (member->node != NULL) {
         node_tick(member->node, member_now(member));
-    else if (member->route != NULL)
+        copies_time(member);
+    } else if (member->route != NULL)
         route_tick(member->route, member_now(member));
 }
 
@@ -342,6 +382,8 @@ static void tick(struct sim *sim, struct sim_event *event)
 void member_settle_tick(struct member *member)
 {
     struct sim *sim = member->sim;
+    if (member->up && member->node != NULL)
+        copies_settle(member);
     usec_t due = deadline(member);
     if (member->up && member->node != NULL)
         table_look(member);
@@ -369,6 +411,7 @@ void member_free(struct member *member)
         node_free(&member->node);
     if (member->route != NULL)
         route_free(&member->route);
+    copies_free_all(member);
     table_free(member);
     free(member->sessions);
     member->sessions = NULL;

@@ -4,6 +4,7 @@
  * at the book and says sim_fail() with a sentence that names the promise, and call it from there. */
 #include <stdio.h>
 
+#include "tests/sim/copies.h"
 #include "tests/sim/ledger.h"
 
 const char *oracle_standings(const struct sim *sim, const struct truth *truth, char *out, size_t size)
@@ -114,7 +115,36 @@ void oracle_durable_answer(
                 member->name, message->number, repeated ? "any" : "its", i);
             return;
         }
+        oracle_both(sim, member, truth, 0, BOTH_ANSWER);
     }
+}
+
+/* The disk that has the second copy: the register's mirror, or, right after a sever, the former one. */
+static const struct disk *second_disk(const struct sim *sim, const struct spool *spool)
+{
+    const struct spool_register *reg = &spool->reg;
+    return disk_find(sim, reg->mirror[0] != '\0' ? reg->mirror : reg->old);
+}
+
+void oracle_both(struct sim *sim, const struct member *member, const struct truth *truth, uint32_t hop,
+    enum oracle_both_kind kind)
+{
+    static const char *const does[] = {"answers for", "attempts", "asks a MOVE of"};
+    const struct spool *spool = member->spool;
+    const struct standing *own = truth_on(truth, member->disk);
+    bool holds = own->state == CUSTODY_HELD || own->state == CUSTODY_LEAVING;
+    bool alone = spool->reg.mirror[0] == '\0' && (kind != BOTH_ANSWER || sim->min_copies == 1);
+    if (!sim_has_copies(sim) || spool->primary != member->disk || !holds || alone)
+        return;
+    const struct disk *second = second_disk(sim, spool);
+    const struct standing *there = second == NULL ? NULL : truth_on(truth, second);
+    char name[48];
+    if (there == NULL || there->state == CUSTODY_NONE || there->hop < hop ||
+        (kind == BOTH_MOVE && there->hop == hop && there->state == CUSTODY_HELD))
+        sim_fail(sim, "P1': %s %s %s, but the second copy at %s says %s@%u", member->name, does[kind],
+            name_of(sim, truth, name), second == NULL ? "nobody" : second->member->name,
+            custody_state_name(there == NULL ? CUSTODY_NONE : (enum custody_state)there->state),
+            there == NULL ? 0 : there->hop);
 }
 
 void oracle_end(struct sim *sim, const struct truth *truth)

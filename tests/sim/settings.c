@@ -113,12 +113,16 @@ static struct settings *parse(int profile, int node)
     return settings;
 }
 
-const struct settings *sim_settings(int profile, int node)
+const struct settings *sim_settings(const struct sim *sim, int node)
 {
-    static struct settings *made[SIM_PROFILES][SIM_NODES];
-    if (made[profile][node] == NULL)
-        made[profile][node] = parse(profile, node);
-    return made[profile][node];
+    static struct settings *made[SIM_PROFILES][SIM_NODES][2][2];
+    struct settings **at = &made[sim->profile][node][sim->copies - 1][sim->min_copies - 1];
+    if (*at == NULL) {
+        *at = parse(sim->profile, node);
+        (*at)->cluster.copies = sim->copies;
+        (*at)->cluster.min_copies = sim->min_copies;
+    }
+    return *at;
 }
 
 const struct setting_provider *sim_limits(const struct settings *settings, int site)

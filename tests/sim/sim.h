@@ -41,6 +41,18 @@ enum {
 
 #define SIM_START (1767225600 * USEC_SEC) /* 2026-01-01 */
 
+/* How a register changes (cluster/spool_register.h); a hand over looks like a take over. */
+enum register_change {
+    CHANGE_NONE,
+    CHANGE_FIRST,
+    CHANGE_RESUME,
+    CHANGE_SEVER,
+    CHANGE_TAKE_IN,
+    CHANGE_TAKE_OVER,
+    CHANGE_RETIRE,
+    CHANGE_KINDS,
+};
+
 enum sim_phase { PHASE_LOAD, PHASE_CALM, PHASE_LAST };
 
 /* What can go wrong; each seed draws the subset it plays with. */
@@ -109,11 +121,20 @@ struct sim_event {
     struct sim_event *next_free;
 };
 
+/* How one recipient stands in one spool, by a durable log. */
+struct standing {
+    uint32_t hop;
+    uint32_t intent; /* LEAVING: the hop asked for */
+    uint8_t state, result;
+    int16_t peer; /* spool's number, or -1 */
+};
+
 /* A frame of the modelled log. */
 struct frame_item {
     uint32_t index, hop;
     uint8_t state, result;
-    int16_t peer; /* spool's number, or -1 */
+    int16_t peer;           /* spool's number, or -1 */
+    struct standing before; /* what the disk said before the frame was durable */
 };
 struct frame {
     uint64_t seq;
@@ -121,10 +142,11 @@ struct frame {
     size_t len;
     struct blob *body;
     bool base, released;
+    bool is_void; /* cut off a copy */
     uint8_t kind;
     struct message *message;
     uint32_t item_count;
-    struct frame_item *items; /* for the ledger, until the frame is durable */
+    struct frame_item *items; /* for the ledger; with one copy until the frame is durable */
 };
 
 /* A disk: the log of one spool, in one machine. It is known by its id, as registers name it. */
@@ -165,8 +187,12 @@ struct member {
     struct sim *sim;
     int index; /* in sim->members; nodes first */
     char name[16];
-    struct spool *spool;                   /* its home spool; null: a coordinator */
-    struct disk *disk;                     /* and its log */
+    struct spool *spool;  /* its home spool; null: a coordinator */
+    struct disk *disk;    /* and its log */
+    struct copy **copies; /* copies.h */
+    size_t copy_count;
+    struct spool_register claimed;         /* as its process swapped it in, */
+    uint64_t claimed_revision;             /* at that revision of the store */
     bool running;                          /* its process lives */
     bool up;                               /* and has joined: it serves */
     bool absent;                           /* not a member, for now */
@@ -181,6 +207,7 @@ struct member {
     usec_t skew; /* its clock is that much ahead */
     usec_t frozen_until, full_until;
     bool hung; /* until then only what is aside goes on: control */
+    usec_t stalled_at; /* when its second copy last kept it waiting */
     uint32_t weight;
     bool draining;
     uint64_t view_epoch;   /* what its core goes by */
@@ -227,6 +254,8 @@ struct sim_options {
     bool trace;
     int nodes;                          /* 0 = the seed decides */
     bool keys;                          /* see sim->steady */
+    unsigned copies;                    /* 0 = the seed decides */
+    uint64_t faults;                    /* bits of fault_kind; 0 = the seed decides */
     bool strict;                        /* mail must not expire when nothing stands in its way */
     const struct fairness_world *world; /* one that is made for a measurement; null: the seed's own */
     unsigned messages;                  /* of its campaign */
@@ -237,12 +266,14 @@ struct sim_counts {
     uint64_t seeds, steps, messages, deliveries, accepted, doubled, moves, segments, bounced, expired,
         restarts, views, sealed, aside, verdicts, heads, joined_late, late_mail, wrong_disks, parked,
         checkpoints, rows_found, tables_lost, brought, turns_told, turns_twice;
+    uint64_t changes[CHANGE_KINDS];
     uint64_t faults[FAULT_KINDS];
     uint64_t coverage[FAULT_KINDS][DOING_KINDS];
 };
 
 struct world_map; /* domains, sites, hosts: layout.c */
 struct ledger;    /* ledger.c */
+struct copy;      /* copies.h */
 struct clients;   /* client.c */
 struct orders;    /* orders.c */
 struct fairness;  /* fairness_world.c */
@@ -260,7 +291,8 @@ struct sim {
     struct sim_event *free_events;
     enum sim_phase phase;
     usec_t phase_until, calm_since;
-    int profile; /* which settings */
+    int profile;                 /* which settings */
+    unsigned copies, min_copies; /* of each spool; without which it takes no new mail */
     /* Nothing is refused in this run. Only then, and while placement stays as it was, do clients submit again
      * with their key: the coordinator does not yet ask the key's earlier owners first (--keys: they do it
      * always, and are doubled). */
@@ -280,7 +312,7 @@ struct sim {
     usec_t cut_until[SIM_MEMBERS][SIM_MEMBERS];
     usec_t lossy_until;
     struct weather weather, calm;
-    uint32_t faults_on; /* bits of fault_kind */
+    uint64_t faults_on; /* bits of fault_kind */
     uint64_t faults_done;
     struct view *view;     /* as published last */
     struct map turns_told; /* turned.c */
@@ -326,7 +358,7 @@ void trace_print(const struct trace *trace);
 #define trace_member(member, what, ...) trace_line((member)->sim, (member)->name, what, __VA_ARGS__)
 
 /* settings.c: the settings of a node, made once per process. */
-const struct settings *sim_settings(int profile, int node);
+const struct settings *sim_settings(const struct sim *sim, int node);
 /* What the lanes of that profile allow for a site. */
 const struct setting_provider *sim_limits(const struct settings *settings, int site);
 int sim_source_index(const struct settings *settings, const char *address);
@@ -354,6 +386,10 @@ struct disk *disk_find(const struct sim *sim, const char *id); /* or null */
 void disks_free(struct sim *sim);
 void disk_append(struct disk *disk, struct frame *frame); /* takes over what it points to */
 void disk_release(struct disk *disk, uint64_t seq);
+void disk_release_any(struct disk *disk, uint64_t seq); /* one that is not alive is left alone */
+/* Frames in (after, upto] are void: as if they had never been. */
+void disk_void(struct disk *disk, uint64_t after, uint64_t upto);
+void disk_lose(struct disk *disk); /* with all there was on it */
 void disk_read_body(struct disk *disk, uint64_t seq);
 void disk_keep_from(struct disk *disk, uint64_t seq);
 /* A crash: loses what was not synced, but for a random prefix of it. */

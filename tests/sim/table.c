@@ -223,7 +223,7 @@ static void look_through(struct member *member)
 void table_look(struct member *member)
 {
     const struct sim *sim = member->sim;
-    if (sim->park_ahead == 0 || member->table == NULL)
+    if (sim->park_ahead == 0 || member->table == NULL || node_waits(member->node))
         return;
     /* A measurement has tens of thousands at rest, and this looks at each with all others. */
     if (sim->options->world == NULL && member->looks++ % LOOK_EVERY == 0)

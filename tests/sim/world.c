@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/hash.h"
 #include "coordinator/route.h"
 #include "tests/sim/agree.h"
 #include "tests/sim/control.h"
@@ -97,10 +98,21 @@ static void event_done(struct sim *sim, struct sim_event *event)
 static void plan_measurement(struct sim *sim)
 {
     sim->nodes = sim->options->world->nodes;
+    sim->copies = sim->min_copies = 1;
     sim->park_ahead = USEC_MIN;
     sim->checkpoint_every = 0;
     sim->checkpoint_bytes = sim->room = sim->least = 0;
     sim->beyond_for = 0;
+}
+
+/* Not from the run's own numbers: what a seed did with one copy, it does. With two, nodes refuse mail at any
+ * time. */
+static void draw_copies(struct sim *sim)
+{
+    uint64_t number = hash64(2, &sim->seed, sizeof sim->seed);
+    sim->copies = sim->options->copies > 0 ? sim->options->copies : 1 + number % 2;
+    sim->min_copies = sim->copies == 2 && number >> 8 & 7 ? 2 : 1;
+    sim->steady = sim->steady && sim->copies == 1;
 }
 
 static void draw_plan(struct sim *sim)
@@ -110,6 +122,7 @@ static void draw_plan(struct sim *sim)
     sim->profile = (int)sim_draw(sim, SIM_PROFILES);
     sim->steady = sim_chance(sim, 330);
     sim->slow = sim_chance(sim, 250);
+    draw_copies(sim);
     bool rough = sim_chance(sim, 500);
     static const usec_t aheads[] = {0, 200 * USEC_MS, USEC_SEC, 5 * USEC_SEC, 5 * USEC_SEC, 20 * USEC_SEC};
     sim->park_ahead = aheads[sim_draw(sim, 6)];
@@ -178,7 +191,7 @@ static void place_members(struct sim *sim)
         member->skew = skewed ? sim_between(sim, -MAX_SKEW, MAX_SKEW) : 0;
         if (!node)
             continue;
-        member->settings = sim_settings(sim->profile, i);
+        member->settings = sim_settings(sim, i);
         member->disk->segment = 4 + sim_draw(sim, 60);
         /* A few come later: but not the first four, so that every pool has a node from the start. */
         member->absent = i >= 4 && sim_chance(sim, 150);

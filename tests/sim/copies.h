@@ -1,0 +1,45 @@
+/* copies - second copies of spools: whose they are, where they lie, what of them is durable
+ *
+ * A member has, beside the disk of its home spool, one for each copy that it keeps for another member
+ * (cluster/mirror.h), with the note beside it. Here is what the keeper of a node does about them: it makes one
+ * at the first word of a primary that the view knows, opens them all at a start, and gives the home spool's
+ * own end (node_open_copies) its register, its log and its way to the store. */
+#ifndef SIM_COPIES_H
+#define SIM_COPIES_H
+
+#include "cluster/mirror.h"
+#include "tests/sim/sim.h"
+
+struct copy {
+    struct member *member;
+    struct disk *disk;
+    struct mirror_note note, noting; /* on the disk; on its way there */
+    bool is_noting, useless;
+    struct mirror *mirror; /* null: no process has it open */
+};
+
+/* How many copies a spool has in this run. */
+static inline bool sim_has_copies(const struct sim *sim)
+{
+    return sim->copies > 1;
+}
+/* A process of that member serves: its home spool's end of the pair, before node_recovered; its copies. */
+void copies_open_home(struct member *member);
+void copies_open(struct member *member);
+void copies_end(struct member *member); /* the process is gone; the disks forget what was not synced */
+void copies_free_all(struct member *member);
+/* True: it was for a copy. */
+bool copies_bus(struct member *member, const struct bus_msg *msg);
+void copies_disk_synced(struct disk *disk, uint64_t seq);
+void copies_room(struct member *member);
+void copies_settle(struct member *member); /* after each call into one of the member's cores */
+void copies_time(struct member *member);
+usec_t copies_due(const struct member *member);
+void copies_answer(struct member *member, int core, uint64_t ref, const struct kv_result *result);
+void copies_news(struct member *member, int topic, const struct kv_news *news);
+/* Ports of the node. */
+struct store_port copies_home_store(struct member *member);
+void copies_read_log(struct member *member, uint64_t after, size_t bytes);
+size_t copies_living(const struct member *member, uint64_t after, uint64_t *seqs_r, size_t max);
+
+#endif
