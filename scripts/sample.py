@@ -6,6 +6,7 @@
 Everything lies in build/run: the configuration, the data, the logs, every mail that arrived. Every wait is bounded, and both
 processes are ended by their pids, whatever happens. Exit: 0, or 1 when something did not arrive, with the reason.
 """
+import argparse
 import collections
 import fcntl
 import os
@@ -194,12 +195,15 @@ class Sample:
             raise LabError(f"todoku ended with status {status}\n{self.todoku.tail()}")
 
 
-def run(sample_class, name, doc):
-    """The whole life of `scripts/NAME [--once]`: one at a time in this folder, a campaign, then it stays until Ctrl-C. The exit status."""
-    once = sys.argv[1:] == ["--once"]
-    if sys.argv[1:] and not once:
-        print(doc, file=sys.stderr)
-        return 2
+def run(sample_class, name, **options):
+    """The whole life of `scripts/NAME [--once]`: one at a time in this folder, a campaign, then it stays until Ctrl-C. The exit status.
+    Options: name=(default, help), numbers; the sample is made with them."""
+    parser = argparse.ArgumentParser(prog=f"scripts/{name}", description="Run a sample; see the top of the script.")
+    parser.add_argument("--once", action="store_true", help="end when the campaign has arrived")
+    for option, (default, about) in options.items():
+        parser.add_argument(f"--{option}", type=int, default=default, help=f"{about} ({default})")
+    chosen = vars(parser.parse_args())
+    once = chosen.pop("once")
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also when a shell started this in the background
     signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
     lock = open(WORK.parent / f"{name}.lock", "w", encoding="ascii")
@@ -207,7 +211,7 @@ def run(sample_class, name, doc):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         raise LabError(f"another scripts/{name} is at work in this folder; end it first") from None
-    sample = sample_class()
+    sample = sample_class(**chosen)
     sample.start()
     try:
         sample.campaign()
@@ -221,7 +225,7 @@ def run(sample_class, name, doc):
 
 if __name__ == "__main__":
     try:
-        sys.exit(run(Sample, "run", __doc__))
+        sys.exit(run(Sample, "run"))
     except (LabError, subprocess.TimeoutExpired) as problem:
         sys.exit(f"run: {problem}")
     except KeyboardInterrupt:

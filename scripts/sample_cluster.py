@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """sample_cluster - starts a cluster, sends a campaign, shows it arrive; scripts/cluster builds first and then calls this
 
-    scripts/sample_cluster.py [--once]
+    scripts/sample_cluster.py [--once] [--nodes N] [--copies 1|2]
 
 Everything lies in build/cluster: configurations, keys, data, logs, what arrived. Every wait is bounded, and all processes are
 ended by their pids, whatever happens. Exit: 0, or 1 when something did not arrive, with the reason.
@@ -35,7 +35,8 @@ def place(path):
 
 
 class SampleCluster:
-    def __init__(self):
+    def __init__(self, nodes, copies):
+        self.nodes, self.copies = nodes, copies
         shutil.rmtree(WORK, ignore_errors=True)
         WORK.mkdir(parents=True)
         self.to = port("0.0.0.0", 2600)
@@ -48,7 +49,8 @@ class SampleCluster:
         say("Starting etcd")
         self.etcd = Etcd(WORK)
         doors = {f"c{i}": (port("127.0.0.1", 2524 + i), port("127.0.0.1", 8024 + i)) for i in (1, 2)}
-        c = self.cluster = Cluster(WORK, self.etcd, self.dns, self.to, name="sample", folder="members", doors=doors)
+        c = self.cluster = Cluster(WORK, self.etcd, self.dns, self.to, name="sample", folder="members", doors=doors,
+                                   nodes=self.nodes, copies=self.copies)
         say("Making keys and letting members in, each like this:")
         for i, member in enumerate(c.members.values()):
             c.add(member)
@@ -143,7 +145,7 @@ class SampleCluster:
 
 if __name__ == "__main__":
     try:
-        sys.exit(run(SampleCluster, "cluster", __doc__))
+        sys.exit(run(SampleCluster, "cluster", nodes=(3, "how many nodes"), copies=(1, "on how many disks each message is: 1 or 2")))
     except (LabError, Skip, subprocess.TimeoutExpired) as problem:
         sys.exit(f"cluster: {problem}")
     except KeyboardInterrupt:
