@@ -232,7 +232,7 @@ static struct copy *copy_for(struct member *member, const struct bus_msg *msg)
         if (member->copies[i]->disk->spool == spool)
             return member->copies[i];
     const struct view *view = control_view(member);
-    const struct view_node *primary = view == NULL ? NULL : view_spool(view, msg->spool);
+    const struct view_node *primary = view == NULL ? NULL : view_spool(view, msg->spool, NULL);
     if (spool < 0 || primary == NULL || strcmp(primary->id, msg->from) != 0 ||
         member->copy_count >= COPIES_MOST)
         return NULL;
