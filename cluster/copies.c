@@ -305,6 +305,11 @@ const char *copies_shut(const struct copies *copies)
     return is_too_few(copies) ? "there is no second copy" : NULL;
 }
 
+bool copies_paired(const struct copies *copies)
+{
+    return copies->reg.mirror[0] != '\0';
+}
+
 bool copies_may_answer(const struct copies *copies)
 {
     return !copies->deposed && !is_too_few(copies);

@@ -99,6 +99,7 @@ uint64_t copies_epoch(const struct copies *copies);
 bool copies_deposed(const struct copies *copies);
 /* Why nothing new is taken or answered, or null. Sending does not ask this. */
 const char *copies_shut(const struct copies *copies);
+bool copies_paired(const struct copies *copies); /* the register names a mirror */
 /* What was taken may be answered (PROTOCOL guards 8, 13). */
 bool copies_may_answer(const struct copies *copies);
 /* Another setting, or a cluster that can't copy yet: as min_copies. */

@@ -162,6 +162,17 @@ static const char *node_standing(const struct node *node)
                                                    : "running";
 }
 
+/* Where the second copy is, and since when it lags behind. */
+static void answer_copies(struct asked *asked)
+{
+    struct copies_figures copies;
+    if (!node_copies_figures(asked->node, asked->now, &copies))
+        return;
+    json_text(asked->out, "mirror", copies.paired ? copies.mirror : copies.learning ? "learning" : "none");
+    json_number(asked->out, "mirror_lag_ms", (int64_t)(copies.lag / USEC_MS));
+    json_number(asked->out, "mirror_bytes", (int64_t)copies.unacked_bytes);
+}
+
 static int answer_status(struct asked *asked)
 {
     struct node *node = asked->node;
@@ -184,6 +195,7 @@ static int answer_status(struct asked *asked)
     json_number(asked->out, "expired", (int64_t)figures.expired);
     json_number(asked->out, "cancelled", (int64_t)figures.cancelled);
     json_number(asked->out, "body_bytes", (int64_t)figures.body_bytes);
+    answer_copies(asked);
     answer_ebb(asked);
     answer_end_row(asked);
     return 200;
@@ -213,6 +225,7 @@ static int answer_ready(struct asked *asked)
 {
     const struct node *node = asked->node;
     const char *why = node->quiescing                         ? "the node is stopping"
+                      : node_copies_shut(node) != NULL        ? node_copies_shut(node)
                       : node->pressure.level == PRESSURE_FULL ? node->pressure.reason
                                                               : "";
     json_begin(asked->out, '{');

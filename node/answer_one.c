@@ -273,7 +273,9 @@ int answer_explain(struct asked *asked)
     if (setting != NULL)
         json_text(asked->out, "priority", answer_priority(setting->priority));
     explain_owner(asked, pool, mail_domain(address));
-    json_text(asked->out, "mirror", "none (copies: 1)");
+    struct copies_figures copies;
+    bool two = node_copies_figures(node, node->now, &copies);
+    json_text(asked->out, "mirror", !two ? "none (copies: 1)" : copies.paired ? copies.mirror : "none");
     const struct mx_answer *answer = answer_for(node, domain, mail_domain(address));
     explain_dns(asked, answer);
     explain_provider(asked, answer);

@@ -118,6 +118,22 @@ static void want(struct node *node, usec_t now)
     copies_want(second->core, mirror == NULL ? NULL : mirror->id, mirror == NULL ? 0 : mirror->process, now);
 }
 
+/* Whoever has the copy must know which attempts were under way. No older program reads the log while there is a
+ * mirror, nor while the cluster copies. */
+static void log_attempts(struct node *node, usec_t now)
+{
+    struct copies *core = node->second.core;
+    bool so = cluster_copies(node) || copies_paired(core);
+    if (so == node->second.logs_attempts)
+        return;
+    node->second.logs_attempts = so;
+    if (!so)
+        copies_all_attempts_logged(core, false, now);
+    node_log_attempts(node, so ? node->second.process : 0, now);
+    if (so)
+        copies_all_attempts_logged(core, true, now);
+}
+
 /* ---- after each call into the copies ---- */
 
 static void let_go(struct node *node)
@@ -137,8 +153,10 @@ static void settle(struct node *node, usec_t now)
     struct node_second *second = &node->second;
     const struct copies *core = second->core;
     node->now = now;
-    if (copies_occasions(core) != second->occasions)
+    if (copies_occasions(core) != second->occasions) {
         want(node, now);
+        log_attempts(node, now);
+    }
     custody_set_answers(node->custody, copies_may_answer(core));
     if (second->waits && copies_committed(core) >= second->log_end && !copies_deposed(core))
         node_begin(node, now);
@@ -147,7 +165,9 @@ static void settle(struct node *node, usec_t now)
     if (copies_deposed(core) && !second->was_deposed) {
         second->was_deposed = true;
         node_quiesce(node, now);
+        attempts_void(node, now);
     }
+    attempts_settle(node, now);
     if (copies_committed(core) > second->committed) {
         second->committed = copies_committed(core);
         node_durable(node, second->committed, now);
@@ -179,9 +199,11 @@ void node_open_copies(struct node *node, const struct node_copies *copies, usec_
         .living = port_living,
         .deposed = port_deposed,
         .notice = port_notice};
+    second->process = copies->process;
     second->core = copies_new(&settings, &copies->reg, copies->revision, &ports, now);
     tell_ends(second);
     custody_begin_epoch(node->custody, copies->reg.epoch);
+    log_attempts(node, now);
 }
 
 void node_log_read(struct node *node, const struct copy_frame *frames, size_t count, bool end, usec_t now)
@@ -301,6 +323,7 @@ void node_copies_view(struct node *node, usec_t now)
     if (node->second.core == NULL)
         return;
     set_min(node);
+    log_attempts(node, now);
     want(node, now);
     settle(node, now);
 }

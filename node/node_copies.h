@@ -23,6 +23,8 @@ struct node_second {
     bool waits;           /* node_recovered was called: for the mirror to have the log's end */
     bool begun;           /* what the log says is acted upon */
     bool was_deposed;     /* and the node quiesced */
+    bool logs_attempts;
+    uint64_t process;     /* this start of the node */
     uint64_t log_end;     /* the number of the log's last frame at the start */
     uint64_t last;        /* and now */
     uint64_t committed;   /* told to custody */
