@@ -166,6 +166,7 @@ int keeper_open_data(struct keeper *k, struct error *error)
     node_log_ends(k->node, k->committed_told > 0 ? k->committed_told : event_log_last_seq(k->events));
     if (keeper_second_open(k, error) != 0)
         return -1;
+    keeper_others_open(k);
     node_recovered(k->node, clock_now());
     return 0;
 }

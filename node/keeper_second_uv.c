@@ -93,14 +93,20 @@ static void on_news(void *context, const struct kv_news *news, usec_t now)
     links_flush(k);
 }
 
-static void begin(struct keeper *k)
+struct keeper_store *keeper_registers(struct keeper *k)
 {
     char prefix[MEMBER_PATH_SIZE];
     member_path(prefix, k->claim.cluster, "spool", ""); /* all of them: it ends with a slash */
-    k->store = keeper_store_open(&k->loop, k->claim.kv, prefix);
+    if (k->store == NULL)
+        k->store = keeper_store_open(&k->loop, k->claim.kv, prefix);
+    return k->store;
+}
+
+static void begin(struct keeper *k)
+{
     k->register_user =
         (struct store_user){.context = k, .key = k->register_key, .result = on_result, .news = on_news};
-    k->register_port = keeper_store_join(k->store, &k->register_user);
+    k->register_port = keeper_store_join(keeper_registers(k), &k->register_user);
     k->second = true;
     struct node_copies copies = {.key = k->register_key,
         .disk = spool_disk_id(k->spool),

@@ -12,6 +12,7 @@
 #include "base/stream_uv.h"
 #include "cluster/member_record.h"
 #include "node/event_log.h"
+#include "node/keeper_copies_uv.h"
 #include "node/keeper_store_uv.h"
 #include "node/keeper_uv.h"
 #include "node/node.h"
@@ -49,14 +50,15 @@ struct keeper {
 
     struct node *node;
     struct spool *spool;
-    struct keeper_store *store; /* the cluster's registers; null: there is one copy of everything */
+    struct keeper_store *store; /* the cluster's registers; null: one machine */
     char register_key[MEMBER_PATH_SIZE];
     struct store_user register_user; /* for the core's second copy, */
     struct store_port register_port;
-    bool second;              /* which it has */
-    usec_t copied_by;         /* at the end: so long the other disk is waited for */
-    struct park_rocks *rocks; /* messages at rest; null: there is no table */
-    uint64_t *living;         /* while the spool is opened: base frames that the table names */
+    bool second;                  /* which it has */
+    usec_t copied_by;             /* at the end: so long the other disk is waited for */
+    struct keeper_copies *others; /* copies of other nodes' spools; null: one machine */
+    struct park_rocks *rocks;     /* messages at rest; null: there is no table */
+    uint64_t *living;             /* while the spool is opened: base frames that the table names */
     size_t living_count;
     uint64_t replay_from;
     bool table_distrusted; /* it failed while the log was read */
@@ -137,8 +139,19 @@ int keeper_second_open(struct keeper *keeper, struct error *error);
 bool keeper_second_done(struct keeper *keeper, usec_t now);
 /* New settings, before they are those of the keeper. */
 void keeper_second_settings(const struct keeper *keeper, const struct settings *settings);
+/* The registers of the cluster's spools; opened when they are wanted first. There is a store (`claim.kv`). */
+struct keeper_store *keeper_registers(struct keeper *keeper);
 /* The loop must run once more. */
 void keeper_second_close(struct keeper *keeper);
+
+/* keeper_others_uv.c: the copies of other nodes' spools */
+void keeper_others_open(struct keeper *keeper);
+/* True: it was for one of them. Lent. */
+bool keeper_others_message(struct keeper *keeper, const struct bus_msg *msg, usec_t now);
+void keeper_others_view(struct keeper *keeper, struct view *view, usec_t now); /* lent */
+struct keeper_copies_figures keeper_others_figures(const struct keeper *keeper);
+/* Before keeper_second_close. The loop must run once more. */
+void keeper_others_close(struct keeper *keeper);
 
 /* keeper_park_uv.c */
 /* As spool_recovery.from: opens the table. */

@@ -19,8 +19,9 @@
 static void take_messages(struct keeper *k, usec_t now)
 {
     for (struct bus_msg *msg; (msg = bus_local_receive(k->bus, k->member)) != NULL; bus_msg_free(&msg))
-        if (node_waits(k->node) ||
-            (!history_asked(k, msg) && !explain_asked(k, msg) && !listing_asked(k, msg)))
+        if (!keeper_others_message(k, msg, now) &&
+            (node_waits(k->node) ||
+                (!history_asked(k, msg) && !explain_asked(k, msg) && !listing_asked(k, msg))))
             node_bus(k->node, msg, now);
 }
 
@@ -62,6 +63,7 @@ static void take_orders(struct keeper *k, usec_t now)
         keeper_take_holds(k, holds, now);
     if (view != NULL) {
         node_set_view(k->node, view, now);
+        keeper_others_view(k, view, now);
         view_drop(&view);
     }
     take_silences(k, &silences);
@@ -99,7 +101,7 @@ static struct pressure_gauges gauges(const struct keeper *k)
         .disk_failed = spool_room(k->spool) == SPOOL_FAILED,
         .disk_free = spool.free,
         .disk_reserve = settings->node.spool_reserve,
-        .unwritten = spool.pending + copies.unacked_bytes,
+        .unwritten = spool.pending + copies.unacked_bytes + keeper_others_figures(k).pending,
         .memory = k->memory,
         .memory_max = settings->node.memory != 0 ? settings->node.memory : k->machine_memory / 2,
     };
@@ -338,6 +340,7 @@ static void end_log(struct keeper *k)
 
 static void end_loop(struct keeper *k)
 {
+    keeper_others_close(k);
     keeper_second_close(k);
     bus_local_leave(k->bus, k->member);
     if (k->resolver != NULL)
