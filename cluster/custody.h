@@ -226,7 +226,8 @@ usec_t custody_deadline(const struct custody *custody);
 void custody_restate(struct custody *custody, uint64_t seq, bool room, usec_t now);
 
 /* The scheduler's words. Move: these deliveries of one message (HELD, no attempt in flight) go to another
- * spool; those not settled yet are passed over (`movable` tells when they may go). */
+ * spool; those not settled yet are passed over (`movable` tells when they may go), but for those that came from there:
+ * whether it takes them back or refuses, by that its own move of them is over (guard 13). */
 void custody_move(
     struct custody *custody, struct delivery **deliveries, size_t count, const char *to_spool, usec_t now);
 void custody_retry(

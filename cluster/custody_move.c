@@ -172,7 +172,7 @@ void custody_move(
     for (size_t i = 0; i < count; i++) {
         struct delivery *delivery = deliveries[i];
         must(delivery->held == held && delivery->state == CUSTODY_HELD && delivery->committed);
-        if (!delivery->settled)
+        if (!delivery->settled && delivery->peer != move->peer->name)
             continue;
         going[move->count] = delivery;
         leave(custody, move, delivery);
@@ -244,8 +244,10 @@ static void refused(struct custody *custody, struct delivery **deliveries, uint3
     uint64_t old;
     const char *spool = deliveries[0]->peer;
     /* Not where it came from: after a restart nobody must be asked whether that is settled. */
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
         deliveries[i]->peer = NULL;
+        deliveries[i]->settled = true;
+    }
     log_fact(custody, RECORD_HOLD, deliveries[0]->held, deliveries, count, NULL, now, &old);
     for (uint32_t i = 0; i < count; i++)
         custody->ports.returned(custody->ports.context, deliveries[i], spool);

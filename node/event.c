@@ -1,11 +1,13 @@
 /* event - one thing that happened, as the JSON object that logs, webhooks and the API show */
+#include "node/event.h"
+
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "node/node_state.h"
 
-static void add_message(struct buffer *out, const struct delivery *delivery)
+void event_delivery(struct buffer *out, const struct delivery *delivery)
 {
     const struct mail *mail = delivery->held->mail;
     char id[DELIVERY_ID_TEXT_SIZE];
@@ -59,7 +61,7 @@ const char *event_text(struct node *node, const struct event *event)
     json_begin(out, '{');
     json_text(out, "time", clock_rfc3339(event->now, time));
     json_text(out, "event", event->name);
-    add_message(out, event->delivery);
+    event_delivery(out, event->delivery);
     json_text(out, "node", node->id);
     add_session(out, node, event->session);
     json_number(out, "attempt", event->delivery->attempts);

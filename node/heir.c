@@ -1,0 +1,328 @@
+/* heir - see heir.h: its life, and what is said to it */
+#include "node/heir.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/panic.h"
+#include "node/heir_inside.h"
+#include "node/node.h"
+
+#define SHUT "this spool was taken over from a dead node and takes nothing: ask another node"
+
+struct heir *heir_new(const struct heir_settings *settings, const struct heir_ports *ports)
+{
+    struct heir *heir = xcalloc(1, sizeof *heir);
+    struct custody_ports custody_ports;
+    snprintf(heir->member, sizeof heir->member, "%s", settings->member);
+    snprintf(heir->home, sizeof heir->home, "%s", settings->home);
+    snprintf(heir->spool, sizeof heir->spool, "%s", settings->spool);
+    snprintf(heir->disk, sizeof heir->disk, "%s", settings->disk);
+    must(strcmp(heir->home, heir->spool) != 0);
+    heir->key = xstrdup(settings->key);
+    heir->process = settings->process;
+    heir->told = settings->told;
+    heir->note = *settings->note;
+    heir->swapped = settings->swapped;
+    heir->quarantine = settings->quarantine == 0 ? HEIR_QUARANTINE : settings->quarantine;
+    heir->window = settings->window == 0 ? HEIR_WINDOW : settings->window;
+    heir->at_hand = settings->at_hand == 0 ? HEIR_AT_HAND : settings->at_hand;
+    heir->ports = *ports;
+    heir->state = HEIR_READS;
+    heir->placement = placement_new();
+    heir_custody_ports(heir, &custody_ports);
+    heir->custody = custody_new(heir->member, heir->spool, settings->reg->incarnation, &custody_ports);
+    heir->epoch = settings->reg->epoch;
+    return heir;
+}
+
+void heir_free(struct heir **heir)
+{
+    struct heir *h = *heir;
+    *heir = NULL;
+    if (h == NULL)
+        return;
+    custody_free(&h->custody);
+    park_free(&h->park);
+    heir_targets_free(h);
+    heap_free(&h->due);
+    heap_free(&h->doubts);
+    map_free(&h->reading);
+    placement_free(&h->placement);
+    view_drop(&h->view);
+    buffer_free(&h->scratch);
+    buffer_free(&h->doubt);
+    free(h->key);
+    free(h);
+}
+
+void heir_notice(struct heir *heir, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    heir->ports.notice(heir->ports.context, text);
+}
+
+/* ---- reading ---- */
+
+static int replay(
+    struct heir *heir, uint64_t seq, const struct spool_record *record, bool base, struct error *error)
+{
+    if (custody_replay(heir->custody, seq, record, base, error) != 0)
+        return -1;
+    /* The dead node may not have told it: rather twice than never. */
+    if (record->detail != NULL && seq > heir->told)
+        heir->ports.event(heir->ports.context, record->detail, strlen(record->detail));
+    return 0;
+}
+
+int heir_replay(
+    struct heir *heir, uint64_t seq, const void *bytes, size_t len, bool base, struct error *error)
+{
+    struct spool_record record;
+    if (mirror_note_is_cut(&heir->note, seq)) {
+        if (base)
+            heir->ports.release(heir->ports.context, seq);
+        return 0;
+    }
+    enum record_result result = record_decode(bytes, len, &record, error);
+    if (result == RECORD_SKIPPED && !base) {
+        custody_log_ends(heir->custody, seq);
+        return 0;
+    }
+    if (result != RECORD_GOOD)
+        return result == RECORD_BAD ? -1 : NODE_NEWER;
+    int status = replay(heir, seq, &record, base, error);
+    record_clear(&record);
+    heir_let_go(heir);
+    return status;
+}
+
+void heir_log_ends(struct heir *heir, uint64_t seq)
+{
+    custody_log_ends(heir->custody, seq);
+}
+
+void heir_recovered(struct heir *heir, usec_t now)
+{
+    must(heir->state == HEIR_READS);
+    heir->now = now;
+    custody_begin_epoch(heir->custody, heir->epoch);
+    custody_recovered(heir->custody, now);
+    struct map_entry *at = NULL;
+    for (const struct held *held; (held = custody_next(heir->custody, &at)) != NULL;)
+        heir_tally(heir, held, 1);
+    heir->state = HEIR_EMPTIES;
+    heir_rows_commit(heir);
+    struct custody_figures figures = custody_figures(heir->custody);
+    heir_notice(heir,
+        "spool %s is taken over: %llu deliveries are to be moved on; %llu of them are in doubt: they may "
+        "have been sent, "
+        "and wait",
+        heir->spool, (unsigned long long)(figures.held + figures.leaving),
+        (unsigned long long)heir->figures.in_doubt);
+}
+
+/* ---- the end of each step ---- */
+
+static bool is_over(const struct heir *heir)
+{
+    return heir->state == HEIR_READS || heir->state == HEIR_RETIRED || heir->state == HEIR_DEPOSED;
+}
+
+static void settle(struct heir *heir)
+{
+    if (is_over(heir))
+        return;
+    heir_bring(heir);
+    heir_pump(heir);
+    heir_rows_commit(heir);
+    struct custody_figures figures = custody_figures(heir->custody);
+    if (heir->state == HEIR_EMPTIES && figures.held + figures.leaving == 0) {
+        heir->state = HEIR_WAITS;
+        heir_notice(heir,
+            "nothing is left to be moved of spool %s; it is retired when what it knows of %llu messages need "
+            "not be known any more",
+            heir->spool, (unsigned long long)figures.messages);
+    }
+    heir_retire_tick(heir);
+}
+
+/* ---- messages ---- */
+
+bool heir_is_for(const struct heir *heir, const struct bus_msg *msg)
+{
+    switch (msg->type) {
+    case BUS_INJECT:
+    case BUS_MOVE:
+    case BUS_SETTLED_ASK:
+    case BUS_SETTLED:
+        return strcmp(msg->spool, heir->spool) == 0;
+    case BUS_MOVE_ANSWER:
+        return strcmp(msg->from_spool, heir->spool) == 0;
+    default:
+        return false;
+    }
+}
+
+/* Whoever is told that it is known lets it go. So it must be on two disks, not here alone; or have ended. */
+static bool may_be_answered(const struct heir *heir, const struct held *held)
+{
+#ifdef TODOKU_WITHOUT_HEIR_ANSWERS
+    return true;
+#endif
+    return heir->paired && (held == NULL || held->open == 0);
+}
+
+/* False: nothing is said now, and it will be asked again. */
+static bool is_taken_up(struct heir *heir, const struct bus_msg *msg)
+{
+    struct held *held;
+    if (msg->type != BUS_INJECT && msg->type != BUS_MOVE)
+        return true;
+    if (!custody_fetch(heir->custody, &msg->id, &held))
+        return false;
+    if (held == NULL && !custody_knows(heir->custody, &msg->id)) {
+        heir->figures.refused++;
+        return true;
+    }
+    if (may_be_answered(heir, held))
+        return true;
+    heir->figures.unanswered++;
+    return false;
+}
+
+static void tally(struct heir *heir, const struct mail_id *id, int by)
+{
+    const struct held *held = custody_find(heir->custody, id);
+    if (held != NULL)
+        heir_tally(heir, held, by);
+}
+
+void heir_message(struct heir *heir, const struct bus_msg *msg, usec_t now)
+{
+    if (is_over(heir) || !heir_is_for(heir, msg))
+        return;
+    heir->now = now;
+    if (is_taken_up(heir, msg)) {
+#ifdef TODOKU_WITHOUT_HEIR_TAKES
+        const char *shut = NULL;
+#else
+        const char *shut = SHUT;
+#endif
+        tally(heir, &msg->id, -1);
+        custody_message(heir->custody, msg, shut, now);
+        tally(heir, &msg->id, 1);
+    }
+    settle(heir);
+}
+
+void heir_committed(struct heir *heir, uint64_t seq, usec_t now)
+{
+    if (is_over(heir))
+        return;
+    heir->now = now;
+    custody_committed(heir->custody, seq, now);
+    settle(heir);
+}
+
+void heir_body(struct heir *heir, uint64_t seq, struct blob *body, usec_t now)
+{
+    struct held *held = map_remove(&heir->reading, &seq, sizeof seq);
+    if (held == NULL || is_over(heir))
+        return;
+    heir->now = now;
+    /* A frame without the body that the mail has: it could not be read when it was restated. */
+    if (body != NULL && body->len == 0 && held->mail->body_len != 0)
+        body = NULL;
+    custody_body(heir->custody, held, body, now);
+    settle(heir);
+}
+
+/* ---- time, the view ---- */
+
+void heir_set_view(struct heir *heir, struct view *view, usec_t now)
+{
+    view_drop(&heir->view);
+    heir->view = view_hold(view);
+    placement_set_view(heir->placement, view);
+    heir->now = now;
+    heir_view_changed(heir);
+    settle(heir);
+}
+
+void heir_set_silent(struct heir *heir, const char *member, bool silent, usec_t now)
+{
+    const struct view_node *node = heir->view == NULL ? NULL : view_node(heir->view, member);
+    if (node == NULL)
+        return;
+    struct heir_target *target = heir_target(heir, node->spool);
+    target->silent = silent;
+    target->anew = true;
+    heir->now = now;
+    settle(heir);
+}
+
+void heir_set_paired(struct heir *heir, bool paired)
+{
+    heir->paired = paired;
+}
+
+void heir_tick(struct heir *heir, usec_t now)
+{
+    if (is_over(heir))
+        return;
+    heir->now = now;
+    custody_tick(heir->custody, now);
+    settle(heir);
+}
+
+static usec_t earlier(usec_t a, usec_t b)
+{
+    return a < b ? a : b;
+}
+
+usec_t heir_deadline(const struct heir *heir)
+{
+    if (is_over(heir))
+        return USEC_NEVER;
+    usec_t next = earlier(custody_deadline(heir->custody), heir_move_deadline(heir));
+    return earlier(next, heir_retire_deadline(heir));
+}
+
+/* ---- for the outside ---- */
+
+struct heir_figures heir_figures(const struct heir *heir)
+{
+    struct heir_figures figures = heir->figures;
+    struct custody_figures custody = custody_figures(heir->custody);
+    figures.state = heir->state;
+    figures.held = custody.held;
+    figures.leaving = custody.leaving;
+    figures.known = custody.messages;
+    figures.moved = custody.moved;
+    return figures;
+}
+
+const char *heir_state_name(enum heir_state state)
+{
+    static const char *const names[] = {
+        "?", "reads the log", "empties", "waits", "retires", "retired", "deposed"};
+    return (unsigned)state < sizeof names / sizeof names[0] ? names[state] : "?";
+}
+
+const char *heir_spool(const struct heir *heir)
+{
+    return heir->spool;
+}
+
+struct custody *heir_custody(struct heir *heir)
+{
+    return heir->custody;
+}

@@ -1,0 +1,103 @@
+/* heir_inside - what the files of heir share (node/heir*.c only, not the door)
+ *
+ * heir.c: its life, messages. heir_custody.c: custody's ports. heir_move.c: what goes where, and when. heir_rest.c: the
+ * table. heir_retire.c: the register. */
+#ifndef NODE_HEIR_INSIDE_H
+#define NODE_HEIR_INSIDE_H
+
+#include "base/heap.h"
+#include "base/map.h"
+#include "cluster/placement.h"
+#include "node/heir.h"
+
+/* Where a delivery waits (delivery->mood). */
+enum heir_mood {
+    HEIR_NOWHERE,
+    HEIR_DUE,     /* in heir->due */
+    HEIR_DOUBT,   /* in heir->doubts */
+    HEIR_BLOCKED, /* in a heap of the target that is its place */
+};
+
+/* A spool that something goes to. */
+struct heir_target {
+    char spool[MEMBER_ID_SIZE];
+    uint64_t leaving; /* deliveries */
+    usec_t shy_until, shy_wait;
+    bool silent;
+    struct heap waiting; /* deliveries, by due */
+    struct heap former;  /* those that waited when the view changed */
+    bool anew;           /* what waits is to be placed anew */
+};
+
+enum heir_asked { HEIR_ASKED_NOTHING, HEIR_ASKED_READ, HEIR_ASKED_SWAP };
+
+struct heir {
+    char member[MEMBER_ID_SIZE], home[MEMBER_ID_SIZE], spool[MEMBER_ID_SIZE], disk[DISK_ID_SIZE];
+    char *key;
+    uint64_t process, epoch, told, window, at_hand;
+    struct mirror_note note;
+    struct heir_ports ports;
+    usec_t now, swapped, quarantine;
+    enum heir_state state;
+
+    struct custody *custody;
+    struct view *view;
+    struct placement *placement;
+    struct heap due, doubts;
+    struct map targets; /* by spool */
+    struct map reading; /* frame -> struct held */
+    uint64_t blocked;   /* in heaps of targets */
+    bool paired, more;
+    struct heir_figures figures;
+    struct buffer scratch, doubt;
+
+    struct park *park;
+    uint64_t let_go_next; /* deliveries in memory, before more are let go of */
+    bool table_said;
+
+    enum heir_asked asked;
+    uint64_t refs, ask_ref;
+    usec_t ask_at;
+    bool gone_said;
+};
+
+/* ---- heir_custody.c ---- */
+void heir_custody_ports(struct heir *heir, struct custody_ports *ports);
+
+/* ---- heir_move.c ---- */
+struct heir_target *heir_target(struct heir *heir, const char *spool);
+/* HELD: it waits for its turn, or the end of its quarantine. */
+void heir_schedule(struct heir *heir, struct delivery *delivery);
+/* It may go anywhere now. */
+void heir_settled(struct delivery *delivery);
+void heir_unschedule(struct heir *heir, struct delivery *delivery);
+void heir_refused_by(struct heir *heir, const char *spool);
+/* Counts the message's deliveries that leave, where they go, +1 or -1. */
+void heir_tally(struct heir *heir, const struct held *held, int by);
+/* Moves what may go now; heir->more: there is more to do at once. */
+void heir_pump(struct heir *heir);
+usec_t heir_move_deadline(const struct heir *heir);
+void heir_view_changed(struct heir *heir);
+void heir_targets_free(struct heir *heir);
+
+/* ---- heir_rest.c ---- */
+/* Between two frames: memory stays bounded. */
+void heir_let_go(struct heir *heir);
+/* Brings back what is due next, as long as there is room. */
+void heir_bring(struct heir *heir);
+/* Makes changes of rows true. */
+void heir_rows_commit(struct heir *heir);
+int heir_row_get(void *heir, const struct mail_id *id, struct buffer *bytes);
+void heir_row_put(void *heir, const struct custody_row *row, const struct custody_row *old);
+void heir_row_remove(void *heir, const struct custody_row *row);
+size_t heir_rows_from(void *heir, uint64_t base_seq, struct mail_id *ids, size_t max);
+void heir_row_bad(void *heir, const char *why);
+
+/* ---- heir_retire.c ---- */
+bool heir_is_empty(const struct heir *heir);
+void heir_retire_tick(struct heir *heir);
+usec_t heir_retire_deadline(const struct heir *heir);
+
+void heir_notice(struct heir *heir, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif
