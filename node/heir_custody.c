@@ -27,7 +27,8 @@ static void send_out(void *context, struct bus_msg *msg)
     if (msg->to[0] == '\0' && strcmp(msg->spool, heir->home) == 0) {
         memcpy(msg->to, heir->member, sizeof msg->to);
     } else if (msg->to[0] == '\0') {
-        const struct view_node *primary = heir->view == NULL ? NULL : view_spool(heir->view, msg->spool);
+        const struct view_node *primary =
+            heir->view == NULL ? NULL : view_spool(heir->view, msg->spool, NULL);
         if (primary == NULL) {
             bus_msg_free(&msg);
             return;
