@@ -19,10 +19,10 @@
 struct log_end; /* of an epoch in the log */
 
 struct node_second {
-    struct copies *core;  /* null: one copy */
-    bool waits;           /* node_recovered was called: for the mirror to have the log's end */
-    bool begun;           /* what the log says is acted upon */
-    bool was_deposed;     /* and the node quiesced */
+    struct copies *core; /* null: one copy */
+    bool waits;          /* node_recovered was called: for the mirror to have the log's end */
+    bool begun;          /* what the log says is acted upon */
+    bool was_deposed;    /* and the node quiesced */
     bool logs_attempts;
     uint64_t process;     /* this start of the node */
     uint64_t log_end;     /* the number of the log's last frame at the start */

@@ -277,7 +277,7 @@ static void weight_and_drain_are_set_apart(void **state)
 static void states_are_told_apart(void **state)
 {
     struct fixture *f = *state;
-    static const char newer[] = "{\"id\":\"n4\",\"role\":\"node\",\"wire\":2}";
+    static const char newer[] = "{\"id\":\"n4\",\"role\":\"node\",\"wire\":9}";
     add(f, "n1", KEY_A);
     add(f, "n2", KEY_B);
     add(f, "n4", KEY_C);
@@ -286,7 +286,8 @@ static void states_are_told_apart(void **state)
     put_live(f, "n3", KEY_C, 9);
     put(f, "live", "n4", newer, sizeof newer - 1);
     listed(f,
-        "{\"name\":\"n1\",\"role\":\"node\",\"state\":\"up\",\"wire\":\"1 to 2\",\"weight\":3,\"drain\":false,"
+        "{\"name\":\"n1\",\"role\":\"node\",\"state\":\"up\",\"wire\":\"1 to "
+        "2\",\"weight\":3,\"drain\":false,"
         "\"endpoint\":\"tcp://10.0.0.2:7101\",\"key\":\"" KEY_A "\"}\n"
         "{\"name\":\"n2\",\"role\":\"node\",\"state\":\"other "
         "key\",\"wire\":\"1 to 2\",\"weight\":3,\"drain\":false,"
@@ -295,7 +296,7 @@ static void states_are_told_apart(void **state)
         "false,"
         "\"endpoint\":\"tcp://10.0.0.2:7101\",\"key\":\"" KEY_C "\"}\n"
         "{\"name\":\"n4\",\"role\":\"node\",\"state\":\"wire "
-        "2\",\"wire\":\"2\",\"drain\":false,\"key\":\"" KEY_C "\"}\n");
+        "9\",\"wire\":\"9\",\"drain\":false,\"key\":\"" KEY_C "\"}\n");
 }
 
 static void a_member_that_reads_its_log_is_starting(void **state)
