@@ -49,6 +49,19 @@ static const char *status_row(const struct reply *reply, size_t *len_r)
 
 /* nodes */
 
+/* Of its own spool the second copy, and what it keeps of others'. */
+static void copies_of_row(const char *row, size_t len, struct buffer *out)
+{
+    static const char *const numbers[] = {
+        "mirror_lag_ms", "unacked_bytes", "copies_kept", "copies_bytes", "copies_ill"};
+    struct row_value mirror = row_member(row, len, "mirror");
+    if (mirror.len > 0)
+        json_text_len(out, "mirror", mirror.bytes, mirror.len);
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        if (row_member(row, len, numbers[i]).len > 0)
+            json_number(out, numbers[i], row_number(row, len, numbers[i]));
+}
+
 static void node_row(const struct question *question, const struct reply *reply, struct buffer *out)
 {
     const struct view_node *node = reply->node;
@@ -79,6 +92,7 @@ static void node_row(const struct question *question, const struct reply *reply,
     for (size_t i = 0; len > 0 && i < FIGURES; i++)
         json_number(out, figures[i], row_number(row, len, figures[i]));
     ebb_of_row(row, len, out);
+    copies_of_row(row, len, out);
     end_row(out);
 }
 

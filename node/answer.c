@@ -162,15 +162,21 @@ static const char *node_standing(const struct node *node)
                                                    : "running";
 }
 
-/* Where the second copy is, and since when it lags behind. */
+/* Where the second copy is, and since when it lags behind; what is kept here of others. */
 static void answer_copies(struct asked *asked)
 {
     struct copies_figures copies;
+    const struct node_kept *kept = &asked->node->kept;
+    if (asked->node->keeps) {
+        json_number(asked->out, "copies_kept", (int64_t)kept->copies);
+        json_number(asked->out, "copies_bytes", (int64_t)kept->bytes);
+        json_number(asked->out, "copies_ill", (int64_t)kept->ill);
+    }
     if (!node_copies_figures(asked->node, asked->now, &copies))
         return;
     json_text(asked->out, "mirror", copies.paired ? copies.mirror : copies.learning ? "learning" : "none");
     json_number(asked->out, "mirror_lag_ms", (int64_t)(copies.lag / USEC_MS));
-    json_number(asked->out, "mirror_bytes", (int64_t)copies.unacked_bytes);
+    json_number(asked->out, "unacked_bytes", (int64_t)copies.unacked_bytes);
 }
 
 static int answer_status(struct asked *asked)

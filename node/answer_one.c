@@ -294,6 +294,25 @@ static void metric(struct asked *asked, const char *name, const char *type, cons
         help, name, type, name, asked->node->id, (unsigned long long)value);
 }
 
+static void copies_metrics(struct asked *asked)
+{
+    const struct node *node = asked->node;
+    struct copies_figures copies;
+    if (node_copies_figures(node, node->now, &copies)) {
+        metric(asked, "mirror", "gauge", "1: the spool has a second copy", copies.paired);
+        metric(asked, "mirror_lag_milliseconds", "gauge",
+            "Since when the mirror has not moved, though it should", (uint64_t)(copies.lag / USEC_MS));
+        metric(
+            asked, "unacked_bytes", "gauge", "Bytes on their way to the mirror's disk", copies.unacked_bytes);
+    }
+    if (!node->keeps)
+        return;
+    metric(asked, "copies_kept", "gauge", "Copies of other nodes' spools on this disk", node->kept.copies);
+    metric(asked, "copies_bytes", "gauge", "Bytes of their logs", node->kept.bytes);
+    metric(
+        asked, "copies_ill", "gauge", "Copies that take nothing: not opened, full or failed", node->kept.ill);
+}
+
 static void lane_metrics(struct asked *asked)
 {
     const struct node *node = asked->node;
@@ -335,6 +354,7 @@ int answer_metrics(struct asked *asked)
     metric(asked, "body_bytes", "gauge", "Bodies kept in memory", figures.body_bytes);
     metric(asked, "view_epoch", "gauge", "Epoch of the view in use",
         asked->node->view == NULL ? 0 : asked->node->view->epoch);
+    copies_metrics(asked);
     lane_metrics(asked);
     return 200;
 }

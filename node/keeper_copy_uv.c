@@ -182,8 +182,11 @@ void copy_tell_verdict(struct keeper_copy *copy, usec_t now)
         return;
     const char *primary = mirror_primary(copy->mirror);
     const struct view_node *node = primary[0] == '\0' ? NULL : view_node(all->view, primary);
-    if (node != NULL)
-        mirror_verdict(copy->mirror, primary, node->down || strcmp(node->spool, copy->spool_name) != 0, now);
+    if (node == NULL)
+        return;
+    bool serves =
+        strcmp(node->spool, copy->spool_name) == 0 || view_taken(all->view, copy->spool_name) != NULL;
+    mirror_verdict(copy->mirror, primary, node->down || !serves, now);
 }
 
 void copy_take_commits(struct keeper_copy *copy, usec_t now)

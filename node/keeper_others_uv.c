@@ -45,6 +45,14 @@ struct keeper_copies_figures keeper_others_figures(const struct keeper *k)
     return k->others == NULL ? (struct keeper_copies_figures){0} : keeper_copies_figures(k->others);
 }
 
+void keeper_others_tell(struct keeper *k)
+{
+    struct keeper_copies_figures figures = keeper_others_figures(k);
+    struct node_kept kept = {.copies = figures.count, .bytes = figures.bytes, .ill = figures.ill};
+    if (k->others != NULL)
+        node_set_kept(k->node, &kept);
+}
+
 void keeper_others_close(struct keeper *k)
 {
     keeper_copies_close(&k->others);

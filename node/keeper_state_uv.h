@@ -150,6 +150,7 @@ void keeper_others_open(struct keeper *keeper);
 bool keeper_others_message(struct keeper *keeper, const struct bus_msg *msg, usec_t now);
 void keeper_others_view(struct keeper *keeper, struct view *view, usec_t now); /* lent */
 struct keeper_copies_figures keeper_others_figures(const struct keeper *keeper);
+void keeper_others_tell(struct keeper *keeper); /* the core, for its answers */
 /* Before keeper_second_close. The loop must run once more. */
 void keeper_others_close(struct keeper *keeper);
 

@@ -171,8 +171,10 @@ static void on_pulse(uv_timer_t *handle)
     bus_local_beat(k->bus, k->member, now);
     keeper_end_holds(k, now);
     event_log_flush(k->events, now);
-    if (k->pulses++ % PULSES_A_LOOK == 0)
+    if (k->pulses++ % PULSES_A_LOOK == 0) {
         uv_resident_set_memory(&k->memory);
+        keeper_others_tell(k);
+    }
     watch_room(k);
     tidy(k, now);
     links_flush(k);

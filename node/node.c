@@ -286,6 +286,12 @@ void node_set_settings(struct node *node, const struct settings *settings, usec_
     node_settle(node, now);
 }
 
+void node_set_kept(struct node *node, const struct node_kept *kept)
+{
+    node->kept = *kept;
+    node->keeps = true;
+}
+
 void node_set_gauges(struct node *node, const struct pressure_gauges *gauges)
 {
     node->gauges = *gauges;

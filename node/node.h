@@ -146,6 +146,12 @@ void node_set_silent(struct node *node, const char *member, bool silent);
 /* What its owner measures (`queued` is the core's own): decides how fast new mail is taken, and whether. Until it is
  * told for the first time there is room. */
 void node_set_gauges(struct node *node, const struct pressure_gauges *gauges);
+/* Copies of other nodes' spools on this node's disk, for answers; never told: there are none, nor could there be. */
+struct node_kept {
+    uint64_t copies, bytes;
+    uint64_t ill; /* of the copies: those that take nothing */
+};
+void node_set_kept(struct node *node, const struct node_kept *kept);
 /* From now on attempts are logged, as of this process, and no message ends before both disks have that; 0: they are not
  * (one copy; at first). When it returns all that are under way stand in the log. */
 void node_log_attempts(struct node *node, uint64_t process, usec_t now);

@@ -296,6 +296,8 @@ struct node {
     uint64_t round;     /* one more with each view and settings */
     struct list census; /* struct held with something to do, the ones last placed in older rounds first */
     struct pressure_gauges gauges;
+    struct node_kept kept;
+    bool keeps; /* `kept` was told */
     struct pressure pressure;
     bool quiescing;
     struct source *sources;
