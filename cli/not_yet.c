@@ -24,10 +24,4 @@ void not_yet_warn(const struct settings *settings)
         warn(settings, "pools: overflow", "a pool without a usable source holds its mail");
     if (settings->rules_file != NULL)
         warn(settings, "rules_file", "replies are judged by stage, code and enhanced code");
-    /* Also where nobody said so: two is what a cluster gets by default. */
-    if (settings->cluster.copies > 1)
-        warn(settings, "cluster.copies: 2",
-            "accepted mail lies on one disk, and a dead node's mail waits for that node; say `copies: 1` if "
-            "you "
-            "know");
 }

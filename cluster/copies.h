@@ -25,7 +25,7 @@
  * Frame numbers: the epoch above bit COPY_EPOCH_SHIFT, then a number that grows (guard 4). `epoch` is told before any
  * frame of that epoch may be appended. What both logs share is found by the number with which each epoch ended.
  *
- * How a node will use it (it does not yet): node_custody's append and release call copies_append and copies_release
+ * How a node uses it (node/node_copies.h): node_custody's append and release call copies_append and copies_release
  * beside the spool's; the spool's `committed` becomes copies_synced; after each call into this core the node gives
  * copies_committed() to custody_committed(), and copies_shut() to whatever takes new mail or answers it. `epoch` goes
  * to custody's numbering and incarnation. The register is the one that the join swapped in; a watch on its key
