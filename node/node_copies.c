@@ -263,6 +263,9 @@ bool node_copies_wait(struct node *node, usec_t now)
 {
     if (node->second.core == NULL)
         return false;
+#ifdef TODOKU_WITHOUT_RECOVERY_WAIT
+    return false;
+#endif
     node->second.waits = true;
     node_copies_tick(node, now);
     return true;
@@ -287,7 +290,11 @@ void node_copies_append(
 bool node_copies_release(struct node *node, uint64_t seq)
 {
     struct node_second *second = &node->second;
-    if (second->begun || node->settings->cluster.copies < 2) {
+    bool at_once = second->begun || node->settings->cluster.copies < 2;
+#ifdef TODOKU_WITHOUT_RELEASE_WAIT
+    at_once = true;
+#endif
+    if (at_once) {
         if (second->core != NULL)
             copies_release(second->core, seq);
         return false;
