@@ -163,6 +163,11 @@ static void end_logging(struct node *node, struct session *session, usec_t now)
     session_drain_client(node, session, now);
 }
 
+uint64_t node_attempts(const struct node *node)
+{
+    return node->attempts;
+}
+
 void node_log_attempts(struct node *node, uint64_t process, usec_t now)
 {
     if (process == node->attempts)

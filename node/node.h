@@ -155,6 +155,7 @@ void node_set_kept(struct node *node, const struct node_kept *kept);
 /* From now on attempts are logged, as of this process, and no message ends before both disks have that; 0: they are not
  * (one copy; at first). When it returns all that are under way stand in the log. */
 void node_log_attempts(struct node *node, uint64_t process, usec_t now);
+uint64_t node_attempts(const struct node *node); /* that process */
 /* No new attempts; sessions end as they fall idle. node_idle: nothing is in flight any more. */
 void node_quiesce(struct node *node, usec_t now);
 bool node_idle(const struct node *node);

@@ -212,7 +212,8 @@ static void note_items(struct sim *sim, struct frame *frame, const struct spool_
             .hop = item->hop,
             .state = (uint8_t)item->state,
             .result = (uint8_t)item->result,
-            .peer = item->peer == NULL ? -1 : (int16_t)sim_spool_number(sim, item->peer)};
+            .peer = item->peer == NULL ? -1 : (int16_t)sim_spool_number(sim, item->peer),
+            .attempt = item->attempt};
         if (item->index >= frame->message->mail->recipient_count)
             sim_fail(sim, "log: a record names recipient %u of a message that has fewer", item->index);
     }
@@ -220,14 +221,15 @@ static void note_items(struct sim *sim, struct frame *frame, const struct spool_
 
 static void describe(const struct sim *sim, const struct frame *frame, char *out, size_t size)
 {
-    static const char *const kinds[] = {"?", "HOLD", "INTENT", "MOVED", "REFUSED", "RETRY", "DONE"};
+    static const char *const kinds[] = {
+        "?", "HOLD", "INTENT", "MOVED", "REFUSED", "RETRY", "DONE", "ATTEMPT"};
     char name[32];
     int used = snprintf(out, size, "%s %s%s", kinds[frame->kind],
         ledger_name(sim->ledger, &frame->message->id, name), frame->base ? " (base)" : "");
     for (uint32_t i = 0; i < frame->item_count && used < (int)size - 50; i++) {
         const struct frame_item *item = &frame->items[i];
-        used += snprintf(out + used, size - (size_t)used, " .%u %s@%u", item->index,
-            custody_state_name((enum custody_state)item->state), item->hop);
+        used += snprintf(out + used, size - (size_t)used, " .%u %s@%u%s", item->index,
+            custody_state_name((enum custody_state)item->state), item->hop, item->attempt != 0 ? "!" : "");
         if (item->state == CUSTODY_LEAVING && item->peer >= 0)
             used += snprintf(out + used, size - (size_t)used, "->%s", sim->spools[item->peer]->home->name);
         if (item->state == CUSTODY_DONE)
@@ -273,7 +275,11 @@ void ledger_durable(struct ledger *ledger, struct disk *disk, struct frame *fram
             .result = item->result,
             .hop = item->hop,
             .peer = item->peer,
-            .intent = item->state == CUSTODY_LEAVING ? item->hop + 1 : 0};
+            .intent = item->state == CUSTODY_LEAVING ? item->hop + 1 : 0,
+            .attempt = item->attempt,
+            .attempt_seq = item->attempt == 0              ? 0
+                           : frame->kind == RECORD_ATTEMPT ? frame->seq
+                                                           : before.attempt_seq};
         if (!is_primary)
             continue;
         frame->message->seen = true;
@@ -405,6 +411,11 @@ void ledger_event(struct ledger *ledger, struct member *member, uint64_t seq, co
         sim_fail(ledger->sim, "P1: %s tells of frame %llu before it is durable", member->name,
             (unsigned long long)seq);
     enum delivery_result result = result_of(event);
+    if (message != NULL && index >= 0 && index < (int64_t)message->mail->recipient_count &&
+        strcmp(event, "doubt") == 0) {
+        message->truths[index].doubts++;
+        ledger->sim->counts->doubts++;
+    }
     if (message != NULL && index >= 0 && index < (int64_t)message->mail->recipient_count &&
         result != RESULT_NONE)
         told_final(ledger, member, &message->truths[index], result);

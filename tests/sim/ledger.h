@@ -31,6 +31,8 @@ struct attempt {
     bool accepted;      /* the receiver took it */
     bool excused;       /* the node cannot or need not know that: in doubt */
     bool settled;       /* how it went is on the node's disk */
+    bool logged;        /* the message's end has left, and stands in the log as this attempt's */
+    bool crashed;       /* and so it stood when its process died */
 };
 
 /* One recipient of one message. */
@@ -41,6 +43,7 @@ struct truth {
     size_t place_count;
     struct attempt *attempts;
     uint32_t accepts;
+    uint32_t doubts;        /* events told */
     uint8_t finals, result; /* events told */
     bool said_5xx, open;
     const struct member *doomed_by; /* orders.c: this node has been told to end it */
@@ -93,6 +96,8 @@ void ledger_message_starts(struct ledger *ledger, struct wire *wire);
 struct attempt *ledger_attempt(struct ledger *ledger, struct wire *wire, unsigned message, unsigned index);
 void ledger_attempt_answered(
     struct ledger *ledger, struct attempt *attempt, int code); /* its reply was just sent */
+/* The end of its message leaves the node just now. */
+void ledger_end_leaves(struct ledger *ledger, struct attempt *attempt);
 void ledger_accepted(struct ledger *ledger, struct attempt *attempt, const char *body, size_t len);
 /* The signatures of the modelled world: they name the keys, the message and a hash of what was signed. */
 struct blob *ledger_seal(
@@ -129,7 +134,7 @@ void oracle_custody(struct sim *sim, const struct truth *truth);
 void oracle_durable_answer(
     struct sim *sim, const struct member *member, const struct message *message, bool repeated);
 /* Two copies, P1': what this node answers for, moves or sends is on the second disk, too. */
-enum oracle_both_kind { BOTH_ANSWER, BOTH_ATTEMPT, BOTH_MOVE };
+enum oracle_both_kind { BOTH_ANSWER, BOTH_ATTEMPT, BOTH_MOVE, BOTH_END };
 void oracle_both(struct sim *sim, const struct member *member, const struct truth *truth, uint32_t hop,
     enum oracle_both_kind kind);
 void oracle_end(struct sim *sim, const struct truth *truth);

@@ -6,6 +6,8 @@
 #include "base/alloc.h"
 #include "base/buffer.h"
 #include "base/hash.h"
+#include "node/node.h"
+#include "proto/copy_wire.h"
 #include "tests/sim/agree.h"
 #include "tests/sim/fairness.h"
 #include "tests/sim/ledger.h"
@@ -223,6 +225,30 @@ void ledger_outcome_durable(struct ledger *ledger, struct member *member, struct
     }
 }
 
+/* PROTOCOL guard 9: no end leaves that does not stand in the log, made in the epoch of today, of this process; and in
+ * the second copy's, if the register names one. */
+void ledger_end_leaves(struct ledger *ledger, struct attempt *attempt)
+{
+    struct sim *sim = ledger_sim(ledger);
+    const struct truth *truth = attempt->truth;
+    const struct member *member = attempt->wire->member;
+    const struct standing *own = truth_on(truth, member->disk);
+    uint64_t process = node_attempts(member->node), epoch = custody_epoch(node_custody(member->node));
+    if (process == 0)
+        return;
+    if (own->attempt != process || copy_epoch_of(own->attempt_seq) != epoch)
+        sim_fail(sim, "INTENT: %s ends m%u.%u in epoch %llu, but its disk says %s %s, epoch %llu",
+            member->name, truth->message->number, truth->index, (unsigned long long)epoch,
+            custody_state_name((enum custody_state)own->state),
+            own->attempt == 0         ? "and no attempt"
+            : own->attempt == process ? "and its attempt"
+                                      : "and another process's attempt",
+            (unsigned long long)copy_epoch_of(own->attempt_seq));
+    oracle_both(sim, member, truth, 0, BOTH_END);
+    attempt->logged = true;
+    sim->counts->ends_logged++;
+}
+
 void ledger_accepted(struct ledger *ledger, struct attempt *attempt, const char *body, size_t len)
 {
     struct sim *sim = ledger_sim(ledger);
@@ -234,9 +260,27 @@ void ledger_accepted(struct ledger *ledger, struct attempt *attempt, const char 
         if (other != attempt && other->accepted && !other->excused)
             sim_fail(sim, "P3: m%u.%u was taken twice, and the first time was not in doubt (%s, then %s)",
                 truth->message->number, truth->index, other->wire->member->name, attempt->wire->member->name);
+    for (const struct attempt *other = truth->attempts; other != NULL; other = other->next)
+        if (other != attempt && other->accepted && other->crashed && truth->doubts == 0)
+            sim_fail(sim,
+                "P3: m%u.%u was taken twice, and nobody was told that the first time was in doubt (%s, %s)",
+                truth->message->number, truth->index, other->wire->member->name, attempt->wire->member->name);
     attempt->accepted = true;
     truth->accepts++;
     note_doubtful(sim, attempt);
+}
+
+/* Guards 9 and 10: who reads the log must find whatever may have been delivered. */
+static void note_crashed(struct sim *sim, const struct member *member, struct attempt *attempt)
+{
+    const struct truth *truth = attempt->truth;
+    const struct standing *own = truth_on(truth, member->disk);
+    if (!attempt->logged || attempt->settled || attempt->crashed || attempt->wire->life != member->life)
+        return;
+    attempt->crashed = true;
+    if (own->state == CUSTODY_HELD && own->attempt == 0)
+        sim_fail(sim, "INTENT: %s died when m%u.%u had been ended and its log says that nobody is at it",
+            member->name, truth->message->number, truth->index);
 }
 
 /* A process has died: what receivers took from it and its disk does not know is in doubt. */
@@ -251,8 +295,10 @@ void ledger_crashed(struct ledger *ledger, struct member *member)
         if (truth_on(truth, member->disk)->state == CUSTODY_DONE)
             continue;
         for (struct attempt *attempt = truth->attempts; attempt != NULL; attempt = attempt->next)
-            if (attempt->wire->member == member)
+            if (attempt->wire->member == member) {
+                note_crashed(ledger_sim(ledger), member, attempt);
                 attempt->over = attempt->excused = true;
+            }
     }
 }
 

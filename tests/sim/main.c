@@ -216,16 +216,17 @@ static void print_result(const struct options *options, const struct result *res
     const struct sim_counts *c = &result->counts;
     print_coverage(c);
     printf("%" PRIu64 " messages, %" PRIu64 " deliveries: %" PRIu64 " accepted, %" PRIu64 " bounced, %" PRIu64
-           " expired, %" PRIu64 " doubled (all in doubt), %" PRIu64 " signed; %" PRIu64 " moves, %" PRIu64
-           " restarts, %" PRIu64 " segments deleted, %" PRIu64 " views, %" PRIu64 " verdicts, %" PRIu64
-           " heads, %" PRIu64 " joined late and took %" PRIu64 " messages, %" PRIu64
-           " with an empty disk; %" PRIu64 " checkpoints with %" PRIu64 " messages at rest, %" PRIu64
-           " rows found by starts, %" PRIu64 " brought back for their backlogs, %" PRIu64
-           " tables lost; %" PRIu64 " turns of members told, %" PRIu64 " of them again\n",
-        c->messages, c->deliveries, c->accepted, c->bounced, c->expired, c->doubled, c->sealed, c->moves,
-        c->restarts, c->segments, c->views, c->verdicts, c->heads, c->joined_late, c->late_mail,
-        c->wrong_disks, c->checkpoints, c->parked, c->rows_found, c->brought, c->tables_lost, c->turns_told,
-        c->turns_twice);
+           " expired, %" PRIu64 " doubled (all in doubt), %" PRIu64 " ended as logged, %" PRIu64
+           " doubts told, %" PRIu64 " signed; %" PRIu64 " moves, %" PRIu64 " restarts, %" PRIu64
+           " segments deleted, %" PRIu64 " views, %" PRIu64 " verdicts, %" PRIu64 " heads, %" PRIu64
+           " joined late and took %" PRIu64 " messages, %" PRIu64 " with an empty disk; %" PRIu64
+           " checkpoints with %" PRIu64 " messages at rest, %" PRIu64 " rows found by starts, %" PRIu64
+           " brought back for their backlogs, %" PRIu64 " tables lost; %" PRIu64
+           " turns of members told, %" PRIu64 " of them again\n",
+        c->messages, c->deliveries, c->accepted, c->bounced, c->expired, c->doubled, c->ends_logged,
+        c->doubts, c->sealed, c->moves, c->restarts, c->segments, c->views, c->verdicts, c->heads,
+        c->joined_late, c->late_mail, c->wrong_disks, c->checkpoints, c->parked, c->rows_found, c->brought,
+        c->tables_lost, c->turns_told, c->turns_twice);
     printf("%" PRIu64 " seeds, %" PRIu64 " steps and %" PRIu64
            " between members and store in %.1f s with %d jobs: %.2f million steps a minute and job\n",
         c->seeds, c->steps, c->aside, seconds, options->jobs,

@@ -129,7 +129,7 @@ static const struct disk *second_disk(const struct sim *sim, const struct spool 
 void oracle_both(struct sim *sim, const struct member *member, const struct truth *truth, uint32_t hop,
     enum oracle_both_kind kind)
 {
-    static const char *const does[] = {"answers for", "attempts", "asks a MOVE of"};
+    static const char *const does[] = {"answers for", "attempts", "asks a MOVE of", "ends"};
     const struct spool *spool = member->spool;
     const struct standing *own = truth_on(truth, member->disk);
     bool holds = own->state == CUSTODY_HELD || own->state == CUSTODY_LEAVING;
@@ -140,7 +140,8 @@ void oracle_both(struct sim *sim, const struct member *member, const struct trut
     const struct standing *there = second == NULL ? NULL : truth_on(truth, second);
     char name[48];
     if (there == NULL || there->state == CUSTODY_NONE || there->hop < hop ||
-        (kind == BOTH_MOVE && there->hop == hop && there->state == CUSTODY_HELD))
+        (kind == BOTH_MOVE && there->hop == hop && there->state == CUSTODY_HELD) ||
+        (kind == BOTH_END && there->attempt != own->attempt))
         sim_fail(sim, "P1': %s %s %s, but the second copy at %s says %s@%u", member->name, does[kind],
             name_of(sim, truth, name), second == NULL ? "nobody" : second->member->name,
             custody_state_name(there == NULL ? CUSTODY_NONE : (enum custody_state)there->state),

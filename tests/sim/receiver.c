@@ -154,6 +154,8 @@ static void on_data(struct receiver *receiver)
         attempts_over(receiver, 451);
     } else {
         say(receiver, "354 go on\r\n");
+        receiver->wire->go_on = receiver->wire->to_node_sent;
+        receiver->wire->end_seen = 2; /* a line begins */
         receiver->data = true;
     }
 }
@@ -281,6 +283,13 @@ void receiver_bytes(struct receiver *receiver, const char *bytes, size_t len)
     while (receiver->wire->receiver_open && !receiver->silent && !receiver->wire->sim->failed &&
            (receiver->data ? read_body(receiver) : read_command(receiver)))
         continue;
+}
+
+void receiver_message_ends(const struct receiver *receiver)
+{
+    for (size_t i = 0; i < receiver->count; i++)
+        if (receiver->attempts[i] != NULL)
+            ledger_end_leaves(receiver->wire->sim->ledger, receiver->attempts[i]);
 }
 
 void receiver_closed(struct receiver *receiver)

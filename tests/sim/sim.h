@@ -126,14 +126,17 @@ struct standing {
     uint32_t hop;
     uint32_t intent; /* LEAVING: the hop asked for */
     uint8_t state, result;
-    int16_t peer; /* spool's number, or -1 */
+    int16_t peer;         /* spool's number, or -1 */
+    uint64_t attempt;     /* the process with an open attempt at it, or 0 */
+    uint64_t attempt_seq; /* the frame that permits it */
 };
 
 /* A frame of the modelled log. */
 struct frame_item {
     uint32_t index, hop;
     uint8_t state, result;
-    int16_t peer;           /* spool's number, or -1 */
+    int16_t peer; /* spool's number, or -1 */
+    uint64_t attempt;
     struct standing before; /* what the disk said before the frame was durable */
 };
 struct frame {
@@ -206,7 +209,7 @@ struct member {
     struct control *control;
     usec_t skew; /* its clock is that much ahead */
     usec_t frozen_until, full_until;
-    bool hung; /* until then only what is aside goes on: control */
+    bool hung;         /* until then only what is aside goes on: control */
     usec_t stalled_at; /* when its second copy last kept it waiting */
     uint32_t weight;
     bool draining;
@@ -263,9 +266,9 @@ struct sim_options {
 
 /* What many runs add up to. */
 struct sim_counts {
-    uint64_t seeds, steps, messages, deliveries, accepted, doubled, moves, segments, bounced, expired,
-        restarts, views, sealed, aside, verdicts, heads, joined_late, late_mail, wrong_disks, parked,
-        checkpoints, rows_found, tables_lost, brought, turns_told, turns_twice;
+    uint64_t seeds, steps, messages, deliveries, accepted, doubled, doubts, ends_logged, moves, segments,
+        bounced, expired, restarts, views, sealed, aside, verdicts, heads, joined_late, late_mail,
+        wrong_disks, parked, checkpoints, rows_found, tables_lost, brought, turns_told, turns_twice;
     uint64_t changes[CHANGE_KINDS];
     uint64_t faults[FAULT_KINDS];
     uint64_t coverage[FAULT_KINDS][DOING_KINDS];

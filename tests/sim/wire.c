@@ -190,6 +190,21 @@ static void note_messages(struct wire *wire, const char *bytes, size_t len)
     free(text);
 }
 
+/* Once the node has been told to go on, what it sends is the message; does the end of it leave? */
+static void note_end(struct wire *wire, const char *bytes, size_t len)
+{
+    static const char mark[] = "\r\n.\r\n";
+    if (wire->go_on == 0 || wire->to_node_done < wire->go_on || !wire->receiver_open)
+        return;
+    for (size_t i = 0; i < len && wire->go_on != 0; i++) {
+        wire->end_seen = bytes[i] == mark[wire->end_seen] ? wire->end_seen + 1 : bytes[i] == '\r';
+        if (mark[wire->end_seen] != '\0')
+            continue;
+        wire->go_on = 0;
+        receiver_message_ends(wire->receiver);
+    }
+}
+
 static void reach_close(struct sim *sim, struct sim_event *event)
 {
     (void)sim;
@@ -263,6 +278,7 @@ static void flush(struct sim *sim, struct sim_event *event)
         return;
     }
     note_messages(wire, bytes, len);
+    note_end(wire, bytes, len);
     struct sim_event *arrival = to_receiver(wire, reach_receiver);
     arrival->bytes = bytes;
     arrival->len = len;

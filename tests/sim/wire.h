@@ -33,7 +33,9 @@ struct wire {
     usec_t mail_since; /* the node said that the newest message starts */
     uint32_t messages; /* started on this connection */
     uint32_t mails;    /* of them the receiver has seen so many */
-    bool tls_asked;    /* the node wants the handshake once its output is gone */
+    uint64_t go_on;  /* bytes to the node at which it may send the message itself; 0: there is none to send */
+    size_t end_seen; /* so much of its end */
+    bool tls_asked;  /* the node wants the handshake once its output is gone */
     bool secure;
 
     struct receiver *receiver;
@@ -57,6 +59,8 @@ struct receiver *receiver_new(struct wire *wire);
 void receiver_free(struct receiver **receiver);
 void receiver_greet(struct receiver *receiver);
 void receiver_bytes(struct receiver *receiver, const char *bytes, size_t len);
+/* What the node sends from now on is a message, until its end, which leaves just now. */
+void receiver_message_ends(const struct receiver *receiver);
 void receiver_closed(struct receiver *receiver); /* the node's end is gone */
 void receiver_secured(struct receiver *receiver);
 
