@@ -36,7 +36,7 @@ static bool is_busy(const struct wire *wire)
     const struct attempt *at = wire->attempts; /* the newest first */
     if (!wire->node_open || wire->messages == 0)
         return false;
-    if (wire->mails < wire->messages || at == NULL || at->mail < wire->mails)
+    if (wire->stuck || wire->mails < wire->messages || at == NULL || at->mail < wire->mails)
         return true;
     while (at != NULL && at->over && at->mail == wire->mails)
         at = at->next_on_wire;

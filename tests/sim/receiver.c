@@ -62,6 +62,13 @@ static void attempts_over(struct receiver *receiver, int code)
     receiver->mail = false;
 }
 
+/* Says nothing any more. */
+static void fall_silent(struct receiver *receiver)
+{
+    receiver->silent = true;
+    receiver->wire->stuck = receiver->mail;
+}
+
 static void hang_up(struct receiver *receiver, bool broken)
 {
     trace_line(receiver->wire->sim, receiver->wire->host->name, "hangs up", "%s session %u%s",
@@ -74,7 +81,7 @@ void receiver_greet(struct receiver *receiver)
 {
     struct sim *sim = receiver->wire->sim;
     if (moody(receiver, sim->weather.hang) || sim->now < receiver->wire->host->hang_until) {
-        receiver->silent = true;
+        fall_silent(receiver);
     } else if (moody(receiver, sim->weather.greeting_bad)) {
         say(receiver, moody(receiver, 500) ? "421 4.3.2 too busy\r\n" : "554 5.3.2 no service here\r\n");
         hang_up(receiver, false);
@@ -268,7 +275,7 @@ static bool read_command(struct receiver *receiver)
     }
     if (moody(receiver, receiver->wire->sim->weather.hang) ||
         receiver->wire->sim->now < receiver->wire->host->hang_until) {
-        receiver->silent = true;
+        fall_silent(receiver);
         return false;
     }
     on_command(receiver, line);

@@ -35,6 +35,7 @@ struct wire {
     uint32_t mails;    /* of them the receiver has seen so many */
     uint64_t go_on;  /* bytes to the node at which it may send the message itself; 0: there is none to send */
     size_t end_seen; /* so much of its end */
+    bool stuck;      /* it says nothing any more, in the middle of one */
     bool tls_asked;  /* the node wants the handshake once its output is gone */
     bool secure;
 
