@@ -153,6 +153,15 @@ static int open_crew(struct keeper *k, struct error *error)
     return loops == 1 ? 0 : crew_open(k, loops - 1, error);
 }
 
+/* A new log's frames are numbered above those of a former one, whose events were told; with two copies they are by
+ * their epoch (keeper_home_uv.c). */
+static uint64_t log_end(const struct keeper *k)
+{
+    bool one_copy = k->claim.kv == NULL || k->settings->cluster.copies < 2;
+    uint64_t last = spool_last_seq(k->spool);
+    return last == 0 && one_copy ? event_log_last_seq(k->events) : last;
+}
+
 int keeper_open_data(struct keeper *k, struct error *error)
 {
     k->tls = tls_context_client(error);
@@ -163,7 +172,7 @@ int keeper_open_data(struct keeper *k, struct error *error)
     k->committed_told = spool_last_seq(k->spool);
     atomic_store(&k->committed, k->committed_told);
     keeper_begin_holds(k, clock_now());
-    node_log_ends(k->node, k->committed_told > 0 ? k->committed_told : event_log_last_seq(k->events));
+    node_log_ends(k->node, log_end(k));
     if (keeper_second_open(k, error) != 0)
         return -1;
     keeper_others_open(k);
