@@ -109,3 +109,24 @@ def test_disk_lost(lab):
     check(spool_of(c, victim.id) == former, f"{spool_of(c, victim.id)}, not {former}")
     late.wait_count(50, 30, alive=victim.daemon)
     c.stop()
+
+
+def test_deposed(lab):
+    "a running node's spool is taken over: it begins no attempt of it any more, and is a member with another spool in the same process; its name, its addresses and its lease stay"
+    sink, c = lab.sink(listen=[f"127.4.{s}.{n}" for s in range(SETS) for n in (1, 2, 3)]), lab.cluster(nodes=2, more={"cluster": {"copies": 2, "min_copies": 1}})
+    victim = c[c.owner("down.test")]
+    former, pid = f"{victim.id}.0", victim.daemon.pid
+    c.stream(Load(["down.test"], SENDER, 50, prefix="queued")).finish()
+    takes_and_sends(c, sink, victim, "before")
+    lease = json.loads(c.etcd.ctl("get", f"/todoku/lab/live/{victim.id}", "-w", "json"))["kvs"][0]["lease"]
+    taken = take_over(c, former)
+    until("the new spool in the view", lambda: spool_of(c, victim.id) not in (former, "") and victim.id in c.up_nodes(c.coordinators[0]), 30, every=0.2)
+    came_back(c, victim, former, taken)
+    check(victim.daemon.pid == pid and victim.running(), "another process")
+    check(json.loads(c.etcd.ctl("get", f"/todoku/lab/live/{victim.id}", "-w", "json"))["kvs"][0]["lease"] == lease, "another lease")
+    late = lab.sink(listen=["127.4.206.1"], name="late")
+    takes_and_sends(c, sink, victim, "after")
+    time.sleep(1)
+    check(not late.arrivals(), f"{len(late.arrivals())} messages of a spool that is another's were sent")
+    check(actions(c, victim.id) == ["deposed", "set_aside"], f"events: {actions(c, victim.id)}")
+    c.stop()
