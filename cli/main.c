@@ -35,7 +35,8 @@ static struct cli_command commands[] = {
         "single quotes).\n"
         "add: lets a member in; the same again does nothing. remove: its process stops; mail on its disk "
         "waits there.\n"
-        "set: a node's share and whether it gets new mail. list: who may join, and who is there.\n"
+        "set: a node's share, whether it gets new mail, that it is dead. list: who may join, and who is "
+        "there.\n"
         "adopt: goes on with the etcd there is although members have seen a newer one (it was restored from "
         "a "
         "backup) or another.",

@@ -25,6 +25,8 @@ const struct cli_option cli_members_options[] = {
     {'w', "weight", "N", "add, set: a node's share of the mail, 1 to 1000; 0: as its file says"},
     {0, "drain", NULL, "set: it gets no new mail, and hands on what it holds"},
     {0, "undrain", NULL, "set: it gets new mail again"},
+    {0, "dead", NULL,
+        "set: it will not come back: it is declared down, wherever the other copy of its mail is"},
     {'j', "json", NULL, "list: one JSON object a line"},
     {'y', "yes", NULL, "adopt: do not ask"},
 };
@@ -50,7 +52,7 @@ static const struct verb {
 } verbs[] = {
     {"add", "role weight", ADD, 2},
     {"remove", "", REMOVE, 1},
-    {"set", "weight drain undrain", SET, 1},
+    {"set", "weight drain undrain dead", SET, 1},
     {"list", "json", LIST, 0},
     {"adopt", "yes", ADOPT, 0},
 };
@@ -82,12 +84,13 @@ static int read_options(const struct cli_args *args, const struct verb *verb, st
     job->change = (struct members_change){.set_weight = weight != NULL,
         .weight = (uint32_t)number,
         .set_drain = drain || undrain,
-        .drain = drain};
+        .drain = drain,
+        .set_dead = cli_value(args, "dead") != NULL};
     job->yes = cli_value(args, "yes") != NULL;
     if (drain && undrain)
         return cli_wrong(args->command, "--drain and --undrain exclude each other");
-    if (verb->is == SET && !job->change.set_weight && !job->change.set_drain)
-        return cli_wrong(args->command, "say what to set: --weight N, --drain or --undrain");
+    if (verb->is == SET && !job->change.set_weight && !job->change.set_drain && !job->change.set_dead)
+        return cli_wrong(args->command, "say what to set: --weight N, --drain, --undrain or --dead");
     return 0;
 }
 
@@ -185,6 +188,14 @@ static int adopt(const struct members *members, bool yes, struct buffer *out, st
     return members_adopt(members, out, error);
 }
 
+static int set(const struct members *members, const struct job *job, struct buffer *out, struct error *error)
+{
+    struct members_change change = job->change;
+    if (change.set_dead && members_find_dead(members, job->name, &change.dead, error) != 0)
+        return -1;
+    return members_set(members, job->name, &change, out, error);
+}
+
 static int work(const struct members *members, const struct job *job, bool json, struct error *error)
 {
     struct buffer out = {0};
@@ -197,7 +208,7 @@ static int work(const struct members *members, const struct job *job, bool json,
         rc = members_remove(members, job->name, &out, error);
         break;
     case SET:
-        rc = members_set(members, job->name, &job->change, &out, error);
+        rc = set(members, job, &out, error);
         break;
     case LIST:
         rc = members_list(members, &out, error);

@@ -20,9 +20,10 @@ struct members {
 };
 
 struct members_change {
-    bool set_weight, set_drain;
+    bool set_weight, set_drain, set_dead;
     uint32_t weight; /* 0 = as the node's own file says */
     bool drain;
+    uint64_t dead; /* the process that is given up: members_find_dead() */
 };
 
 /* Each appends to `said` what is to be told. Adding a member that is there with this key is no error. */
@@ -31,6 +32,9 @@ int members_add(
 int members_remove(const struct members *members, const char *name, struct buffer *said, struct error *error);
 int members_set(const struct members *members, const char *name, const struct members_change *change,
     struct buffer *said, struct error *error);
+/* The process of a node that may be declared dead: its last one, which does not run any more. */
+int members_find_dead(
+    const struct members *members, const char *name, uint64_t *process_r, struct error *error);
 /* One JSON object a line, by name: name, role, state, weight, drain, endpoint, key. State: up; starting (not
  * ready yet); not seen; removed (it runs and is in spec/ no more); other key; wire N (another version
  * of the bus). */

@@ -220,6 +220,8 @@ static void decide_set(struct member_spec *spec, const void *arg)
         spec->weight = change->weight;
     if (change->set_drain)
         spec->drain = change->drain;
+    if (change->set_dead)
+        spec->dead = change->dead;
 }
 
 int members_set(const struct members *members, const char *name, const struct members_change *asked,
@@ -234,5 +236,10 @@ int members_set(const struct members *members, const char *name, const struct me
     else
         buffer_printf(said, "%u", spec.weight);
     buffer_add_text(said, spec.drain ? ", gets no new mail\n" : "\n");
+    if (asked->set_dead)
+        buffer_printf(said,
+            "%s is given up: it is declared down although the node with the other copy of its mail may be "
+            "gone as well. If it comes back, it serves as ever\n",
+            name);
     return 0;
 }

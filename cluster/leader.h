@@ -11,7 +11,9 @@
  * The view it publishes: every member of spec/ that has ever been ready, with its record of live/; a node
  * whose live/ is gone stands in it as `down`. At most one view a second. A node is declared down only after
  * one lease time since the head was elected or the store came back, and never more than max(1, 10 % of the
- * nodes) within 10 s; one that is taken out of spec/ goes at once.
+ * nodes) within 10 s; one that is taken out of spec/ goes at once. Nor is one declared down while the node with the
+ * other copy of its spool does not serve either: nobody could take it over. An operator may say that this process of it
+ * is dead all the same (member_spec.dead).
  *
  * It says also who serves the spools that were taken over, by the registers of spool/ (spool_register.h). A node whose
  * home spool another one has taken over serves nothing until it has joined with another spool.

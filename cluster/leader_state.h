@@ -26,6 +26,7 @@ struct leader_member { /* named in spec/ or live/ */
     usec_t gone_since; /* it does not serve, since */
     usec_t lost_since; /* its last process was lost then, as far as anybody can tell: perhaps later */
     uint64_t told;     /* a hash of the last sentence about it, 0 = none */
+    bool told_alone;   /* that it is not declared down, for nobody has the other copy */
 };
 
 enum leader_ask { LEAD_NOTHING, LEAD_ELECT, LEAD_RESIGN, LEAD_PUBLISH };

@@ -46,8 +46,35 @@ static bool not_before(struct leader *leader, usec_t when, usec_t now)
     return false;
 }
 
-/* Whether it may be declared down now; if not yet, `later` is when to think of it again. */
-static bool may_be_down(struct making *making, const struct leader_member *member, bool node)
+/* Whether the other copy of its spool is on a node that does not serve. Where there is none, a verdict is as ever: new
+ * mail goes elsewhere. */
+static bool copy_is_away(
+    const struct leader *leader, const struct leader_member *member, const struct view_node *before)
+{
+    struct error error;
+    const struct spool_register *reg = leader_register(leader, before->spool);
+    if (reg == NULL || strcmp(reg->node, member->id) != 0 || reg->mirror[0] == '\0' ||
+        reg->mirror_node[0] == '\0' || member->spec.dead == before->process)
+        return false;
+    const struct leader_member *other = map_get_text(&leader->members, reg->mirror_node);
+    return other == NULL || !leader_member_serves(leader, other, &error);
+}
+
+static bool is_alone(struct leader *leader, struct leader_member *member, const struct view_node *before)
+{
+    bool away = copy_is_away(leader, member, before);
+    if (away && !member->told_alone)
+        leader_notice(leader,
+            "%s is gone, but is not declared down: the other copy of its mail is on %s, which does not serve "
+            "either. Bring one of the two back; if %s never will be: todoku members set %s --dead",
+            member->id, leader_register(leader, before->spool)->mirror_node, member->id, member->id);
+    member->told_alone = away;
+    return away;
+}
+
+/* Whether it may be declared down now; if not yet, `later` is when to think of it again. `node`: as it stood in the view
+ * before; null: a coordinator. */
+static bool may_be_down(struct making *making, struct leader_member *member, const struct view_node *node)
 {
     struct leader *leader = making->leader;
     /* A new process that reads its log is given some time; mail avoids it by itself. */
@@ -55,8 +82,10 @@ static bool may_be_down(struct making *making, const struct leader_member *membe
     if (!not_before(leader, leader->quiet_until, making->now) ||
         !not_before(leader, member->gone_since + patience, making->now))
         return false;
-    if (!node)
+    if (node == NULL)
         return true;
+    if (is_alone(leader, member, node))
+        return false;
     size_t most = allowance(leader);
     if (making->verdicts >= most)
         return not_before(leader, making->now + LEADER_WINDOW, making->now);
@@ -112,7 +141,7 @@ static void add_absent_node(
         view_add_node(making->next, member->id, before->spool, before->incarnation, weight);
     node->process = before->process;
     node->draining = member->spec.drain;
-    node->down = before->down || may_be_down(making, member, true);
+    node->down = before->down || may_be_down(making, member, before);
     set_text(&node->endpoint, before->endpoint);
     set_text(&node->rack, before->rack);
     copy_sources(node, before->sources, before->source_count);
@@ -121,7 +150,7 @@ static void add_absent_node(
 static void add_absent_coordinator(
     struct making *making, struct leader_member *member, const struct view_coordinator *before)
 {
-    bool down = before->down || may_be_down(making, member, false);
+    bool down = before->down || may_be_down(making, member, NULL);
     view_add_coordinator(making->next, member->id, before->process, before->endpoint)->down = down;
 }
 
@@ -140,6 +169,7 @@ static void add_member(struct making *making, struct leader_member *member)
     leader_tell_once(leader, member, why.text[0] == '\0' ? NULL : why.text);
     if (other != NULL || leader_other_wire(leader, member))
         return;
+    member->told_alone = member->told_alone && !serves;
     if (serves && is_node)
         add_serving_node(making, member);
     else if (serves)

@@ -35,6 +35,7 @@ struct member_spec {
     enum member_role role;
     uint32_t weight; /* 0 = as the node's own file says */
     bool drain;      /* gets no new mail */
+    uint64_t dead; /* this process of it: an operator says that it will not come back (leader.h); 0 = none */
 };
 
 /* Written by the member itself, under its lease: it runs. */

@@ -36,6 +36,8 @@ void member_spec_write(const struct member_spec *spec, struct buffer *out)
     json_text(out, "role", member_role_name(spec->role));
     json_number(out, "weight", spec->weight);
     json_bool(out, "drain", spec->drain);
+    if (spec->dead != 0)
+        write_u64(out, "dead", spec->dead);
     json_end(out, '}');
 }
 
@@ -229,7 +231,8 @@ int member_spec_read(const char *text, size_t len, struct member_spec *spec_r, s
     bool good =
         read_name(json, "id", spec_r->id, error) == 0 && read_key(json, spec_r->public_key, error) == 0 &&
         read_role(json, &spec_r->role, error) == 0 && read_u32(json, "weight", &spec_r->weight, error) == 0 &&
-        read_bool(json, "drain", &spec_r->drain, error) == 0;
+        read_bool(json, "drain", &spec_r->drain, error) == 0 &&
+        (json_object_get(json, "dead") == NULL || read_u64(json, "dead", &spec_r->dead, error) == 0);
     json_decref(json);
     return good ? 0 : -1;
 }

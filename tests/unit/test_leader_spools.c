@@ -1,4 +1,5 @@
-/* What the head makes of the registers of spool/: who serves what was taken over, and who serves nothing any more. */
+/* What the head makes of the registers of spool/: who serves what was taken over, who serves nothing any more, and who is
+ * not declared down because the other copy is gone as well. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -168,6 +169,121 @@ static void test_unreadable(void **state)
     finish(&h);
 }
 
+/* ---- the verdict, and the other copy ---- */
+
+static void put_mirror(const char *spool, const char *node, uint64_t process, const char *on)
+{
+    struct spool_register reg = home(node, process);
+    strcpy(reg.mirror, "copy");
+    snprintf(reg.mirror_node, sizeof reg.mirror_node, "%s", on);
+    put_register(spool, &reg);
+}
+
+/* n1's mirror is on n2, n2's on n3; all three are up, and the head has been there for a while. */
+static uint64_t three_with_mirrors(struct head *h)
+{
+    uint64_t lease_n3 = put_live("n3", MEMBER_NODE, 103, 5);
+    put_mirror("n1.0", "n1", 101, "n2");
+    put_mirror("n2.0", "n2", 102, "n3");
+    begin(h, "c1", lease_c1);
+    run(h, 20 * USEC_SEC);
+    return lease_n3;
+}
+
+static void test_a_copy_has_to_live(void **state)
+{
+    (void)state;
+    struct head h;
+    three_with_mirrors(&h);
+    fake_end_lease(store, lease_n1);
+    fake_end_lease(store, lease_n2);
+    run(&h, 30 * USEC_SEC);
+    assert_string_equal(state_of("n2"), "down");
+    assert_string_equal(state_of("n1"), "up"); /* nobody that lives has its mail */
+    const char *told =
+        strstr(h.said, "n1 is gone, but is not declared down: the other copy of its mail is on n2");
+    assert_non_null(told);
+    assert_null(strstr(told + 1, "n1 is gone"));
+    put_live("n2", MEMBER_NODE, 202, 0); /* it reads its log: not yet */
+    run(&h, 5 * USEC_SEC);
+    assert_string_equal(state_of("n1"), "up");
+    put_live("n2", MEMBER_NODE, 202, 6);
+    run(&h, 20 * USEC_SEC);
+    assert_string_equal(state_of("n1"), "down");
+    assert_string_equal(state_of("n2"), "up");
+    finish(&h);
+}
+
+/* Without a mirror, or with one that nobody knows the place of, the rule says nothing. */
+static void test_one_copy(void **state)
+{
+    (void)state;
+    struct head h;
+    three_with_mirrors(&h);
+    put_mirror("n1.0", "n1", 101, "");
+    struct spool_register alone = home("n2", 102);
+    strcpy(alone.mirror_node, "n3"); /* a hint is no mirror */
+    put_register("n2.0", &alone);
+    fake_end_lease(store, lease_n1);
+    fake_end_lease(store, lease_n2);
+    run(&h, 30 * USEC_SEC);
+    assert_int_equal(down_count(), 2);
+    finish(&h);
+}
+
+/* An operator's word is about one process: it holds for no other. */
+static void test_given_up(void **state)
+{
+    (void)state;
+    struct head h;
+    uint64_t lease_n3 = three_with_mirrors(&h);
+    fake_end_lease(store, lease_n2);
+    fake_end_lease(store, lease_n3);
+    run(&h, 30 * USEC_SEC);
+    assert_string_equal(state_of("n3"), "down");
+    assert_string_equal(state_of("n2"), "up");
+    struct member_spec spec = {.id = "n2", .public_key = KEY_A, .role = MEMBER_NODE, .dead = 999};
+    struct buffer text = {0};
+    member_spec_write(&spec, &text);
+    fake_put(store, "/todoku/prod/spec/n2", buffer_text(&text), 0);
+    run(&h, 5 * USEC_SEC);
+    assert_string_equal(state_of("n2"), "up");
+    buffer_clear(&text);
+    spec.dead = 102;
+    member_spec_write(&spec, &text);
+    fake_put(store, "/todoku/prod/spec/n2", buffer_text(&text), 0);
+    run(&h, 20 * USEC_SEC);
+    assert_string_equal(state_of("n2"), "down");
+    buffer_free(&text);
+    /* Back all the same, it serves, and the next time the rule holds again. */
+    put_mirror("n2.0", "n2", 202, "n3");
+    lease_n2 = put_live("n2", MEMBER_NODE, 202, 6);
+    run(&h, 20 * USEC_SEC);
+    assert_string_equal(state_of("n2"), "up");
+    fake_end_lease(store, lease_n2);
+    run(&h, 30 * USEC_SEC);
+    assert_string_equal(state_of("n2"), "up");
+    finish(&h);
+}
+
+/* Two that mirror each other and go together wait for one of them, however long. */
+static void test_a_pair(void **state)
+{
+    (void)state;
+    struct head h;
+    three_with_mirrors(&h);
+    put_mirror("n2.0", "n2", 102, "n1");
+    fake_end_lease(store, lease_n1);
+    fake_end_lease(store, lease_n2);
+    run(&h, USEC_MIN);
+    assert_int_equal(down_count(), 0);
+    lease_n1 = put_live("n1", MEMBER_NODE, 201, 6);
+    run(&h, 5 * USEC_SEC);
+    assert_string_equal(state_of("n1"), "up");
+    assert_string_equal(state_of("n2"), "down");
+    finish(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -175,6 +291,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_taken_over, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_deposed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_unreadable, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_copy_has_to_live, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_one_copy, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_given_up, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_pair, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,14 +40,14 @@ static void test_names(void **state)
 static void test_spec(void **state)
 {
     (void)state;
-    struct member_spec spec = {"n1", KEY, MEMBER_ANY, 12, true}, back;
+    struct member_spec spec = {"n1", KEY, MEMBER_ANY, 12, true, UINT64_MAX}, back;
     struct buffer text = {0};
     struct error error;
     member_spec_write(&spec, &text);
     assert_int_equal(member_spec_read(buffer_bytes(&text), buffer_len(&text), &back, &error), 0);
     assert_string_equal(back.id, "n1");
     assert_string_equal(back.public_key, KEY);
-    assert_true(back.role == MEMBER_ANY && back.weight == 12 && back.drain);
+    assert_true(back.role == MEMBER_ANY && back.weight == 12 && back.drain && back.dead == UINT64_MAX);
     buffer_free(&text);
 }
 
@@ -77,6 +77,8 @@ static void test_spec_of_strangers(void **state)
     assert_spec(START ",\"role\":\"node\",\"weight\":4294967296}", "`weight`");
     assert_spec(START ",\"role\":\"node\",\"weight\":\"1\"}", "`weight`");
     assert_spec(START ",\"role\":\"node\",\"drain\":1}", "`drain`");
+    assert_spec(START ",\"role\":\"node\",\"dead\":1}", "`dead`");
+    assert_spec(START ",\"role\":\"node\",\"dead\":\"x\"}", "`dead`");
     assert_spec("{\"id\":\"n 1\",\"public_key\":\"" KEY "\",\"role\":\"node\"}", "no member's name");
     assert_spec("{\"id\":\"n1\",\"public_key\":\"abc\",\"role\":\"node\"}", "todoku keygen");
     assert_spec("{\"id\":\"n1\",\"public_key\":\"" KEY "x\",\"role\":\"node\"}", "longer than 40");

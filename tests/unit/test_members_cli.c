@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "cli/members.h"
+#include "cluster/view_store.h"
 
 /* Public keys of the Z85 alphabet; what they are good for does not matter here. */
 #define KEY_A "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"
@@ -274,6 +275,41 @@ static void weight_and_drain_are_set_apart(void **state)
     done(f, members_set(&f->members, "n1", &back, &f->said, &f->error), "n1: weight as its own file says\n");
 }
 
+static void put_view(struct fixture *f, const char *node, uint64_t process)
+{
+    struct view *view = view_new(5);
+    struct buffer bytes = {0};
+    view_add_node(view, node, "spool", 1, 1)->process = process;
+    view_store_write(view, &bytes);
+    put(f, "view", "current", buffer_bytes(&bytes), buffer_len(&bytes));
+    buffer_free(&bytes);
+    view_drop(&view);
+}
+
+/* Of the process that the view has; never of one that runs. */
+static void one_process_is_declared_dead(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t process = 1;
+    add(f, "n1", KEY_A);
+    refused(f, members_find_dead(&f->members, "n1", &process, &f->error),
+        "nobody has served in the cluster prod yet: there is nobody to be declared dead");
+    put_view(f, "n1", UINT64_MAX);
+    assert_int_equal(members_find_dead(&f->members, "n1", &process, &f->error), 0);
+    assert_true(process == UINT64_MAX);
+    refused(f, members_find_dead(&f->members, "c1", &process, &f->error),
+        "no node c1 has served in this cluster");
+    put_live(f, "n1", KEY_A, 0);
+    refused(f, members_find_dead(&f->members, "n1", &process, &f->error),
+        "n1 runs: /todoku/prod/live/n1 is there. End its process, and wait some seconds for its lease");
+    struct members_change dead = {.set_dead = true, .dead = UINT64_MAX};
+    assert_int_equal(members_set(&f->members, "n1", &dead, &f->said, &f->error), 0);
+    assert_non_null(strstr(buffer_text(&f->said), "n1 is given up"));
+    assert_non_null(
+        strstr(f->entries[find(f, "/todoku/prod/spec/n1")].value, "\"dead\":\"18446744073709551615\""));
+    buffer_clear(&f->said);
+}
+
 static void states_are_told_apart(void **state)
 {
     struct fixture *f = *state;
@@ -400,6 +436,7 @@ int main(void)
         ON_STORE(another_role_is_refused),
         ON_STORE(who_is_not_there_is_named),
         ON_STORE(weight_and_drain_are_set_apart),
+        ON_STORE(one_process_is_declared_dead),
         ON_STORE(states_are_told_apart),
         ON_STORE(a_member_that_reads_its_log_is_starting),
         ON_STORE(a_record_spoilt_by_hand_is_shown_and_not_overwritten),
