@@ -72,7 +72,7 @@ static void node_row(const struct question *question, const struct reply *reply,
     json_text(out, "role", "node");
     json_text(out, "node", node->id);
     json_text(out, "state", node_standing_of(reply));
-    if (doing.len > 0) /* running, full, stopping */
+    if (doing.len > 0) /* running, slow, full, alone, stopping */
         json_text_len(out, "doing", doing.bytes, doing.len);
     json_text(out, "spool", node->spool);
     json_number(out, "incarnation", (int64_t)node->incarnation);
@@ -154,7 +154,7 @@ static const char *cluster_state(const struct question *question)
     for (size_t i = 0; i < question->count; i++) {
         const char *row = status_row(&question->replies[i], &len);
         said += len > 0;
-        full += row_is(row, len, "state", "full");
+        full += row_is(row, len, "state", "full") || row_is(row, len, "state", "alone");
     }
     if (said == 0)
         return "down";

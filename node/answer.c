@@ -157,26 +157,10 @@ static int answer_providers(struct asked *asked)
 static const char *node_standing(const struct node *node)
 {
     return node->quiescing                         ? "stopping"
+           : node_copies_shut(node) != NULL        ? "alone"
            : node->pressure.level == PRESSURE_FULL ? "full"
            : node->pressure.level > 0              ? "slow"
                                                    : "running";
-}
-
-/* Where the second copy is, and since when it lags behind; what is kept here of others. */
-static void answer_copies(struct asked *asked)
-{
-    struct copies_figures copies;
-    const struct node_kept *kept = &asked->node->kept;
-    if (asked->node->keeps) {
-        json_number(asked->out, "copies_kept", (int64_t)kept->copies);
-        json_number(asked->out, "copies_bytes", (int64_t)kept->bytes);
-        json_number(asked->out, "copies_ill", (int64_t)kept->ill);
-    }
-    if (!node_copies_figures(asked->node, asked->now, &copies))
-        return;
-    json_text(asked->out, "mirror", copies.paired ? copies.mirror : copies.learning ? "learning" : "none");
-    json_number(asked->out, "mirror_lag_ms", (int64_t)(copies.lag / USEC_MS));
-    json_number(asked->out, "unacked_bytes", (int64_t)copies.unacked_bytes);
 }
 
 static int answer_status(struct asked *asked)
@@ -230,6 +214,8 @@ static int answer_load(struct asked *asked)
 static int answer_ready(struct asked *asked)
 {
     const struct node *node = asked->node;
+    char mirror[ANSWER_MIRROR];
+    bool paired = answer_mirror(node, asked->now, mirror);
     const char *why = node->quiescing                         ? "the node is stopping"
                       : node_copies_shut(node) != NULL        ? node_copies_shut(node)
                       : node->pressure.level == PRESSURE_FULL ? node->pressure.reason
@@ -238,6 +224,9 @@ static int answer_ready(struct asked *asked)
     json_bool(asked->out, "ready", why[0] == '\0');
     json_text(asked->out, "node", node->id);
     json_number(asked->out, "pressure", node->pressure.level);
+    json_number(asked->out, "copies", paired ? 2 : 1);
+    json_number(asked->out, "min_copies", node->settings->cluster.min_copies);
+    json_text(asked->out, "mirror", mirror);
     if (node->pressure.level > 0 || why[0] != '\0')
         json_text(asked->out, "reason", why[0] != '\0' ? why : node->pressure.reason);
     answer_end_row(asked);
@@ -272,6 +261,7 @@ static int answer_alerts(struct asked *asked)
     answer_end_row(asked);
     if (node->pressure.level >= PRESSURE_WORTH_A_PERSON)
         alert_pressure(asked);
+    answer_alert_copies(asked);
     if (!list_empty(&node->stuck)) {
         json_begin(asked->out, '{');
         json_text(asked->out, "alert", "stuck");

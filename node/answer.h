@@ -41,6 +41,14 @@ void answer_drain(struct asked *asked, const struct map *pools);
 /* "audit": what an administrator did to a member, as an event of ours. */
 int answer_audit(struct asked *asked);
 
+/* answer_copies.c: the node that has the second copy of this one's spool, true; or why none has, as "none (...)". */
+#define ANSWER_MIRROR 200
+bool answer_mirror(const struct node *node, usec_t now, char text_r[ANSWER_MIRROR]);
+/* Where it is, how far it lags behind, and what is kept here of other nodes, as fields of the row. */
+void answer_copies(struct asked *asked);
+/* Rows, if it has been without one for a while and should have one, and of copies that take nothing. */
+void answer_alert_copies(struct asked *asked);
+
 /* answer_one.c: 404 if there is no such thing; 400 with a sentence in `out` */
 int answer_message(struct asked *asked);
 int answer_explain(struct asked *asked);

@@ -252,7 +252,7 @@ static void explain_schedules(struct asked *asked, const struct domain *domain,
 int answer_explain(struct asked *asked)
 {
     struct node *node = asked->node;
-    char given[ADDRESS_SIZE], address[ADDRESS_SIZE], pool[128];
+    char given[ADDRESS_SIZE], address[ADDRESS_SIZE], pool[128], mirror[ANSWER_MIRROR];
     const struct setting_tenant *setting;
     struct error why;
     if (!query_has(asked->selectors, "address"))
@@ -273,9 +273,8 @@ int answer_explain(struct asked *asked)
     if (setting != NULL)
         json_text(asked->out, "priority", answer_priority(setting->priority));
     explain_owner(asked, pool, mail_domain(address));
-    struct copies_figures copies;
-    bool two = node_copies_figures(node, node->now, &copies);
-    json_text(asked->out, "mirror", !two ? "none (copies: 1)" : copies.paired ? copies.mirror : "none");
+    answer_mirror(node, asked->now, mirror);
+    json_text(asked->out, "mirror", mirror);
     const struct mx_answer *answer = answer_for(node, domain, mail_domain(address));
     explain_dns(asked, answer);
     explain_provider(asked, answer);

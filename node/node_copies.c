@@ -148,11 +148,19 @@ static void let_go(struct node *node)
     second->released_count = 0;
 }
 
+static void note_pairing(struct node_second *second, usec_t now)
+{
+    bool alone = !copies_figures(second->core, now).paired;
+    if (alone != (second->alone_since != 0))
+        second->alone_since = alone ? now : 0;
+}
+
 static void settle(struct node *node, usec_t now)
 {
     struct node_second *second = &node->second;
     const struct copies *core = second->core;
     node->now = now;
+    note_pairing(second, now);
     if (copies_occasions(core) != second->occasions) {
         want(node, now);
         log_attempts(node, now);
@@ -202,6 +210,7 @@ void node_open_copies(struct node *node, const struct node_copies *copies, usec_
     second->process = copies->process;
     second->core = copies_new(&settings, &copies->reg, copies->revision, &ports, now);
     tell_ends(second);
+    note_pairing(second, now);
     custody_begin_epoch(node->custody, copies->reg.epoch);
     log_attempts(node, now);
 }

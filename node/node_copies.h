@@ -31,8 +31,9 @@ struct node_second {
     struct log_end *ends; /* while the log is read: the last frame of each epoch, rising */
     size_t end_count;
     char wanted[MEMBER_ID_SIZE]; /* who shall be mirror, as chosen last; "" = nobody */
-    uint64_t occasions;          /* of copies_occasions, at that choice */
-    uint64_t *released;          /* kept back */
+    usec_t alone_since; /* the spool has had no second copy since then; 0 = it has one, or shall have none */
+    uint64_t occasions; /* of copies_occasions, at that choice */
+    uint64_t *released; /* kept back */
     size_t released_count;
 };
 

@@ -485,6 +485,64 @@ static void test_mute_when_severed(void **state)
     world_free(w);
 }
 
+/* What the node says to this question; `code`: as what. */
+static void assert_says(const struct world *w, const char *what, int code, const char *text)
+{
+    struct buffer out = {0};
+    assert_int_equal(node_answer(w->node, what, "", w->now, &out), code);
+    if (strstr(buffer_text(&out), text) == NULL)
+        fail_msg("%s does not say \"%s\": %s", what, text, buffer_text(&out));
+    buffer_free(&out);
+}
+
+static bool alerts(const struct world *w)
+{
+    struct buffer out = {0};
+    node_answer(w->node, "alerts", "", w->now, &out);
+    bool is = strstr(buffer_text(&out), "\"alert\":\"copies\"") != NULL;
+    buffer_free(&out);
+    return is;
+}
+
+/* Who looks sees where the second copy is, or why there is none. */
+static void test_says_where_the_copy_is(void **state)
+{
+    (void)state;
+    struct world *w = world(2);
+    assert_says(w, "status", 200, "\"mirror\":\"none (there is no view of the cluster yet)\"");
+    set_view(w, 1, 1, WIRE_COPIES);
+    assert_says(w, "status", 200, "\"state\":\"alone\"");
+    assert_says(w, "ready", 503, "\"copies\":1,\"min_copies\":2,\"mirror\":\"none (there is no other node");
+    assert_says(w, "ready", 503, "\"reason\":\"there is no second copy\"");
+    pass(w, 9 * USEC_SEC);
+    assert_false(alerts(w));
+    pass(w, 2 * USEC_SEC);
+    assert_true(alerts(w));
+    assert_says(w, "alerts", 200, "\"severity\":\"critical\"");
+    w->mirror_deaf = true;
+    set_view(w, 2, 2, WIRE_COPIES);
+    assert_says(w, "status", 200, "none (n2 is ");
+    w->mirror_deaf = false;
+    pass(w, 2 * USEC_SEC);
+    assert_false(alerts(w));
+    assert_says(w, "status", 200, "\"state\":\"running\"");
+    assert_says(w, "status", 200, "\"mirror\":\"n2\",\"mirror_lag_ms\":0");
+    node_set_kept(w->node, &(struct node_kept){3, 4096, 0});
+    assert_says(w, "status", 200, "\"copies_kept\":3,\"copies_bytes\":4096,\"copies_ill\":0");
+    assert_false(alerts(w));
+    node_set_kept(w->node, &(struct node_kept){3, 4096, 1});
+    assert_says(w, "alerts", 200, "1 of the 3 copies");
+    assert_says(w, "ready", 200, "\"copies\":2,\"min_copies\":2,\"mirror\":\"n2\"");
+    world_free(w);
+    w = world(1);
+    set_view(w, 1, 2, WIRE_COPIES - 1);
+    assert_says(w, "ready", 200,
+        "\"copies\":1,\"min_copies\":1,\"mirror\":\"none (the cluster speaks wire version 1)");
+    pass(w, 11 * USEC_SEC);
+    assert_says(w, "alerts", 200, "\"alert\":\"copies\",\"severity\":\"warning\"");
+    world_free(w);
+}
+
 /* It had its log on its own disk only when it died: what it knows may not be said before the mirror has it. */
 static void test_recovers_with_the_mirror(void **state)
 {
@@ -594,6 +652,7 @@ int main(void)
         cmocka_unit_test(test_alone_takes_nothing),
         cmocka_unit_test(test_wire_without_copies),
         cmocka_unit_test(test_mute_when_severed),
+        cmocka_unit_test(test_says_where_the_copy_is),
         cmocka_unit_test(test_recovers_with_the_mirror),
         cmocka_unit_test(test_releases_are_kept_back),
         cmocka_unit_test(test_deposed),
