@@ -297,9 +297,9 @@ struct node {
     struct list census; /* struct held with something to do, the ones last placed in older rounds first */
     struct pressure_gauges gauges;
     struct node_kept kept;
-    bool keeps; /* `kept` was told */
     struct pressure pressure;
     bool quiescing;
+    bool keeps; /* `kept` was told */
     struct source *sources;
     size_t source_count;
     struct map queues, domains, sites, providers;
