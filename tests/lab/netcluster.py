@@ -21,6 +21,7 @@ These are inside, see netns.py: this machine's own networks have none of them. F
 the client's network, and so are threads and processes that it starts. Etcd members take part in faults under their names as others do.
 """
 import contextlib
+import json
 import shutil
 import signal
 
@@ -134,6 +135,20 @@ class NetCluster(Cluster):
             raise LabError(f"{id_} runs: its disk can't be taken away")
         for folder in ("spool", "copies"):
             shutil.rmtree(node.data / folder, ignore_errors=True)
+
+    def registers(self):
+        """{spool: what etcd says of it}, without those that are retired."""
+        found = {key.rpartition("/")[2]: json.loads(value) for key, value in self.etcd.keys(f"/todoku/{self.name}/spool/").items()}
+        return {spool: reg for spool, reg in found.items() if not reg.get("retired")}
+
+    def paired(self, seconds=60):
+        """Until every running node's own spool has its second copy."""
+        def alone():
+            regs = self.registers()
+            return [n.id for n in self.nodes if n.running() and not any(r["node"] == n.id and r["mirror"] for r in regs.values())]
+
+        until("every spool to have its second copy", lambda: not alone(), seconds, every=0.3)
+        return self
 
     def whole(self, seconds=40):
         """Until all run, every node is up for every coordinator, etcd is well, and there is a head."""

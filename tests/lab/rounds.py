@@ -10,7 +10,7 @@ than the usual seconds a process is frozen for 1 to 120.
 | kind | what |
 |---|---|
 | kill, freeze | SIGKILL and a new start; SIGSTOP and SIGCONT |
-| disk | killed, and its disk is gone (two copies only) |
+| disk of node | killed, and its disk is gone; begun when every spool has two whole copies |
 | alone | cut off from all members, not from the world: neither way, nobody hears it (`mute`), or it hears nobody (`deaf`) |
 | no store | a node and the etcds; no peers: a node and the other nodes; no doors: a node and the coordinators |
 | split | about a third of all members from the others |
@@ -26,8 +26,9 @@ SHORT = ((1.5, 4), (6.5, 8))  # seconds of faults, and of those that are DEADLY
 KINDS = {
     "kill node": ("n", DEADLY), "freeze node": ("n", DEADLY), "kill coordinator": ("c", ""), "freeze coordinator": ("c", ""),
     "kill etcd": ("e", ""), "freeze etcd": ("e", ""), "alone": ("n", DEADLY), "mute": ("n", ""), "deaf": ("n", ""), "no store": ("n", DEADLY),
-    "no peers": ("n", ""), "no doors": ("n", ""), "split": ("cne", DEADLY),
+    "no peers": ("n", ""), "no doors": ("n", ""), "split": ("cne", DEADLY), "disk of node": ("n", DEADLY),
 }
+ONE_COPY = tuple(kind for kind in KINDS if not kind.startswith("disk"))  # what can be survived with a single one
 
 
 class Round(collections.namedtuple("Round", "number kind who others seconds")):
@@ -38,6 +39,8 @@ class Round(collections.namedtuple("Round", "number kind who others seconds")):
 
     def begin(self, c):
         act, who = self.kind.split()[0], self.who
+        if act == "disk":
+            c.paired()
         if act in ("kill", "disk"):
             c.kill(who[0])
         elif act == "freeze":
@@ -77,7 +80,7 @@ def _seconds(rng, kind, seconds):
     return rng.uniform(*(long_ if KINDS[kind][1] else short))
 
 
-def plan(seed, count, names, seconds=SHORT, kinds=tuple(KINDS)):
+def plan(seed, count, names, seconds=SHORT, kinds=ONE_COPY):
     rng, bag, out = random.Random(seed), [], []
     for number in range(1, count + 1):
         if not bag:

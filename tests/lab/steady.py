@@ -44,6 +44,12 @@ class Steady(Stream):
         self._threads[0].join((len(self._todo) / self.pace if self.pace else 0) + (seconds or self.patience))
         return super().finish(seconds)
 
+    def gap_since(self, start):
+        """The longest time without a 250 from a moment of time.monotonic() until now."""
+        start -= self._start
+        times = sorted([start, *(t for t in list(self.times) if t > start), time.monotonic() - self._start])
+        return max(b - a for a, b in zip(times, times[1:]))
+
     def waits(self):
         return sorted(self._since.values())
 

@@ -54,13 +54,13 @@ def run_rounds(c, rounds, prefix):
     faults, load = [], Load(DOMAINS, SENDER, int(PACE * sum(r.seconds + 2 for r in rounds)), prefix=prefix)
     stream = Steady(load, c.coordinators, PACE).start()
     for one in rounds:
-        begin, before = time.time(), stream.accepted()
+        begin, start, before = time.time(), time.monotonic(), stream.accepted()
         one.begin(c)
         time.sleep(one.seconds)
         one.end(c)
         faults.append((one, begin, time.time()))
         time.sleep(1)
-        print(f"        {one}: {stream.accepted() - before} accepted", flush=True)
+        print(f"        {one}: {stream.accepted() - before} accepted, longest time without a 250 {stream.gap_since(start):.2f} s", flush=True)
     c.whole()
     return stream.stop(), faults
 
