@@ -9,7 +9,7 @@ from dns import DOMAINS
 from etcd import Certificates
 from lab import SENDER, LabError, Load, check, whole
 from netns import Network
-from rounds import ONE_COPY, plan
+from faults import ONE_COPY, plan
 
 APART = True
 

@@ -6,7 +6,7 @@ from daemon import until
 from dns import DOMAINS
 from lab import SENDER, Load, check
 from load import check_arrivals
-from rounds import plan
+from faults import plan
 from steady import Steady
 from test_cluster import apply, takes
 
@@ -68,7 +68,7 @@ def run_rounds(c, rounds, prefix):
 def test_rounds(lab):
     "5 nodes, 2 coordinators, 3 etcds, each in a network of its own: killed, frozen and cut off in turn at 100 messages/s: none missing, few doubled"
     c = lab.netcluster(think=int(THINK * 1000)).start()
-    names = c.ids("c", "n", "e")
+    names = c.ids()
     rounds = plan(lab.seed, 200, names, LONG) if lab.long else plan(lab.seed, 13, names)
     print(f"        seed {lab.seed}")
     faults = []

@@ -1,6 +1,6 @@
-"""rounds - a plan of faults out of a seed, and how each is begun and ended on a NetCluster
+"""faults - a plan of faults out of a seed, and how each is begun and ended on a NetCluster
 
-    for one in plan(seed=7, count=12, names=c.ids("c", "n", "e")):
+    for one in plan(seed=7, count=12, names=c.ids()):
         one.begin(c); time.sleep(one.seconds); one.end(c)
 
 A plan depends on its arguments alone: the same seed is the same rounds. Every kind comes once before any comes again, in another order each
