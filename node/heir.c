@@ -28,6 +28,7 @@ struct heir *heir_new(const struct heir_settings *settings, const struct heir_po
     heir->note = *settings->note;
     heir->swapped = settings->swapped;
     heir->quarantine = settings->quarantine == 0 ? HEIR_QUARANTINE : settings->quarantine;
+    heir->least = settings->least == 0 ? HEIR_LEAST : settings->least;
     heir->window = settings->window == 0 ? HEIR_WINDOW : settings->window;
     heir->at_hand = settings->at_hand == 0 ? HEIR_AT_HAND : settings->at_hand;
     heir->ports = *ports;

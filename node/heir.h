@@ -51,6 +51,7 @@ struct heir_settings {
     uint64_t told;                    /* events of frames up to this one are surely told */
     usec_t swapped;                   /* when `reg` was */
     usec_t quarantine;                /* 0 = HEIR_QUARANTINE */
+    usec_t least;                     /* 0 = HEIR_LEAST */
     uint32_t window;                  /* 0 = HEIR_WINDOW */
     uint64_t at_hand;                 /* 0 = HEIR_AT_HAND */
 };

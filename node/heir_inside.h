@@ -37,7 +37,7 @@ struct heir {
     uint64_t process, epoch, told, window, at_hand;
     struct mirror_note note;
     struct heir_ports ports;
-    usec_t now, swapped, quarantine;
+    usec_t now, swapped, quarantine, least;
     enum heir_state state;
 
     struct custody *custody;

@@ -142,7 +142,7 @@ void heir_register_news(struct heir *heir, const struct kv_news *news, usec_t no
 
 void heir_retire_tick(struct heir *heir)
 {
-    if (heir->state == HEIR_WAITS && heir_is_empty(heir) && heir->now >= heir->swapped + HEIR_LEAST)
+    if (heir->state == HEIR_WAITS && heir_is_empty(heir) && heir->now >= heir->swapped + heir->least)
         heir->state = HEIR_RETIRES;
     if (heir->state != HEIR_RETIRES || heir->asked != HEIR_ASKED_NOTHING || heir->now < heir->ask_at)
         return;
@@ -156,6 +156,6 @@ void heir_retire_tick(struct heir *heir)
 usec_t heir_retire_deadline(const struct heir *heir)
 {
     if (heir->state == HEIR_WAITS && heir_is_empty(heir))
-        return heir->swapped + HEIR_LEAST;
+        return heir->swapped + heir->least;
     return heir->state == HEIR_RETIRES && heir->asked == HEIR_ASKED_NOTHING ? heir->ask_at : USEC_NEVER;
 }
