@@ -3,11 +3,12 @@
 Nothing is tuned here but what the case asks for: two sources, `connections` to a receiver, TLS or not, keys or not. The spool is
 synced before each 250, as always; there is no switch for that.
 """
+import json
 import os
 import subprocess
 
 from cluster import Cluster
-from daemon import LabError
+from daemon import LabError, until
 from etcd import Etcd
 from todoku import Todoku, merge
 
@@ -59,17 +60,21 @@ def other(work, case, accounts):
             os.environ["TODOKU"] = usual
 
 
-class Pair:
-    """A coordinator and a node, treated like one daemon."""
+class Members:
+    """A coordinator and nodes, which share the sources, treated like one daemon."""
 
-    def __init__(self, work, case, accounts):
+    def __init__(self, name, work, case, accounts, nodes=1, copies=1):
         sources, more = sending(work, case)
-        self.name, self.etcd = "pair", Etcd(work)
-        self.cluster = Cluster(work, self.etcd, port=case.sink[1], nodes=0, coordinators=1, more=more)
-        self.cluster.make("n1", "node", more={"node": {"sources": [{"address": a, "helo": h, "pools": p} for a, h, p in sources]}})
+        self.name, self.etcd = name, Etcd(work)
+        self.cluster = Cluster(work, self.etcd, port=case.sink[1], nodes=0, coordinators=1, more=more, copies=copies)
+        for i in range(nodes):
+            its = [{"address": a, "helo": h, "pools": p} for a, h, p in sources[i::nodes]]
+            self.cluster.make(f"n{i + 1}", "node", more={"node": {"sources": its}})
         for m in self.cluster.members.values():
             m.before = accounts.join
         self.cluster.start()
+        for node in self.cluster.nodes if copies > 1 else ():
+            until(f"the mirror of {node.id}", lambda key=f"/todoku/lab/spool/{node.id}.0": json.loads(self.etcd.get(key))["mirror"], 20)
 
     @property
     def daemons(self):
@@ -91,9 +96,19 @@ class Pair:
 
 
 def pair(work, case, accounts):
-    both = Pair(work, case, accounts)
+    both = Members("pair", work, case, accounts)
     return both, both.cluster["c1"].smtp
 
 
-OURS = {"todoku": todoku, "other": other, "pair": pair}
+def single(work, case, accounts):
+    three = Members("single", work, case, accounts, nodes=2)
+    return three, three.cluster["c1"].smtp
+
+
+def double(work, case, accounts):
+    three = Members("double", work, case, accounts, nodes=2, copies=2)
+    return three, three.cluster["c1"].smtp
+
+
+OURS = {"todoku": todoku, "other": other, "pair": pair, "single": single, "double": double}
 

@@ -12,6 +12,7 @@
     tests/bench/run.py --only todoku --idle                    one at a time: from 250 to the receiver's final dot
     tests/bench/run.py --against PATH         another build of Todoku, in alternating rounds
     tests/bench/run.py --cluster              `todoku up` and the same as two processes: coordinator and node, members of an etcd
+    tests/bench/run.py --copies               a coordinator and two nodes: with one copy of each message, and with two
 
 Same generator (gen.c), same receiver (../lab/sink.c, --quiet), same disk, same domains (Zipf: the n-th as frequent as 1/n); each accepts
 a message only when it is synced to disk. rivals.py says how the others are set up, ours.py how we are, rounds.py what a round is,
@@ -64,7 +65,7 @@ def line(r):
 def asked_cases(args):
     """[(case, names of servers)] for what the options say."""
     common = {"connections": args.connections, "out": args.out, "seconds": args.seconds, "config": args.config}
-    names = [args.only] if args.only else ["todoku", "pair"] if args.cluster else ["todoku", "other"] if args.against else ["todoku", *args.rivals]
+    names = [args.only] if args.only else ["todoku", "pair"] if args.cluster else ["single", "double"] if args.copies else ["todoku", "other"] if args.against else ["todoku", *args.rivals]
     if args.idle:
         return [(Case("idle", count=args.count or 500, pause=20, **common), ["todoku"])]
     if args.long_tail:
@@ -156,6 +157,7 @@ def parse():
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--only", choices=sorted(SERVERS.keys() - {"other"}))
     which.add_argument("--against", metavar="PATH", help="another build of Todoku instead of rivals: was a change worth it?")
+    which.add_argument("--copies", action="store_true", help="two nodes with one copy of each message (single) and with two (double)")
     which.add_argument("--cluster", action="store_true", help="`todoku up` against coordinator and node as two processes (pair)")
     parser.add_argument("--json", metavar="FILE", help="write all rounds, bounds and figures")
     parser.add_argument("--markdown", metavar="FILE", help="write the tables, into docs/performance.md for instance: between its marks")
