@@ -2,6 +2,7 @@
 import json
 import time
 
+from cluster import rows
 from daemon import until
 from dns import DOMAINS
 from lab import SENDER, Load, check
@@ -10,9 +11,14 @@ from test_cluster import arrived
 APART = True
 
 
+def spool_of(c, node):
+    """Its home spool: another one after a takeover."""
+    return next((r["spool"] for r in rows(c.coordinators[0].run_well("nodes", "--json")) if r.get("node") == node.id), f"{node.id}.0")
+
+
 def register(c, node):
     """Who serves the node's home spool, and where its mirror is."""
-    return json.loads(c.etcd.get(f"/todoku/{c.name}/spool/{node.id}.0"))
+    return json.loads(c.etcd.get(f"/todoku/{c.name}/spool/{spool_of(c, node)}"))
 
 
 def disk(folder):
@@ -24,7 +30,7 @@ def copy_of(c, node):
     reg = register(c, node)
     if not reg["mirror"]:
         return None
-    folder = c[reg["mirror_node"]].data / "copies" / f"{node.id}.0"
+    folder = c[reg["mirror_node"]].data / "copies" / spool_of(c, node)
     check(disk(folder) == reg["mirror"], f"the register of {node.id} names disk {reg['mirror']}, {folder} is another")
     return folder
 
@@ -56,7 +62,7 @@ def test_there_are_two(lab):
     before = {n.id: register(c, n) for n in orphans}
     victim.kill()
     start = time.monotonic()
-    until("others in its place", lambda: all(register(c, n).get("mirror_node", victim.id) != victim.id for n in orphans), 20, every=0.05)
+    until("others in its place", lambda: all(register(c, n).get("mirror_node", victim.id) != victim.id for n in orphans), 20, every=0.1)
     took = time.monotonic() - start
     for n in orphans:
         check(register(c, n)["epoch"] >= before[n.id]["epoch"] + 2, f"{n.id}: severed and paired in one step? {before[n.id]} {register(c, n)}")
@@ -69,7 +75,7 @@ def test_there_are_two(lab):
     epoch = register(c, primary)["epoch"]
     primary.kill()
     primary.start()
-    until("n1 to serve again", lambda: register(c, primary)["epoch"] > epoch, 10, every=0.05)
+    until("n1 to serve again", lambda: register(c, primary)["epoch"] > epoch, 10, every=0.1)
     c.wait_nodes("n1", "n2", "n3")
     paired(c, *c.nodes)
     taken = stream.accepted()
