@@ -307,8 +307,8 @@ static void an_attempt_at_what_was_parked_is_read_from_the_log(void **state)
     struct held *held;
     bench_park(&bench, 1);
     struct mail_id id = bench_id(1);
-    assert_true(custody_fetch(bench.custody, &id, &held) && held != NULL);
-    batch[0] = held->deliveries[0];
+    assert_true(custody_fetch(bench.custody, &id, &held) && bench_is_resident(&bench, 1));
+    batch[0] = bench_delivery(&bench, 1, 0);
     attempt(1);
     bench_commit(&bench);
     assert_true(park_commit(bench.park));
