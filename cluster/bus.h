@@ -27,8 +27,8 @@ struct bus bus_local_face(struct bus_local *bus);
 /* Before any thread sends; one that has left may join again at any time. `wake` is called under a lock: it must only
  * wake. */
 void bus_local_join(struct bus_local *bus, const char *member, void (*wake)(void *context), void *context);
-/* What waits for it, and comes until it joins again, is dropped; it is not woken any more, nor said to hang. At any
- * time, by its own thread. */
+/* What waits for it, and comes until it joins again, is dropped; it is not woken any more. Until it beats again this
+ * process is not well (bus_local_beats), but nothing in it is said to hang. At any time, by its own thread. */
 void bus_local_leave(struct bus_local *bus, const char *member);
 /* At any time; a null `wake` takes the gateway away. */
 void bus_local_set_gateway(struct bus_local *bus, void (*wake)(void *context), void *context);

@@ -28,6 +28,7 @@ struct inbox {
     size_t count;
     uint64_t bytes, dropped;
     _Atomic usec_t beat; /* 0 = none yet */
+    atomic_bool away;    /* it has left, and has not beaten since */
 };
 
 struct bus_local {
@@ -133,6 +134,7 @@ void bus_local_leave(struct bus_local *bus, const char *member)
     for (struct bus_msg *msg; (msg = take(bus, inbox)) != NULL;)
         bus_msg_free(&msg);
     atomic_store_explicit(&inbox->beat, 0, memory_order_relaxed);
+    atomic_store_explicit(&inbox->away, true, memory_order_relaxed);
 }
 
 /* About what the message takes in memory, without walking its texts. */
@@ -231,6 +233,7 @@ void bus_local_beat(struct bus_local *bus, const char *member, usec_t now)
     struct inbox *inbox = find(bus, member);
     must(inbox != NULL);
     atomic_store_explicit(&inbox->beat, now, memory_order_relaxed);
+    atomic_store_explicit(&inbox->away, false, memory_order_relaxed);
 }
 
 usec_t bus_local_last_beat(const struct bus_local *bus)
@@ -247,5 +250,8 @@ usec_t bus_local_last_beat(const struct bus_local *bus)
 bool bus_local_beats(const struct bus_local *bus, usec_t now)
 {
     usec_t last = bus_local_last_beat(bus);
+    for (size_t i = 0; i < bus->count; i++)
+        if (atomic_load_explicit(&bus->inboxes[i].away, memory_order_relaxed))
+            return false;
     return last == 0 || now - last <= BUS_BEAT_OLD;
 }

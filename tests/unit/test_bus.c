@@ -65,7 +65,8 @@ static void test_leaves_and_joins(void **state)
     send_number(&bus, "b", "a", 1);
     assert_int_equal(before, 1);
     bus_local_leave(local, "a");
-    assert_true(bus_local_beats(local, USEC_MIN)); /* it does not hang, it is not there */
+    assert_false(bus_local_beats(local, 2)); /* who asks it is to ask another */
+    assert_int_equal(bus_local_last_beat(local), 0); /* it does not hang */
     send_number(&bus, "b", "a", 2);
     assert_int_equal(bus_local_backlog(local), 0);
     bus_local_join(local, "a", count_wake, &after);
@@ -76,6 +77,9 @@ static void test_leaves_and_joins(void **state)
     struct bus_msg *msg = bus_local_receive(local, "a");
     assert_int_equal(msg->ref, 3);
     bus_msg_free(&msg);
+    assert_false(bus_local_beats(local, 2)); /* it is being opened */
+    bus_local_beat(local, "a", 3);
+    assert_true(bus_local_beats(local, 3));
     bus_local_free(&local);
 }
 
