@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "cluster/bus_zmq_inside.h"
 
+#define CONNECT_MS 2000 /* the kernel asks again after 1 s, but then after 3, 7, 15 */
 #define RECONNECT_FIRST_MS 100
 #define RECONNECT_LAST_MS 2000
 /* ZeroMQ's own heartbeats, besides ours: they end a connection that the other machine has forgotten. Patient ones:
@@ -104,6 +105,7 @@ static void set_options(const struct bus_dealers *dealers, const struct dealer *
 {
     void *socket = dealer->socket;
     bus_socket_int(socket, ZMQ_IMMEDIATE, 1);
+    bus_socket_int(socket, ZMQ_CONNECT_TIMEOUT, CONNECT_MS);
     bus_socket_int(socket, ZMQ_RECONNECT_IVL, RECONNECT_FIRST_MS);
     bus_socket_int(socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_LAST_MS);
     bus_socket_int(socket, ZMQ_HEARTBEAT_IVL, ZMTP_HEARTBEAT_MS);

@@ -22,6 +22,9 @@
 #define FRAME_MAX ((int64_t)BUS_MAX_BODY + 64)
 #define SOCKETS_MAX 8192
 #define HANDSHAKE_MS 5000
+/* What is sent and not acknowledged for so long ends the connection (TCP_USER_TIMEOUT): TCP would try again ever later, and after a
+ * cut of 7 s it would be 6 s more until it does. */
+#define UNHEARD_MS 4000
 #define CLOSED_FD (-1)
 /* Messages in one direction before the other has its turn. */
 #define BATCH 1024
@@ -69,6 +72,7 @@ void *bus_socket(void *context, int type, struct error *error)
     bus_socket_int(socket, ZMQ_RCVHWM, HIGH_WATER);
     bus_socket_int(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
     bus_socket_int(socket, ZMQ_TCP_KEEPALIVE, 1);
+    bus_socket_int(socket, ZMQ_TCP_MAXRT, UNHEARD_MS);
     must(zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &frame_max, sizeof frame_max) == 0);
     return socket;
 }
