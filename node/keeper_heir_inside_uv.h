@@ -27,7 +27,8 @@ struct entry {
     enum entry_phase phase;
     bool retired, disk_failed;
 
-    struct heir *heir;
+    struct heir *heir;    /* the pool's, while that opens it; from then on the loop's: */
+    struct heir *serving; /* null until then */
     struct spool *spool;
     struct park_rocks *rocks;
     struct store_user user;

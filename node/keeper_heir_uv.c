@@ -131,6 +131,7 @@ void entry_opened(struct entry *entry)
             entry->spool_name, entry->error.text);
     } else if (!all->closing) {
         entry->phase = ENTRY_OPEN;
+        entry->serving = entry->heir;
         entry->committed_told = spool_last_seq(entry->spool);
         heir_set_paired(entry->heir, all->paired);
         entry_do_effects(entry);
@@ -343,9 +344,9 @@ size_t keeper_heirs_count(const struct keeper_heirs *heirs)
 
 static struct heir_figures figures_of(const struct entry *entry)
 {
-    if (entry->off_loop || entry->heir == NULL)
+    if (entry->serving == NULL)
         return (struct heir_figures){.state = HEIR_READS};
-    return heir_figures(entry->heir);
+    return heir_figures(entry->serving);
 }
 
 bool keeper_heirs_each(
