@@ -210,7 +210,8 @@ void custody_log_ends(struct custody *custody, uint64_t seq);
  * guard 4). An older one changes nothing. Without it: 1, 2, ... */
 void custody_begin_epoch(struct custody *custody, uint64_t epoch);
 /* False: what is here lies on too few disks just now to say so (PROTOCOL guards 8 and 13): no INJECT and no MOVE is
- * answered as taken or known, until it is true again. Refusals are. At first: true. */
+ * answered as taken or known, until it is true again. Refusals are, and a MOVE of another spool that this member serves
+ * (node/heir.h). At first: true. */
 void custody_set_answers(struct custody *custody, bool allowed);
 
 /* INJECT, MOVE, MOVE_ANSWER, SETTLED_ASK, SETTLED. Lent. `shut`: why nothing new is taken; null = it is. */

@@ -1,5 +1,6 @@
 /* custody_log - what custody writes into its spool, and what happens once that is on the disk */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/panic.h"
@@ -142,9 +143,16 @@ static bool says_taken(const struct bus_msg *answer)
     return false;
 }
 
+/* To a spool that this member serves, too, since its node is dead: that lies on one disk here as this one does. Nobody
+ * outside is told anything, and where two nodes are left of a pair nothing could be moved on otherwise. */
+static bool is_for_us(const struct custody *custody, const struct bus_msg *answer)
+{
+    return answer->type == BUS_MOVE_ANSWER && strcmp(answer->to, custody->member) == 0;
+}
+
 void custody_answer(struct custody *custody, struct bus_msg *answer)
 {
-    if (custody_may_answer(custody) || !says_taken(answer)) {
+    if (custody_may_answer(custody) || !says_taken(answer) || is_for_us(custody, answer)) {
         custody->ports.send(custody->ports.context, answer);
         return;
     }

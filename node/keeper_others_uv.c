@@ -3,13 +3,48 @@
 
 #include "node/keeper_state_uv.h"
 
-/* A dead node's spool is taken over by the node that has its copy. Not yet: nobody here would send its mail. */
-#define TAKES_OVER false
+/* Of the machine's memory for what was taken over and waits: an eighth, at about so much a delivery. */
+#define DELIVERY_BYTES 1200
 
 static void port_send(void *context, struct bus_msg *msg)
 {
     const struct keeper *k = context;
     k->bus_face.send(k->bus_face.context, msg);
+}
+
+static void port_event(void *context, const char *json, size_t len)
+{
+    struct keeper *k = context;
+    event_log_append(k->events, 0, json, len, NULL); /* its frames are not numbered by our log */
+}
+
+static void port_serve(void *context, const struct copy_taken *taken)
+{
+    const struct keeper *k = context;
+    keeper_heirs_take(k->heirs, taken);
+}
+
+static void port_retired(void *context, const char *spool)
+{
+    const struct keeper *k = context;
+    keeper_copies_retired(k->others, spool);
+}
+
+static void open_heirs(struct keeper *k)
+{
+    char tables[PATH_MAX];
+    snprintf(tables, sizeof tables, "%.4000s/heirs", k->settings->node.data_dir);
+    struct keeper_heirs_settings settings = {.member = k->member,
+        .home = k->spool_name,
+        .cluster = k->claim.cluster,
+        .tables = tables,
+        .process = k->home.reg.process,
+        .segment_size = k->settings->node.spool_segment,
+        .reserve = k->settings->node.spool_reserve,
+        .at_hand = k->machine_memory / 8 / DELIVERY_BYTES};
+    struct keeper_heirs_ports ports = {
+        .context = k, .send = port_send, .event = port_event, .retired = port_retired};
+    k->heirs = keeper_heirs_open(&k->loop, keeper_registers(k), &settings, &ports);
 }
 
 void keeper_others_open(struct keeper *k)
@@ -24,20 +59,40 @@ void keeper_others_open(struct keeper *k)
         .process = k->home.reg.process,
         .segment_size = k->settings->node.spool_segment,
         .reserve = k->settings->node.spool_reserve,
-        .takes_over = TAKES_OVER};
-    struct keeper_copies_ports ports = {.context = k, .send = port_send};
+        .takes_over = true};
+    struct keeper_copies_ports ports = {.context = k, .send = port_send, .serve = port_serve};
+    open_heirs(k);
     k->others = keeper_copies_open(&k->loop, keeper_registers(k), &settings, &ports);
 }
 
 bool keeper_others_message(struct keeper *k, const struct bus_msg *msg, usec_t now)
 {
-    return k->others != NULL && keeper_copies_message(k->others, msg, now);
+    if (k->others == NULL)
+        return false;
+    return keeper_copies_message(k->others, msg, now) || keeper_heirs_message(k->heirs, msg, now);
 }
 
 void keeper_others_view(struct keeper *k, struct view *view, usec_t now)
 {
+    if (k->others == NULL)
+        return;
+    keeper_copies_view(k->others, view, now);
+    keeper_heirs_view(k->heirs, view, now);
+}
+
+void keeper_others_silent(struct keeper *k, const char *member, bool silent, usec_t now)
+{
     if (k->others != NULL)
-        keeper_copies_view(k->others, view, now);
+        keeper_heirs_silent(k->heirs, member, silent, now);
+}
+
+void keeper_others_look(struct keeper *k, usec_t now)
+{
+    struct copies_figures copies;
+    if (k->others == NULL || keeper_heirs_count(k->heirs) == 0)
+        return;
+    bool two = !node_copies_figures(k->node, now, &copies) || copies.paired;
+    keeper_heirs_paired(k->heirs, two || k->settings->cluster.min_copies < 2);
 }
 
 struct keeper_copies_figures keeper_others_figures(const struct keeper *k)
@@ -55,5 +110,6 @@ void keeper_others_tell(struct keeper *k)
 
 void keeper_others_close(struct keeper *k)
 {
+    keeper_heirs_close(&k->heirs);
     keeper_copies_close(&k->others);
 }

@@ -13,6 +13,7 @@
 #include "cluster/member_record.h"
 #include "node/event_log.h"
 #include "node/keeper_copies_uv.h"
+#include "node/keeper_heir_uv.h"
 #include "node/keeper_store_uv.h"
 #include "node/keeper_uv.h"
 #include "node/node.h"
@@ -57,6 +58,7 @@ struct keeper {
     bool second;                  /* which it has */
     usec_t copied_by;             /* at the end: so long the other disk is waited for */
     struct keeper_copies *others; /* copies of other nodes' spools; null: one machine */
+    struct keeper_heirs *heirs;   /* those that were taken over; null: the same */
     struct park_rocks *rocks;     /* messages at rest; null: there is no table */
     uint64_t *living;             /* while the spool is opened: base frames that the table names */
     size_t living_count;
@@ -149,6 +151,9 @@ void keeper_others_open(struct keeper *keeper);
 /* True: it was for one of them. Lent. */
 bool keeper_others_message(struct keeper *keeper, const struct bus_msg *msg, usec_t now);
 void keeper_others_view(struct keeper *keeper, struct view *view, usec_t now); /* lent */
+void keeper_others_silent(struct keeper *keeper, const char *member, bool silent, usec_t now);
+/* Often: what the heirs need to know of the home spool. */
+void keeper_others_look(struct keeper *keeper, usec_t now);
 struct keeper_copies_figures keeper_others_figures(const struct keeper *keeper);
 void keeper_others_tell(struct keeper *keeper); /* the core, for its answers */
 /* Before keeper_second_close. The loop must run once more. */

@@ -37,6 +37,7 @@ static void take_silences(struct keeper *k, struct list *silences)
     for (struct list *link; (link = list_pop(silences)) != NULL;) {
         struct silence *silence = list_item(link, struct silence, link);
         node_set_silent(k->node, silence->member, silence->silent);
+        keeper_others_silent(k, silence->member, silence->silent, clock_now());
         free(silence);
     }
 }
@@ -115,6 +116,7 @@ static void watch_room(struct keeper *k)
             room ? "there is room again: new mail is taken"
                  : "no new mail is taken until there is room on the disk");
     k->told_room = room;
+    keeper_others_look(k, clock_now());
     struct pressure_gauges now = gauges(k);
     node_set_gauges(k->node, &now);
     /* Nothing that is sent from now on could be remembered: it would be sent again after a restart. */

@@ -311,6 +311,16 @@ static const char *why_shut(const struct node *node)
     return node->pressure.level == PRESSURE_FULL ? node->pressure.reason : NULL;
 }
 
+/* What comes from a spool that was taken over by this node lies on one disk here before it is moved, and after: it is
+ * taken also by a home that has no second copy just now (but nobody is told so: cluster/custody.h). */
+static const char *why_shut_to(const struct node *node, const struct bus_msg *msg)
+{
+    bool ours = msg->type == BUS_MOVE && strcmp(msg->from, node->id) == 0;
+    if (!ours || node->quiescing)
+        return why_shut(node);
+    return node->pressure.level == PRESSURE_FULL ? node->pressure.reason : NULL;
+}
+
 void node_quiesce(struct node *node, usec_t now)
 {
     node->quiescing = true;
@@ -367,7 +377,7 @@ void node_bus(struct node *node, const struct bus_msg *msg, usec_t now)
         if (!act_asked(node, msg, now))
             answer_asked(node, msg, now);
     } else
-        custody_message(node->custody, msg, why_shut(node), now);
+        custody_message(node->custody, msg, why_shut_to(node, msg), now);
     node_settle(node, now);
 }
 
