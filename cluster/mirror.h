@@ -20,7 +20,7 @@
  * by who reads the log (g4). The copy is a disk, not a node's name (g2). It is kept while a register that has no mirror
  * may still need it (g15), and when the register is not there at all: a person may know why.
  *
- * How a node will use it (it does not yet): a door in the node owns one of these for each directory in copies/: an
+ * How a node uses it (node/keeper_copies_uv.h): it owns one of these for each directory in copies/: an
  * ordinary spool, opened without a table or custody, and the note beside it, a small file written whole and synced. It
  * gives BUS_COPY for that spool in, the spool's `committed` as mirror_synced, a watch on the register's key, and the
  * newest view's word on the node that the register names. On `serve` it closes the spool and opens it as a heir, which

@@ -45,7 +45,9 @@ struct mirror {
     struct spool_register reg;
     uint64_t revision; /* of reg */
     uint64_t seen;     /* the store's, of the newest read or news */
-    bool is_unsure;    /* it is to be read before anything is decided */
+    uint64_t history;  /* the store's; in another one revisions say nothing (kv.h) */
+    bool has_history;
+    bool is_unsure; /* it is to be read before anything is decided */
     bool gone_said, stale_said;
     char down[MEMBER_ID_SIZE]; /* the node that is declared down; "" = none */
     enum mirror_asked asked;

@@ -213,9 +213,24 @@ static const struct kv_pair *find_pair(const struct mirror *mirror, const struct
     return found;
 }
 
+/* An operator has put another store in the place of the one that was: its revisions have begun anew. What this copy
+ * remembers of epochs has not: a register from before them is waited out (is_stale). */
+static void follow_history(struct mirror *mirror, uint64_t history)
+{
+    if (mirror->has_history && history != mirror->history) {
+        mirror->revision = mirror->seen = 0;
+        mirror->known = mirror->is_unsure = false;
+    }
+    mirror->has_history = true;
+    mirror->history = history;
+}
+
 void mirror_register_news(struct mirror *mirror, const struct kv_news *news, usec_t now)
 {
-    if (news->type == KV_AWAY || news->revision < mirror->seen)
+    if (news->type == KV_AWAY)
+        return;
+    follow_history(mirror, news->history);
+    if (news->revision < mirror->seen)
         return;
     const struct kv_pair *pair = find_pair(mirror, news->pairs, news->pair_count);
     mirror->seen = news->revision;
@@ -255,7 +270,8 @@ void mirror_result(struct mirror *mirror, uint64_t ref, const struct kv_result *
         return;
     enum mirror_asked asked = mirror->asked;
     mirror->asked = MIRROR_NOTHING;
-    if (result->outcome == KV_UNKNOWN || result->outcome == KV_REFUSED) {
+    bool is_of_another = mirror->has_history && result->history != mirror->history;
+    if (result->outcome == KV_UNKNOWN || result->outcome == KV_REFUSED || is_of_another) {
         mirror->is_unsure = true; /* it may have happened, or happen yet */
         mirror->pause_until = now + MIRROR_AGAIN;
     } else if (asked == MIRROR_READ)

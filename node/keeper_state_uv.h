@@ -41,7 +41,6 @@ struct keeper {
     char member[MEMBER_ID_SIZE], spool_name[MEMBER_ID_SIZE];
     char spool_dir[PATH_MAX], log_dir[PATH_MAX], table_dir[PATH_MAX];
     struct spool_home home; /* as claimed */
-    bool home_said;         /* the directory said whose log it has */
     struct keeper_claim claim;
     uv_loop_t loop;
     uv_async_t wake;
@@ -53,9 +52,8 @@ struct keeper {
     struct spool *spool;
     struct keeper_store *store; /* the cluster's registers; null: one machine */
     char register_key[MEMBER_PATH_SIZE];
-    struct store_user register_user; /* for the core's second copy, */
+    struct store_user register_user; /* for the core's second copy */
     struct store_port register_port;
-    bool second;                  /* which it has */
     usec_t copied_by;             /* at the end: so long the other disk is waited for */
     struct keeper_copies *others; /* copies of other nodes' spools; null: one machine */
     struct keeper_heirs *heirs;   /* those that were taken over; null: the same */
@@ -63,6 +61,8 @@ struct keeper {
     uint64_t *living;             /* while the spool is opened: base frames that the table names */
     size_t living_count;
     uint64_t replay_from;
+    bool home_said;        /* the directory said whose log it has */
+    bool second;           /* the core has a second copy */
     bool table_distrusted; /* it failed while the log was read */
     bool met_newer;        /* the log has a frame that only a newer program understands: */
     struct error newer;

@@ -165,7 +165,8 @@ void scene_tell(void)
 {
     const struct fake_key *key = fake_get(&scene.store, KEY);
     struct kv_pair pair = {.key = KEY};
-    struct kv_news news = {.type = KV_LIST, .pairs = &pair, .revision = scene.store.revision};
+    struct kv_news news = {
+        .type = KV_LIST, .pairs = &pair, .revision = scene.store.revision, .history = scene.store.history};
     if (key != NULL) {
         pair = (struct kv_pair){KEY, key->value, key->len, key->revision, key->created, 0, false};
         news.pair_count = 1;

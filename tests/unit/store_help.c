@@ -211,6 +211,7 @@ static bool serve(struct fake_client *client, struct fake_pending **at, enum fat
     else if (fate == FATE_REFUSED)
         result = (struct kv_result){.outcome = KV_REFUSED, .why = "permission denied"};
     uint64_t ref = pending->ref;
+    result.history = client->store->history;
     if (fate == FATE_LATE_LATER)
         pending->late = true;
     else

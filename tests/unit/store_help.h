@@ -26,7 +26,7 @@ struct fake_change { /* also of deleted keys */
 struct fake_store {
     struct fake_key keys[FAKE_MOST];
     size_t key_count;
-    uint64_t revision, leases;
+    uint64_t revision, leases, history; /* history: said with each answer (kv.h) */
     bool lease_alive[FAKE_LOG];
     struct fake_change log[FAKE_LOG];
     size_t log_count, writes;

@@ -253,6 +253,25 @@ static void test_old_news(void **state)
     assert_true(scene.is_noting && scene.noting.sealed == 3);
 }
 
+/* Another store in the place of the one that was: its revisions begin anew, and its register may be of long ago. What
+ * is asked of the former one is not believed. */
+static void test_another_store(void **state)
+{
+    (void)state;
+    down();
+    scene_noted();
+    state_is(MIRROR_SWAPPING);
+    scene.store.history = 7; /* the answer is of that one */
+    scene.store.revision = 1;
+    scene_put(1, "disk-p", "disk-m", "", P);
+    fake_serve(&scene.client, FATE_DONE);
+    assert_int_equal(scene.served, 0);
+    scene_tell();
+    goes_through();
+    assert_int_equal(scene.served, 1);
+    assert_true(scene.served_reg.epoch == 2);
+}
+
 static void test_handed_over(void **state)
 {
     (void)state;
@@ -400,6 +419,7 @@ int main(void)
         TEST(test_another_disk_of_this_node),
         TEST(test_another_node_is_down),
         TEST(test_old_news),
+        TEST(test_another_store),
         TEST(test_handed_over),
         TEST(test_handed_over_while_opening),
         TEST(test_heir_starts_again),
