@@ -39,12 +39,15 @@ static void is_registered(struct join *join, uint64_t revision, uint64_t history
         join->ports.registered(join->ports.context, reg, revision, history);
 }
 
-/* Above all that this disk was ever served by; a process that serves keeps its number. */
+/* Above all that this disk was ever served by; a process that serves keeps its number. A register of long ago may name a
+ * mirror that was severed since: it gets another one, when that has everything. */
 static void lift(struct join *join)
 {
     struct spool_register *next = &join->asked_register;
-    if (next->epoch <= join->floor_change)
+    if (next->epoch <= join->floor_change) {
         next->epoch = join->floor_change + 1;
+        next->mirror[0] = next->mirror_node[0] = '\0';
+    }
     if (join->live.incarnation != 0 && join->live.incarnation >= next->incarnation)
         next->incarnation = join->live.incarnation;
     else if (next->incarnation <= join->floor_incarnation)

@@ -624,6 +624,27 @@ static void test_floor(void **state)
     finish(&p);
 }
 
+/* A register from a backup names a mirror that may have been severed since: that is none until it has everything. One
+ * that is as new as this disk knows keeps its own. */
+static void test_mirror_of_long_ago(void **state)
+{
+    (void)state;
+    static const uint64_t floors[] = {2, 3, 9};
+    for (size_t i = 0; i < 3; i++) {
+        struct process p;
+        fake_put(store, "/todoku/prod/spool/n1.0",
+            "{\"epoch\":3,\"node\":\"n1\",\"incarnation\":3,\"disk\":\"disk-a\",\"mirror\":\"disk-b\","
+            "\"old\":\"\"}",
+            0);
+        begin_node(&p, "n1", 77 + i, "disk-a");
+        join_set_floor(p.join, floors[i], 3);
+        fake_serve_all(&p.client);
+        assert_string_equal(read_register("n1.0").mirror, floors[i] < 4 ? "disk-b" : "");
+        assert_int_equal(read_register("n1.0").epoch, floors[i] < 4 ? 4 : 10);
+        finish(&p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -649,6 +670,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_taken_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_another_history, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_floor, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_mirror_of_long_ago, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
