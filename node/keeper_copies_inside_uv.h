@@ -24,7 +24,7 @@
 #define COPIES_ROOM_AGAIN USEC_SEC
 
 enum copy_phase { PHASE_WAITS, PHASE_OPENS, PHASE_OPEN, PHASE_ILL, PHASE_ENDS, PHASE_TAKEN };
-enum copy_end { END_DELETE = 1, END_GIVE_UP, END_SERVE };
+enum copy_end { END_DELETE = 1, END_SET_ASIDE, END_GIVE_UP, END_SERVE };
 
 struct keeper_copy {
     struct list link;
@@ -41,6 +41,7 @@ struct keeper_copy {
     enum copy_state trouble;      /* as the mirror was told by us */
     _Atomic uint64_t committed;
     _Atomic uint64_t damages; /* found when the log was opened */
+    bool is_unnamed;          /* the register names other disks as primary and mirror */
 
     struct mirror_note note; /* on its way to the disk, or there */
     uv_work_t note_work;
@@ -100,7 +101,7 @@ void copy_tell_verdict(struct keeper_copy *copy, usec_t now);
 
 /* ---- keeper_copy_life_uv.c ---- */
 void copy_open(struct keeper_copy *copy);
-/* Closes the log, then as `end` says. */
+/* Closes the log, then as `end` says. What is set aside or given up: another copy may be begun. */
 void copy_close(struct keeper_copy *copy, enum copy_end end);
 /* The pool is done with the note: an end may have waited for that. */
 void copy_note_over(struct keeper_copy *copy);

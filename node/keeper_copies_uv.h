@@ -6,7 +6,8 @@
  * with room on the disk. What is needed no more is deleted.
  *
  * What can go wrong: a directory that can't be opened is tried again each KEEPER_COPIES_AGAIN; one whose note can't be
- * read is set aside (copy_folder.h), for a copy without its memory must not be used; one that somebody takes away while
+ * read is set aside (copy_folder.h), for a copy without its memory must not be used; one whose log is damaged takes
+ * nothing, and is set aside when the register names it no more; one that somebody takes away while
  * it is open is given up, the primary is told, and the next question begins another copy on what is then another disk.
  * A disk that is low takes nothing more (COPY_FULL) before the home spool has to refuse mail.
  *

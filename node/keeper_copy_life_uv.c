@@ -35,7 +35,6 @@ static void set_aside(struct keeper_copy *copy)
 {
     char path[PATH_MAX];
     struct error error;
-    log_error(copy->dir, "this copy can't be used: %s", copy->error.text);
     copy->set_aside = copy_folder_set_aside(copy->all->dir, copy->spool_name, path, sizeof path, &error) == 0;
     if (copy->set_aside)
         log_error(copy->dir,
@@ -57,6 +56,7 @@ static void open_work(uv_work_t *work)
     copy->opened = NULL;
     copy->failed = copy_note_load(copy->dir, copy->spool_name, &copy->note, &copy->error) != 0;
     if (copy->failed) {
+        log_error(copy->dir, "this copy can't be used: %s", copy->error.text);
         set_aside(copy);
         return;
     }
@@ -101,6 +101,8 @@ static void close_work(uv_work_t *work)
 {
     struct keeper_copy *copy = work->data;
     spool_close(&copy->closing);
+    if (copy->end == END_SET_ASIDE)
+        set_aside(copy);
     copy->failed =
         copy->end == END_DELETE && copy_folder_delete(copy->all->dir, copy->spool_name, &copy->error) != 0;
 }

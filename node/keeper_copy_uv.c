@@ -114,9 +114,20 @@ static void on_result(void *context, uint64_t ref, const struct kv_result *resul
     copy_settle(copy, now);
 }
 
+static void see_register(struct keeper_copy *copy, const struct kv_news *news)
+{
+    struct spool_register reg;
+    if (news->pair_count == 0)
+        return;
+    const struct kv_pair *pair = &news->pairs[0];
+    copy->is_unnamed = !pair->deleted && spool_register_read(pair->value, pair->len, &reg, NULL) == 0 &&
+                       strcmp(reg.disk, copy->disk) != 0 && strcmp(reg.mirror, copy->disk) != 0;
+}
+
 static void on_news(void *context, const struct kv_news *news, usec_t now)
 {
     struct keeper_copy *copy = context;
+    see_register(copy, news);
     mirror_register_news(copy->mirror, news, now);
     copy_tell_verdict(copy, now);
     copy_settle(copy, now);
@@ -210,6 +221,10 @@ static enum copy_state state_of(const struct keeper_copy *copy, const char **why
         *why_r = copy->note_error.text;
         return COPY_FAILED;
     }
+    if (atomic_load(&copy->damages) > 0) {
+        *why_r = "damage was found in the copy";
+        return COPY_FAILED;
+    }
     if (spool_room(copy->spool) == SPOOL_LOW) {
         *why_r = "the disk of the copy is nearly full";
         return COPY_FULL;
@@ -242,6 +257,10 @@ void copy_look(struct keeper_copy *copy, usec_t now)
     if (state != copy->trouble)
         mirror_trouble(copy->mirror, state, why);
     copy->trouble = state;
+    if (atomic_load(&copy->damages) > 0 && copy->is_unnamed && !copy->noting) {
+        copy_close(copy, END_SET_ASIDE);
+        return;
+    }
     mirror_tick(copy->mirror, now);
     copy_tell_verdict(copy, now);
     copy_settle(copy, now);

@@ -29,6 +29,17 @@ bool is_there(const char *path)
     return access(path, F_OK) == 0;
 }
 
+void flip(const char *file, long offset)
+{
+    FILE *there = fopen(file, "r+be");
+    assert_non_null(there);
+    assert_int_equal(fseek(there, offset, SEEK_SET), 0);
+    int byte = fgetc(there);
+    assert_int_equal(fseek(there, offset, SEEK_SET), 0);
+    assert_int_equal(fputc(byte ^ 1, there), byte ^ 1);
+    fclose(there);
+}
+
 static int by_name(const struct dirent **a, const struct dirent **b)
 {
     return strcmp((*a)->d_name, (*b)->d_name);

@@ -94,6 +94,7 @@ void read_register(const struct copy_world *w, struct spool_register *reg_r);
  * if it lives, and nothing else is but what the primary wrote. Returns how many frames there are. */
 size_t check_disk(const struct copy_world *w, const char *dir);
 bool is_there(const char *path);
+void flip(const char *file, long offset);
 int count_dirs(const struct copy_world *w);
 
 #endif

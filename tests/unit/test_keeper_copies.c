@@ -207,6 +207,29 @@ static void a_torn_note(void **state)
     assert_int_equal(keeper_copies_figures(w->copies).count, 1);
 }
 
+/* A damaged one is kept as long as the register names it: most of the mail is in it. */
+static void a_damaged_copy_is_made_anew(void **state)
+{
+    struct copy_world *w = *state;
+    struct spool_register before;
+    char path[256], segment[300], aside[300];
+    start(w);
+    p_append(w, 200);
+    until_paired(w);
+    read_register(w, &before);
+    m_stop(w);
+    m_path(w, "p.0", path);
+    snprintf(segment, sizeof segment, "%s/0000000000000001.seg", path);
+    flip(segment, 64);
+    m_start(w);
+    until_another_mirror(w, &before);
+    until_paired(w);
+    snprintf(aside, sizeof aside, "%s~1/0000000000000001.seg", path);
+    assert_true(is_there(aside));
+    m_stop(w);
+    assert_int_equal(check_disk(w, path), w->count);
+}
+
 static void a_directory_that_is_taken_away(void **state)
 {
     struct copy_world *w = *state;
@@ -375,6 +398,7 @@ int main(void)
         world_test(a_full_disk),
         world_test(nothing_is_begun_on_a_full_disk),
         world_test(a_torn_note),
+        world_test(a_damaged_copy_is_made_anew),
         world_test(a_directory_that_is_taken_away),
         world_test(what_is_useless_goes),
         world_test(a_dead_nodes_spool_is_taken_over),
