@@ -30,6 +30,10 @@ def another_copy(c, node, disk):
     return folder
 
 
+def node_rows(c):
+    return [row for row in rows(c.coordinators[0].run_well("nodes", "--json")) if row["role"] == "node"]
+
+
 def octets(folder):
     return sum(f.stat().st_size for f in folder.glob("*.seg"))
 
@@ -92,7 +96,7 @@ def test_full(lab):
     check(folder.parents[2] != holder.dir, f"the copy is still on {holder.id}")
 
     def is_ill():
-        row, = (r for r in rows(c.coordinators[0].run_well("nodes", "--json")) if r.get("node") == holder.id)
+        row, = (r for r in node_rows(c) if r["node"] == holder.id)
         return row["copies_kept"] > 0 and row["copies_ill"] == row["copies_kept"]
 
     until(f"{holder.id} to say that its copies take nothing", is_ill, 10, every=0.3)
@@ -103,6 +107,7 @@ def test_full(lab):
     holder.write_config()
     holder.start()
     c.wait_nodes("n1", "n2", "n3")
-    until("all to have a copy", lambda: all(register(c, n)["mirror"] for n in c.nodes), 30, every=0.1)
+    ids = {n.id for n in c.nodes}
+    until("all to have a copy", lambda: all(row.get("mirror") in ids for row in node_rows(c)), 30, every=0.3)
     arrived(c.stream(Load(DOMAINS, SENDER, 500, prefix="third", size=1500), connections=4).finish(), sink)
     c.stop()
