@@ -46,7 +46,7 @@ void join_free(struct join **join)
     free(j);
 }
 
-static uint64_t send_request(struct join *join, const struct kv_request *request)
+uint64_t join_send(struct join *join, const struct kv_request *request)
 {
     uint64_t ref = ++join->refs;
     join->ports.store.request(join->ports.store.context, ref, request);
@@ -58,7 +58,7 @@ void join_ask(struct join *join, enum join_ask ask, const struct kv_request *req
     must(join->ask_ref == 0);
     join->ask = ask;
     join->ask_sent = now;
-    join->ask_ref = send_request(join, request);
+    join->ask_ref = join_send(join, request);
 }
 
 /* ---- what is told ---- */
@@ -107,7 +107,7 @@ void join_end(struct join *join, const char *why)
     join->ended = true;
     if (join->lease != 0) {
         struct kv_request revoke = {.verb = KV_LEASE_REVOKE, .lease = join->lease};
-        send_request(join, &revoke);
+        join_send(join, &revoke);
         join->lease = 0;
     }
     if (!join->leaving)
@@ -226,7 +226,7 @@ static void keep(struct join *join, usec_t now)
         return;
     struct kv_request request = {.verb = KV_LEASE_KEEP, .lease = join->lease};
     join->keep_sent = now;
-    join->keep_ref = send_request(join, &request);
+    join->keep_ref = join_send(join, &request);
 }
 
 /* ---- calls ---- */
@@ -329,6 +329,13 @@ void join_set_well(struct join *join, bool well, usec_t now)
     join_tick(join, now);
 }
 
+static void revoke(struct join *join)
+{
+    struct kv_request revoke = {.verb = KV_LEASE_REVOKE, .lease = join->lease};
+    join->leave_ref = join_send(join, &revoke);
+    join->lease = 0;
+}
+
 void join_leave(struct join *join, usec_t now)
 {
     (void)now;
@@ -341,9 +348,10 @@ void join_leave(struct join *join, usec_t now)
         join->gone = true;
         return;
     }
-    struct kv_request revoke = {.verb = KV_LEASE_REVOKE, .lease = join->lease};
-    join->leave_ref = send_request(join, &revoke);
-    join->lease = 0;
+    if (join->live.role == MEMBER_NODE && join->joined && join->live_known)
+        join->farewell_ref = join_put_farewell(join);
+    else
+        revoke(join);
 }
 
 bool join_gone(const struct join *join)
@@ -353,7 +361,10 @@ bool join_gone(const struct join *join)
 
 void join_result(struct join *join, uint64_t ref, const struct kv_result *result, usec_t now)
 {
-    if (ref == join->leave_ref && ref != 0)
+    if (ref == join->farewell_ref && ref != 0) {
+        join->farewell_ref = 0;
+        revoke(join); /* whatever the answer: it is only a word */
+    } else if (ref == join->leave_ref && ref != 0)
         join->gone = true; /* whatever the answer: if it did not happen, the lease ends by itself */
     if (join->ended || join->leaving || ref == 0)
         return;

@@ -60,7 +60,8 @@ void join_ready(struct join *join, usec_t now);
 void join_set_live(struct join *join, const struct member_live *live, usec_t now);
 /* What live/<me> says of views that this member has heard of. */
 void join_set_epoch(struct join *join, uint64_t epoch, usec_t now);
-/* Takes the lease back: the name and the addresses are free at once. `ended` does not follow. */
+/* Takes the lease back: the name and the addresses are free at once. `ended` does not follow. A node says before that it
+ * is stopped in order. */
 void join_leave(struct join *join, usec_t now);
 bool join_gone(const struct join *join); /* the leaving has been answered */
 

@@ -101,6 +101,20 @@ static void ask_next(struct join *join, usec_t now)
         put_live(join, now);
 }
 
+uint64_t join_put_farewell(struct join *join)
+{
+    struct buffer text = {0};
+    join->live.leaving = true;
+    write_live(join, &text);
+    struct kv_compare compare = {.key = join->live_key, .revision = join->live_revision};
+    struct kv_change change = {join->live_key, buffer_bytes(&text), buffer_len(&text), join->lease};
+    struct kv_request request = {
+        .verb = KV_TXN, .compares = &compare, .compare_count = 1, .changes = &change, .change_count = 1};
+    uint64_t ref = join_send(join, &request);
+    buffer_free(&text);
+    return ref;
+}
+
 void join_next(struct join *join, usec_t now)
 {
     if (!join->started || join->ended || join->leaving || join->ask_ref != 0)

@@ -67,7 +67,7 @@ struct join {
     bool away;       /* the store, as of the last answer */
 
     enum join_ask ask;
-    uint64_t refs, ask_ref, leave_ref, keep_ref;
+    uint64_t refs, ask_ref, farewell_ref, leave_ref, keep_ref;
     usec_t ask_sent, keep_sent;
     usec_t pause_until, next_at; /* next_at: something is due then, if nothing is under way */
     usec_t keep_at, audit_at, tell_at;
@@ -83,6 +83,9 @@ struct join {
     uint64_t floor_change, floor_incarnation; /* the register's highest numbers so far */
 };
 
+uint64_t join_send(struct join *join, const struct kv_request *request);
+/* Says in live/ that the member leaves; returns the request's number. */
+uint64_t join_put_farewell(struct join *join);
 void join_ask(struct join *join, enum join_ask ask, const struct kv_request *request, usec_t now);
 void join_wait(struct join *join, usec_t now, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* The store did not answer, or refused; it answered. */

@@ -18,6 +18,9 @@
  * It says also who serves the spools that were taken over, by the registers of spool/ (spool_register.h). A node whose
  * home spool another one has taken over serves nothing until it has joined with another spool.
  *
+ * A node that was stopped in order is expected back for LEADER_RETURN, one that has a new process for LEADER_START: it is
+ * down, so new mail goes elsewhere, but `returns`, and its spool is left to it. After that it is dead as any other.
+ *
  * The view says which version of the wire (proto/wire.h) the cluster speaks. It falls as soon as a member comes that
  * speaks no higher one, though never below what another member needs, and rises when all members of the view are
  * there and speak a higher one. Who does not speak it is left out, and told. Who can't read the view can't join, so

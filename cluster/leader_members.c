@@ -44,7 +44,7 @@ bool leader_member_serves(
     const struct member_live *live = &member->live;
     char its[WIRE_TEXT_SIZE];
     why_r->text[0] = '\0';
-    if (!member->has_live)
+    if (!member->has_live || live->leaving)
         return false;
     if (leader_other_wire(leader, member))
         error_set(why_r,
@@ -139,6 +139,7 @@ static int read_live(struct leader_member *member, const struct kv_pair *pair, s
         return -1;
     }
     member->has_live = true;
+    member->left = member->live.leaving;
     return 0;
 }
 

@@ -12,6 +12,8 @@
 #define LEADER_PACE USEC_SEC          /* between two views, between two tries */
 #define LEADER_REFUSED (5 * USEC_SEC) /* after a refusal */
 #define LEADER_SETTLE (USEC_SEC / 2)  /* a restart takes its live/ away and makes it anew */
+#define LEADER_RETURN USEC_MIN /* for who was stopped in order to come back before its spool is taken over, */
+#define LEADER_START (10 * USEC_MIN)  /* for a new process to read its log */
 #define LEADER_WINDOW (10 * USEC_SEC) /* in which max(1, 10 %) may be declared down */
 #define LEADER_VERDICTS (VIEW_MAX_NODES / 10)
 #define LEADER_SEEN 64
@@ -26,6 +28,7 @@ struct leader_member { /* named in spec/ or live/ */
     usec_t gone_since; /* it does not serve, since */
     usec_t lost_since; /* its last process was lost then, as far as anybody can tell: perhaps later */
     uint64_t told;     /* a hash of the last sentence about it, 0 = none */
+    bool left;         /* its last process said that it is stopped in order */
     bool told_alone;   /* that it is not declared down, for nobody has the other copy */
 };
 

@@ -72,6 +72,23 @@ static bool is_alone(struct leader *leader, struct leader_member *member, const 
     return away;
 }
 
+/* Until when a node that is not there has the time to come back; then it is as dead as any. 0: it is dead already. */
+static usec_t expected_until(const struct leader_member *member, const struct view_node *before)
+{
+    bool starts = member->has_live && !member->live.leaving;
+    if (before->down && !before->returns)
+        return 0;
+    return starts                            ? member->gone_since + LEADER_START
+           : member->left || before->returns ? member->gone_since + LEADER_RETURN
+                                             : 0;
+}
+
+static bool is_expected(
+    struct leader *leader, const struct leader_member *member, const struct view_node *before, usec_t now)
+{
+    return !not_before(leader, expected_until(member, before), now);
+}
+
 /* Whether it may be declared down now; if not yet, `later` is when to think of it again. `node`: as it stood in the view
  * before; null: a coordinator. */
 static bool may_be_down(struct making *making, struct leader_member *member, const struct view_node *node)
@@ -84,7 +101,7 @@ static bool may_be_down(struct making *making, struct leader_member *member, con
         return false;
     if (node == NULL)
         return true;
-    if (is_alone(leader, member, node))
+    if (!is_expected(leader, member, node, making->now) && is_alone(leader, member, node))
         return false;
     size_t most = allowance(leader);
     if (making->verdicts >= most)
@@ -132,6 +149,19 @@ static void add_serving_node(struct making *making, struct leader_member *member
     copy_sources(node, live->sources, live->source_count);
 }
 
+static void judge(struct making *making, struct leader_member *member, const struct view_node *before,
+    struct view_node *node)
+{
+    bool expected = is_expected(making->leader, member, before, making->now);
+    if (before->down) {
+        node->down = true;
+        node->returns = before->returns && (expected || !may_be_down(making, member, before));
+    } else {
+        node->down = may_be_down(making, member, before);
+        node->returns = node->down && expected;
+    }
+}
+
 /* It was in the view before, and does not serve now: as it was, or down. */
 static void add_absent_node(
     struct making *making, struct leader_member *member, const struct view_node *before)
@@ -141,7 +171,7 @@ static void add_absent_node(
         view_add_node(making->next, member->id, before->spool, before->incarnation, weight);
     node->process = before->process;
     node->draining = member->spec.drain;
-    node->down = before->down || may_be_down(making, member, before);
+    judge(making, member, before, node);
     set_text(&node->endpoint, before->endpoint);
     set_text(&node->rack, before->rack);
     copy_sources(node, before->sources, before->source_count);
@@ -294,11 +324,16 @@ void leader_publish(struct leader *leader, struct view *view, usec_t now)
     buffer_free(&bytes);
 }
 
-static void tell_turn(struct leader *leader, const struct view_node *node, bool was_down)
+static void tell_turn(struct leader *leader, const struct view_node *node, bool was_down, bool was_expected)
 {
-    if (node->down && !was_down)
+    if (node->down && !was_down && node->returns)
+        leader_notice(leader, "%s is away for now: new mail goes elsewhere, what it holds waits for it (%s)",
+            node->id, view_reason_text(node->turn.reason));
+    else if (node->down && !was_down)
         leader_notice(leader, "%s is declared down: new mail goes elsewhere, what it holds waits for it (%s)",
             node->id, view_reason_text(node->turn.reason));
+    else if (node->down && !node->returns && was_expected)
+        leader_notice(leader, "%s has not come back in time: it is taken for dead", node->id);
     else if (!node->down && was_down)
         leader_notice(leader, "%s is back (%s)", node->id, view_reason_text(node->turn.reason));
 }
@@ -307,11 +342,11 @@ void leader_adopt(struct leader *leader, struct view *view, uint64_t revision, u
 {
     for (size_t i = 0; i < view->node_count; i++) {
         const struct view_node *node = &view->nodes[i], *before = view_node(leader->view, node->id);
-        bool was_down = before != NULL && before->down;
-        if (node->down && !was_down)
+        bool was_down = before != NULL && before->down, was_expected = was_down && before->returns;
+        if (node->down && (!was_down || (was_expected && !node->returns)))
             count_verdict(leader, now); /* whoever gave it; at the first sight of a view: maybe just now */
         if (leader->head)
-            tell_turn(leader, node, was_down);
+            tell_turn(leader, node, was_down, was_expected);
     }
     if (leader->head && leader->view->wire != view->wire)
         leader_notice(leader, "the cluster speaks wire version %u from now on", (unsigned)view->wire);

@@ -53,6 +53,8 @@ struct member_live {
     char disk[DISK_ID_SIZE], spool[MEMBER_ID_SIZE];
     struct view_source *sources; /* owned; member_live_free() */
     size_t source_count;
+    bool
+        leaving; /* it is being stopped in order: this record is about to go, and a new start is to be expected */
     uint64_t config; /* version of config/ it works by; 0 = its own file's */
     uint64_t
         epoch; /* the highest of a view that it remembered at its start, or when an operator put another store in

@@ -70,6 +70,8 @@ void member_live_write(const struct member_live *live, struct buffer *out)
     json_number(out, "weight", live->weight);
     json_text(out, "disk", live->disk);
     json_text(out, "spool", live->spool);
+    if (live->leaving)
+        json_bool(out, "leaving", true);
     write_u64(out, "config", live->config);
     if (live->epoch != 0)
         write_u64(out, "epoch", live->epoch);
@@ -330,6 +332,7 @@ static int read_rest(const json_t *json, struct member_live *live, struct error 
         read_u32(json, "weight", &live->weight, error) != 0 ||
         read_plain(json, "disk", live->disk, sizeof live->disk, false, error) != 0 ||
         read_plain(json, "spool", live->spool, sizeof live->spool, false, error) != 0 ||
+        read_bool(json, "leaving", &live->leaving, error) != 0 ||
         read_u64(json, "config", &live->config, error) != 0 || read_epoch(json, live, error) != 0 ||
         read_sources(json, live, error) != 0)
         return -1;

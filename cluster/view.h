@@ -45,6 +45,7 @@ struct view_node {
                              it was never said, and means VIEW_SHARE */
     bool draining;
     bool down;             /* declared dead: gets no new mail; what it holds waits for it */
+    bool returns;          /* down, but expected back soon: nobody takes its spool over */
     uint64_t process;      /* this start of it, as the bus knows it */
     struct view_turn turn; /* to up, draining or down */
     char *endpoint;        /* of its bus, or null (one process) */

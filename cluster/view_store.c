@@ -31,6 +31,7 @@ static void write_node(struct view_wire_writer *writer, const struct view_node *
         .share = node->share,
         .draining = node->draining,
         .down = node->down,
+        .returns = node->returns,
         .turn = turn_out(&node->turn),
         .endpoint = node->endpoint,
         .rack = node->rack,
@@ -104,6 +105,7 @@ static void on_node(void *context, const struct view_wire_node *from)
     node->share = from->share;
     node->draining = from->draining;
     node->down = from->down;
+    node->returns = from->returns;
     node->turn = turn_in(&from->turn);
     view_set_endpoint(node, from->endpoint);
     node->rack = from->rack == NULL ? NULL : xstrdup(from->rack);
@@ -167,8 +169,9 @@ static bool same_node(const struct view_node *a, const struct view_node *b)
 {
     if (strcmp(a->id, b->id) != 0 || strcmp(a->spool, b->spool) != 0 || a->incarnation != b->incarnation ||
         a->weight != b->weight || a->share != b->share || a->draining != b->draining || a->down != b->down ||
-        a->process != b->process || !same_text(a->endpoint, b->endpoint) || !same_text(a->rack, b->rack) ||
-        !view_turn_same(&a->turn, &b->turn) || a->source_count != b->source_count)
+        a->returns != b->returns || a->process != b->process || !same_text(a->endpoint, b->endpoint) ||
+        !same_text(a->rack, b->rack) || !view_turn_same(&a->turn, &b->turn) ||
+        a->source_count != b->source_count)
         return false;
     for (size_t i = 0; i < a->source_count; i++)
         if (!same_source(&a->sources[i], &b->sources[i]))

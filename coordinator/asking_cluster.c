@@ -242,7 +242,12 @@ static void alert_of_node(const struct question *question, const struct reply *r
     struct alert alert = {.alert = "down", .severity = "critical", .member = id};
     if (reply->node->down) {
         alert.since = since_of(&asking->down, id);
-        alert.detail = "the node is declared dead: it gets no new mail, and what it holds waits for it";
+        alert.severity = reply->node->returns ? "warning" : "critical";
+        alert.detail =
+            reply->node->returns
+                ? "the node was stopped, or is starting: it gets no new mail, and what it holds waits for it"
+                : "the node is declared dead: it gets no new mail; what it holds waits for it, or goes "
+                  "on from its second copy";
         alert.advice = "start it again with its own disk (`todoku node -c FILE`); its log says why it ended";
     } else if (reply->state != REPLY_SAID) {
         alert.alert = "silent";

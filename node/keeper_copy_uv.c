@@ -197,7 +197,7 @@ void copy_tell_verdict(struct keeper_copy *copy, usec_t now)
         return;
     bool serves =
         strcmp(node->spool, copy->spool_name) == 0 || view_taken(all->view, copy->spool_name) != NULL;
-    mirror_verdict(copy->mirror, primary, node->down || !serves, now);
+    mirror_verdict(copy->mirror, primary, (node->down && !node->returns) || !serves, now);
 }
 
 void copy_take_commits(struct keeper_copy *copy, usec_t now)

@@ -78,6 +78,7 @@ void view_wire_node(struct view_wire_writer *writer, const struct view_wire_node
     to.share = node->share;
     to.draining = node->draining;
     to.down = node->down;
+    to.returns = node->returns;
     to.turn_epoch = node->turn.epoch;
     to.turn_time = (uint64_t)node->turn.time;
     to.turn_reason = node->turn.reason;
@@ -204,6 +205,7 @@ static void visit_node(
         .share = from->share,
         .draining = from->draining,
         .down = from->down,
+        .returns = from->returns,
         .turn = {from->turn_epoch, (int64_t)from->turn_time, from->turn_reason},
         .endpoint = text_or_null(&from->endpoint),
         .rack = text_or_null(&from->rack),

@@ -54,7 +54,7 @@ struct view_wire_node {
     const char *id, *spool;
     uint64_t incarnation, process;
     uint32_t weight, share;
-    bool draining, down;
+    bool draining, down, returns;
     struct view_wire_turn turn;
     const char *endpoint, *rack; /* or null */
     size_t source_count;

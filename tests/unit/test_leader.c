@@ -83,7 +83,7 @@ static void test_changes(void **state)
     put_live("n1", MEMBER_NODE, 105, 7);
     run(&h, 2 * USEC_SEC);
     assert_string_equal(state_of("n1"), "up");
-    assert_non_null(strstr(h.said, "n1 is declared down"));
+    assert_non_null(strstr(h.said, "n1 is away for now"));
     assert_non_null(strstr(h.said, "n1 is back"));
     /* An operator's word counts at once, also about one that is down. */
     fake_end_lease(store, lease_n2);

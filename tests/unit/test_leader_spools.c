@@ -284,6 +284,79 @@ static void test_a_pair(void **state)
     finish(&h);
 }
 
+/* ---- who is expected back ---- */
+
+static bool returns(const char *id)
+{
+    struct view *view = stored();
+    bool is = view_node(view, id)->down && view_node(view, id)->returns;
+    view_drop(&view);
+    return is;
+}
+
+/* As a node that is stopped in order does it. */
+static void stop(const char *id, uint64_t process, uint64_t lease)
+{
+    struct member_live live = {.role = MEMBER_NODE, .weight = 7, .leaving = true};
+    uint64_t last = put_live_as(&live, id, process, 5);
+    fake_end_lease(store, lease);
+    fake_end_lease(store, last);
+}
+
+/* A stop is no death: its spool waits for it, for a minute; mail goes elsewhere meanwhile. */
+static void test_stopped_in_order(void **state)
+{
+    (void)state;
+    struct head h;
+    begin(&h, "c1", lease_c1);
+    run(&h, 20 * USEC_SEC);
+    stop("n1", 101, lease_n1);
+    run(&h, 3 * USEC_SEC);
+    assert_true(returns("n1"));
+    assert_non_null(strstr(h.said, "n1 is away for now"));
+    run(&h, 50 * USEC_SEC);
+    assert_true(returns("n1"));
+    lease_n1 = put_live("n1", MEMBER_NODE, 201, 6);
+    run(&h, 2 * USEC_SEC);
+    assert_string_equal(state_of("n1"), "up");
+    stop("n1", 201, lease_n1);
+    run(&h, 59 * USEC_SEC);
+    assert_true(returns("n1"));
+    run(&h, 5 * USEC_SEC);
+    assert_false(returns("n1"));
+    assert_string_equal(state_of("n1"), "down");
+    assert_non_null(strstr(h.said, "n1 has not come back in time"));
+    put_live("n1", MEMBER_NODE, 301, 0); /* too late: the verdict stands until it serves */
+    run(&h, 5 * USEC_SEC);
+    assert_false(returns("n1"));
+    finish(&h);
+}
+
+/* A new process that reads its log is given more; another head goes on waiting; what dies does not come back. */
+static void test_expected_by_any_head(void **state)
+{
+    (void)state;
+    struct head h;
+    begin(&h, "c1", lease_c1);
+    run(&h, 20 * USEC_SEC);
+    fake_end_lease(store, lease_n1);
+    lease_n1 = put_live("n1", MEMBER_NODE, 201, 0);
+    run(&h, 10 * USEC_SEC);
+    assert_true(returns("n1"));
+    fake_end_lease(store, lease_n2); /* no word was said */
+    run(&h, 20 * USEC_SEC);
+    assert_string_equal(state_of("n2"), "down");
+    assert_false(returns("n2"));
+    finish(&h);
+    fake_end_lease(store, lease_c1);
+    begin(&h, "c2", new_lease());
+    run(&h, 5 * USEC_MIN);
+    assert_true(returns("n1"));
+    run(&h, 6 * USEC_MIN);
+    assert_false(returns("n1"));
+    finish(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -295,6 +368,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_one_copy, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_given_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_pair, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_stopped_in_order, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_expected_by_any_head, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

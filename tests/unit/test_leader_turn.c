@@ -84,7 +84,7 @@ static void test_reasons(void **state)
     lease_n1 = put_live("n1", MEMBER_NODE, 105, 0);
     run(&h, 6 * USEC_SEC);
     assert_turned("n1", VIEW_REASON_UNREADY);
-    assert_non_null(strstr(h.said, "n1 is declared down"));
+    assert_non_null(strstr(h.said, "n1 is away for now"));
     assert_non_null(strstr(h.said, "(it was started, but is not ready yet"));
     put_live("n1", MEMBER_NODE, 105, 7);
     run(&h, 2 * USEC_SEC);

@@ -27,7 +27,7 @@ static struct view *filled(void)
     view_add_source(node, "2001:db8::1", "m2.test", pools + 1, 1);
     node->sources[1].public_address = xstrdup("2001:db8::ffff");
     node = view_add_node(view, "n2", "n2.0", 1, 0);
-    node->draining = node->down = true;
+    node->draining = node->down = node->returns = true;
     node->turn = (struct view_turn){6, 1767225600 * USEC_SEC + 1, VIEW_REASON_LEASE};
     strcpy(view->teller, "n1");
     view->tells_from = 5;
@@ -100,90 +100,93 @@ static bool change(struct view *view, int what)
         node->down = true;
         break;
     case 5:
-        node->spool[0] = 'x';
+        node->returns = true;
         break;
     case 6:
-        node->id[0] = 'x';
+        node->spool[0] = 'x';
         break;
     case 7:
-        view_set_endpoint(node, NULL);
+        node->id[0] = 'x';
         break;
     case 8:
-        node->rack[0] = 'x';
+        view_set_endpoint(node, NULL);
         break;
     case 9:
-        node->sources[0].address[0] = '2';
+        node->rack[0] = 'x';
         break;
     case 10:
-        node->sources[0].helo[0] = 'x';
+        node->sources[0].address[0] = '2';
         break;
     case 11:
-        node->sources[0].pools[1][0] = 'x';
+        node->sources[0].helo[0] = 'x';
         break;
     case 12:
-        node->sources[1].public_address[0] = '3';
+        node->sources[0].pools[1][0] = 'x';
         break;
     case 13:
-        view_add_source(node, "192.0.2.9", "m9.test", NULL, 0);
+        node->sources[1].public_address[0] = '3';
         break;
     case 14:
-        view_add_node(view, "n3", "n3.0", 1, 1);
+        view_add_source(node, "192.0.2.9", "m9.test", NULL, 0);
         break;
     case 15:
-        view_add_coordinator(view, "c3", 1, NULL);
+        view_add_node(view, "n3", "n3.0", 1, 1);
         break;
     case 16:
-        view->coordinators[0].process++;
+        view_add_coordinator(view, "c3", 1, NULL);
         break;
     case 17:
-        view->coordinators[0].down = true;
+        view->coordinators[0].process++;
         break;
     case 18:
-        view->coordinators[1].id[0] = 'x';
+        view->coordinators[0].down = true;
         break;
     case 19:
-        view->coordinators[0].endpoint[0] = 'x';
+        view->coordinators[1].id[0] = 'x';
         break;
     case 20:
-        view->leader[0] = 'x';
+        view->coordinators[0].endpoint[0] = 'x';
         break;
     case 21:
-        node->turn.epoch++;
+        view->leader[0] = 'x';
         break;
     case 22:
-        node->turn.time++;
+        node->turn.epoch++;
         break;
     case 23:
-        view->coordinators[1].turn.reason++;
+        node->turn.time++;
         break;
     case 24:
-        view->teller[0] = 'x';
+        view->coordinators[1].turn.reason++;
         break;
     case 25:
-        view->tells_from++;
+        view->teller[0] = 'x';
         break;
     case 26:
-        node->share++;
+        view->tells_from++;
         break;
     case 27:
-        view->hot[1].parts = 32;
+        node->share++;
         break;
     case 28:
-        view->hot[0].domain[0] = 'a';
+        view->hot[1].parts = 32;
         break;
     case 29:
-        view_add_hot(view, "more.test", 2);
+        view->hot[0].domain[0] = 'a';
         break;
     case 30:
-        view->taken[0].spool[0] = 'x';
+        view_add_hot(view, "more.test", 2);
         break;
     case 31:
-        view->taken[0].node[0] = 'x';
+        view->taken[0].spool[0] = 'x';
         break;
     case 32:
-        view->taken[1].incarnation--;
+        view->taken[0].node[0] = 'x';
         break;
     case 33:
+        view->taken[1].incarnation--;
+        break;
+    case 34:
         view_add_taken(view, "n8.0", "n1", 1);
         break;
     default:
