@@ -1,11 +1,11 @@
 /* A server that says anything at any time, to a client with one or two messages.
  *
  * Input: a byte of flags, a byte for the number of recipients, a byte n and n bytes that choose the body's
- * pieces, then what the server says. Among the server's bytes 0xf8 and above are deeds: time passes, the
- * network takes some bytes, QUIT, the connection is lost.
+ * pieces, then what the server says. Among the server's bytes 0xf6 and above are deeds: the message's
+ * end is held back, or may leave; time passes, the network takes some bytes, QUIT, the connection is lost.
  *
  * What must hold whatever comes: every recipient of a transaction gets exactly one result before it is over;
- * a result from before the dot is final only if the dot was not sent; what leaves has no bare CR or LF, and
+ * a result from before the dot is final only if the dot was not sent; none leaves that is held back, but behind everybody's result; what leaves has no bare CR or LF, and
  * no line that begins with one dot but the message's last. */
 #include <stddef.h>
 #include <stdint.h>
@@ -30,13 +30,21 @@ struct server {
     struct blob *body;
     size_t recipients;
     int to_send, sent, dots, dots_before;
-    bool active, closed;
+    bool active, closed, held;
     bool given[MOST_RECIPIENTS];
     /* Where we are in what the client says. */
     char last;
     size_t column;
     bool dotted; /* the line began with a dot, and that is all so far */
 };
+
+static bool all_given(const struct server *s)
+{
+    for (size_t i = 0; i < s->recipients; i++)
+        if (!s->given[i])
+            return false;
+    return true;
+}
 
 /* One byte of what the client says. */
 static void hear(struct server *s, char c)
@@ -45,6 +53,7 @@ static void hear(struct server *s, char c)
     if (s->column == 1 && s->dotted) {
         must(c == '.' || c == '\r');
         s->dots += c == '\r';
+        must(c != '\r' || !s->held || all_given(s));
     }
     s->dotted = s->column == 0 && c == '.';
     s->column = c == '\n' ? 0 : s->column + 1;
@@ -115,10 +124,8 @@ static bool listen_once(struct server *s)
         result(s, &report);
         break;
     case SMTP_CLIENT_SENT:
-        must(s->active);
-        for (size_t i = 0; i < s->recipients; i++)
-            must(s->given[i]);
-        s->active = false;
+        must(s->active && all_given(s));
+        s->active = s->held = false;
         s->sent++;
         break;
     case SMTP_CLIENT_CLOSED:
@@ -143,6 +150,13 @@ static void deed(struct server *s, uint8_t which)
 {
     usec_t deadline = smtp_client_deadline(s->client);
     switch (which) {
+    case 0xf6:
+        s->held = smtp_client_hold_end(s->client) || s->held;
+        break;
+    case 0xf7:
+        smtp_client_may_end(s->client);
+        s->held = false;
+        break;
     case 0xf8:
         s->now += USEC_MIN;
         smtp_client_tick(s->client, s->now);
@@ -175,12 +189,12 @@ static void deed(struct server *s, uint8_t which)
 static void serve(struct server *s, const uint8_t *data, size_t size)
 {
     for (size_t at = 0; at < size;) {
-        if (data[at] >= 0xf8) {
+        if (data[at] >= 0xf6) {
             deed(s, data[at++]);
             continue;
         }
         size_t n = 1;
-        while ((s->flags & TRICKLE) == 0 && at + n < size && data[at + n] < 0xf8)
+        while ((s->flags & TRICKLE) == 0 && at + n < size && data[at + n] < 0xf6)
             n++;
         char *exact = xmemdup(data + at, n);
         smtp_client_receive(s->client, exact, n, s->now);
