@@ -196,3 +196,8 @@ const char *mirror_primary(const struct mirror *mirror)
 {
     return mirror->known ? mirror->reg.node : "";
 }
+
+uint64_t mirror_primary_process(const struct mirror *mirror)
+{
+    return mirror->known ? mirror->reg.process : 0;
+}

@@ -98,6 +98,7 @@ enum mirror_state mirror_state(const struct mirror *mirror);
 const char *mirror_state_name(enum mirror_state state);
 /* The primary's node by the register, "" while that is not known: whose verdict is wanted. */
 const char *mirror_primary(const struct mirror *mirror);
+uint64_t mirror_primary_process(const struct mirror *mirror); /* which start of it; 0: not said */
 /* For who reads the log: is this frame void? */
 bool mirror_note_is_cut(const struct mirror_note *note, uint64_t seq);
 

@@ -14,6 +14,7 @@
 #include "base/buffer.h"
 #include "base/list.h"
 #include "cluster/member_record.h"
+#include "cluster/spool_verdict.h"
 #include "node/copy_folder.h"
 #include "node/keeper_copies_uv.h"
 #include "node/spool.h"
@@ -47,6 +48,7 @@ struct keeper_copy {
     uv_work_t note_work;
     bool noting;       /* the pool has it */
     bool note_failed;  /* the last time */
+    struct spool_verdict verdict;
     usec_t note_again; /* it could not be written: when it is tried again; 0: it was */
     struct error note_error;
 

@@ -185,19 +185,18 @@ void copy_settle(struct keeper_copy *copy, usec_t now)
         copy_close(copy, END_SERVE);
 }
 
-/* Dead is also a node that came back with another home spool: it says itself that it does not serve this one. */
 void copy_tell_verdict(struct keeper_copy *copy, usec_t now)
 {
     const struct keeper_copies *all = copy->all;
     if (!all->takes_over || all->view == NULL || copy->phase != PHASE_OPEN)
         return;
     const char *primary = mirror_primary(copy->mirror);
-    const struct view_node *node = primary[0] == '\0' ? NULL : view_node(all->view, primary);
-    if (node == NULL)
+    if (primary[0] == '\0' || view_node(all->view, primary) == NULL)
         return;
-    bool serves =
-        strcmp(node->spool, copy->spool_name) == 0 || view_taken(all->view, copy->spool_name) != NULL;
-    mirror_verdict(copy->mirror, primary, (node->down && !node->returns) || !serves, now);
+    mirror_verdict(copy->mirror, primary,
+        spool_verdict_dead(
+            &copy->verdict, all->view, copy->spool_name, primary, mirror_primary_process(copy->mirror), now),
+        now);
 }
 
 void copy_take_commits(struct keeper_copy *copy, usec_t now)
