@@ -44,14 +44,14 @@ class Steady(Stream):
         self._threads[0].join((len(self._todo) / self.pace if self.pace else 0) + (seconds or self.patience))
         return super().finish(seconds)
 
-    def gap_since(self, start):
-        """The longest time without a 250 from a moment of time.monotonic() until now."""
-        start -= self._start
-        times = sorted([start, *(t for t in list(self.times) if t > start), time.monotonic() - self._start])
-        return max(b - a for a, b in zip(times, times[1:]))
-
     def waits(self):
         return sorted(self._since.values())
+
+    def during(self, start, end):
+        """(accepted, longest time without a 250, longest wait of what was due) between two moments of time.monotonic()."""
+        a, b = start - self._start, end - self._start
+        times = sorted([a, *(t for t in self.times if a < t < b), b])
+        return len(times) - 2, max(y - x for x, y in zip(times, times[1:])), max((self._since.get(i, 0) for i, due in self._first.items() if start <= due < end), default=0)
 
     # ---- the clock: what is due goes to a client that is free, or to a new one ----
 

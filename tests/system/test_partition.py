@@ -52,17 +52,20 @@ def figures(stream):
 def run_rounds(c, rounds, prefix):
     """(the stream that ran meanwhile, brought to its end; [(Round, begin, end)] by the wall clock)"""
     faults, load = [], Load(DOMAINS, SENDER, int(PACE * sum(r.seconds + 2 for r in rounds)), prefix=prefix)
-    stream = Steady(load, c.coordinators, PACE).start()
+    stream, ahead = Steady(load, c.coordinators, PACE).start(), time.time() - time.monotonic()
     for one in rounds:
-        begin, start, before = time.time(), time.monotonic(), stream.accepted()
+        begin = time.time()
         one.begin(c)
         time.sleep(one.seconds)
         one.end(c)
         faults.append((one, begin, time.time()))
         time.sleep(1)
-        print(f"        {one}: {stream.accepted() - before} accepted, longest time without a 250 {stream.gap_since(start):.2f} s", flush=True)
     c.whole()
-    return stream.stop(), faults
+    stream.stop()
+    for one, begin, end in faults:
+        accepted, gap, wait = stream.during(begin - ahead, end + 1 - ahead)
+        print(f"        {str(one):40} {accepted:4} accepted, longest time without a 250 {gap:.2f} s, longest wait for one {wait:.1f} s", flush=True)
+    return stream, faults
 
 
 def test_rounds(lab):
