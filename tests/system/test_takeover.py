@@ -1,0 +1,71 @@
+"""A dead node's mail goes on from the second copy: real processes, three nodes, `copies: 2`."""
+import json
+import time
+
+from cluster import rows, run
+from daemon import until
+from dns import DOMAINS
+from lab import SENDER, Load, check
+from load import check_arrivals
+from test_cluster import arrived
+
+APART = True
+QUEUED = 2000
+
+
+def register(c, spool):
+    return json.loads(c.etcd.get(f"/todoku/{c.name}/spool/{spool}"))
+
+
+def paired(c, *ids):
+    until(f"a mirror for {', '.join(ids)}", lambda: all(register(c, f"{i}.0")["mirror"] for i in ids), 20, every=0.1)
+
+
+def down_at(c, id_):
+    """When the view said first that it is down."""
+    api = c.coordinators[0].api
+    until(f"the verdict on {id_}", lambda: any(r.get("node", r.get("id")) == id_ and r.get("state") == "down"
+                                             for r in rows(run("nodes", "--json", api=api).stdout)), 30, every=0.05)
+    return time.monotonic()
+
+
+def waiting(c, ids):
+    """What the living nodes have of the queue for the dead domain."""
+    said = rows(run("queues", "--json", api=c.coordinators[0].api).stdout)
+    return sum(r.get("queued", 0) for r in said if r.get("domain") == "down.test")
+
+
+def test_dead_node(lab):
+    "a node is killed and never comes back: its queue and what it had in hand arrive all the same, from others; twice came only what was in doubt"
+    connections = 5
+    sink = lab.sink(listen=[f"127.4.{s}.{n}" for s in range(8) for n in (1, 2, 3)])
+    c = lab.cluster(copies=2, coordinators=1,
+                    more={"providers": [{"name": "default", "connections": connections, "messages_per_connection": 100, "rate": "none"}]})
+    ids = [n.id for n in c.nodes]
+    paired(c, *ids)
+    victim = c[c.owner("down.test")]
+    rest = [n for n in ids if n != victim.id]
+    spool = f"{victim.id}.0"
+    heir = register(c, spool)["mirror_node"]
+    queued = c.stream(Load(["down.test"], SENDER, QUEUED, prefix="queued", size=3000), connections=8).finish()
+    stream = c.stream(Load(DOMAINS[:8], SENDER, 60000, prefix="flow"), connections=8, pace=200)
+    stream.wait_accepted(600)
+    victim.kill()
+    killed = time.monotonic()
+    verdict = down_at(c, victim.id)
+    until("the takeover", lambda: register(c, spool)["node"] == heir, 20, every=0.02)
+    taken = time.monotonic()
+    check(register(c, spool)["old"] and not register(c, spool)["mirror"], f"the register after the takeover is {register(c, spool)}")
+    until("its queue at the others", lambda: waiting(c, rest) >= QUEUED, 30, every=0.1)
+    moved = time.monotonic()
+    more = stream.accepted()
+    stream.wait_accepted(more + 400)
+    stream.stop()
+    report = arrived(stream, sink, doubled=2 * connections * 8)
+    late = lab.sink(listen=["127.4.206.1"], name="late")
+    late.wait_count(QUEUED, 60, alive=c[heir].daemon)
+    arrived(queued, late)
+    by = {c.node_of(a.peer) for a in late.arrivals()}
+    check(victim.id not in by and by <= set(rest), f"its queue came from {sorted(by)}")
+    print(f"        down {verdict - killed:.1f} s after the kill, taken over {taken - verdict:.2f} s after the verdict, {QUEUED} moved {moved - verdict:.2f} s after it; "
+          f"{sum(n - 1 for n in report.doubled.values())} twice; {len(stream.later)} times 4xx; gap {stream.gap:.1f} s")
