@@ -221,7 +221,7 @@ static const char *doubt_text(struct heir *heir, const struct delivery *delivery
     event_delivery(out, delivery);
     json_text(out, "node", heir->member);
     json_text(out, "spool", heir->spool);
-    json_number(out, "attempt", delivery->attempts + 1);
+    json_number(out, "attempt", delivery->attempts);
     json_number(out, "queued_ms", (heir->now - delivery->held->mail->created) / USEC_MS);
     json_number(out, "size", (int64_t)delivery->held->mail->body_len);
     json_end(out, '}');
