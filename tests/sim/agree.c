@@ -230,6 +230,11 @@ static enum register_change change_of(const struct spool_register *was, const st
 {
     if (was->epoch == 0)
         return CHANGE_FIRST;
+    if (is->retired)
+        return same(was->disk, is->disk) && was->incarnation == is->incarnation && is->mirror[0] == '\0' &&
+                       is->old[0] == '\0'
+                   ? CHANGE_RETIRE
+                   : CHANGE_NONE;
     if (same(was->disk, is->disk))
         return same_disk(was, is);
     bool heir = was->mirror[0] != '\0' && same(is->disk, was->mirror) && is->mirror[0] == '\0' &&
@@ -275,14 +280,19 @@ static void on_register(struct sim *sim, const char *name, uint64_t client, cons
         is.mirror[0] == '\0' ? "" : ", mirror at ", is.mirror[0] == '\0' ? "" : is.mirror_node);
     check_register(sim, spool, &is, change, writer);
     sim->counts->changes[change]++;
+    struct disk *former = spool->primary;
     spool->reg = is;
     spool->primary = disk_find(sim, is.disk);
     if (writer != NULL && writer->disk == spool->primary && is.process == writer->process) {
         writer->claimed = is;
         writer->claimed_revision = after->revision;
     }
-    if (change == CHANGE_TAKE_OVER)
-        ledger_primary_changed(sim->ledger, sim_spool_number(sim, name));
+    if (change == CHANGE_RETIRE)
+        ledger_retired(sim->ledger, spool->primary);
+    if (change == CHANGE_TAKE_OVER) {
+        spool->was_taken = true;
+        ledger_primary_changed(sim->ledger, sim_spool_number(sim, name), former);
+    }
 }
 
 void agree_serves(struct member *member, uint64_t incarnation)

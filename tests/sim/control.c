@@ -95,6 +95,24 @@ static void port_ended(void *context, const char *why)
     sim_aside(member->sim, 0, ended_now, member)->life = member->life;
 }
 
+static void set_home(struct sim *sim, struct sim_event *event)
+{
+    struct member *member = event->member;
+    (void)sim;
+    copies_set_aside(member);
+    join_set_home(member->control->join, member->spool->name, member->disk->id, 0, 0, control_time(member));
+    settle(member->control);
+}
+
+static void port_elsewhere(void *context, const struct spool_register *reg, const char *why)
+{
+    struct member *member = ((struct control *)context)->member;
+    trace_member(member, "elsewhere", "at %s: %s", reg->node, why);
+    if (!member->sim->takeover)
+        sim_fail(member->sim, "register: %s is told that its spool is elsewhere: %s", member->name, why);
+    sim_aside(member->sim, sim_between(member->sim, 0, 50 * USEC_MS), set_home, member)->life = member->life;
+}
+
 static void port_waiting(void *context, const char *what)
 {
     trace_member(((struct control *)context)->member, "waits", "%s", what);
@@ -133,6 +151,7 @@ static struct join *new_join(struct control *control)
         .store = {.context = &control->ports[CORE_JOIN], .request = port_request},
         .joined = port_joined,
         .ended = port_ended,
+        .elsewhere = sim_has_copies(member->sim) ? port_elsewhere : NULL,
         .waiting = port_waiting};
     struct member_live live = {.role = member_is_node(member) ? MEMBER_NODE : MEMBER_COORDINATOR,
         .wire = wire_ours,
@@ -181,8 +200,9 @@ void control_start(struct member *member)
     control_wake(member->sim);
     member->control = control;
     member->process = random_next(&member->sim->random) | 1;
-    member->wrong_disk = member_is_node(member) && member->sim->phase == PHASE_LOAD &&
-                         agree_has_register(member->sim, member) && sim_chance(member->sim, 30);
+    member->wrong_disk = member_is_node(member) && !sim_has_copies(member->sim) &&
+                         member->sim->phase == PHASE_LOAD && agree_has_register(member->sim, member) &&
+                         sim_chance(member->sim, 30);
     if (member->wrong_disk)
         trace_member(member, "EMPTY DISK", "instead of its own");
     member->sim->counts->wrong_disks += member->wrong_disk;

@@ -13,7 +13,13 @@
 #include "tests/sim/sim.h"
 
 /* Who asks the store, and who watches what. */
-enum { CORE_JOIN, CORE_LEADER, CORE_NODE, CORE_COPY /* + its disk's number */ };
+enum {
+    CORE_JOIN,
+    CORE_LEADER,
+    CORE_NODE,
+    CORE_COPY /* + its disk's number */,
+    CORE_HEIR = 1 << 20 /* the same */
+};
 enum { TOPIC_SPEC, TOPIC_VIEW, TOPIC_LEADER /* + enum leader_topic */, TOPIC_NODE = 20, TOPIC_COPY };
 
 usec_t store_now(const struct sim *sim);

@@ -123,7 +123,10 @@ static void port_serve(
 {
     struct copy *copy = context;
     (void)note;
-    (void)told;
+    copy->reg = *reg;
+    copy->told = told;
+    copy->swapped = member_now(copy->member);
+    copy->serves = true;
     trace_member(
         copy->member, "HEIR", "of %s in epoch %llu", spool_of(copy)->name, (unsigned long long)reg->epoch);
 }
@@ -138,8 +141,107 @@ static void port_notice(void *context, const char *what)
     trace_member(((struct copy *)context)->member, "notice", "%s", what);
 }
 
-/* ---- life of a copy ---- */
+/* ---- a heir ---- */
 
+static void heir_append(void *context, uint64_t seq, struct buffer *record, struct blob *body, bool base)
+{
+    struct copy *copy = context;
+    struct frame frame = {.seq = seq, .base = base};
+    frame.record = buffer_steal(record, &frame.len);
+    if (body != NULL)
+        frame.body = blob_hold(body);
+    ledger_appended(copy->member->sim->ledger, copy->disk, &frame);
+    disk_append(copy->disk, &frame);
+}
+
+static void heir_read_body(void *context, uint64_t seq)
+{
+    disk_read_body(((struct copy *)context)->disk, seq);
+}
+
+static void heir_event(void *context, const char *json, size_t len)
+{
+    struct copy *copy = context;
+    ledger_event(copy->member->sim->ledger, copy->disk, 0, json, len);
+}
+
+static void heir_request(void *context, uint64_t ref, const struct kv_request *request)
+{
+    struct copy *copy = context;
+    control_wake(copy->member->sim);
+    link_request(copy->member, CORE_HEIR + copy->disk->number, ref, request);
+}
+
+static void heir_retired(void *context)
+{
+    ((struct copy *)context)->retired = true;
+}
+
+static void read_log(struct copy *copy)
+{
+    for (size_t i = 0; i < copy->disk->count; i++) {
+        const struct frame *frame = &copy->disk->frames[i];
+        struct error error = {""};
+        size_t before = copy->disk->count;
+        uint64_t seq = frame->seq;
+        if (heir_replay(copy->heir, seq, frame->record, frame->len, frame->base, &error) != 0)
+            sim_fail(copy->member->sim, "replay: the heir %s does not understand frame %llu of %s: %s",
+                copy->member->name, (unsigned long long)seq, spool_of(copy)->name, error.text);
+        if (copy->disk->count < before) /* a segment has gone */
+            for (i = 0; i < copy->disk->count && copy->disk->frames[i].seq < seq; i++)
+                ;
+        if (i < copy->disk->count && copy->disk->frames[i].seq > seq)
+            i--;
+    }
+}
+
+static void open_heir(struct sim *sim, struct sim_event *event)
+{
+    struct member *member = event->member;
+    struct copy *copy = find(member, (int)event->number);
+    char key[MEMBER_PATH_SIZE];
+    if (copy == NULL || copy->heir != NULL || copy->mirror == NULL)
+        return;
+    key_of(spool_of(copy), key);
+    struct heir_settings settings = {.member = member->name,
+        .home = member->spool->name,
+        .spool = spool_of(copy)->name,
+        .key = key,
+        .disk = copy->disk->id,
+        .process = member->process,
+        .reg = &copy->reg,
+        .note = &copy->note,
+        .told = copy->told,
+        .swapped = copy->swapped};
+    struct heir_ports ports = {.context = copy,
+        .append = heir_append,
+        .release = port_release,
+        .read_body = heir_read_body,
+        .send = port_send,
+        .event = heir_event,
+        .store = {.context = copy, .request = heir_request},
+        .retired = heir_retired,
+        .notice = port_notice};
+    copy->heir = heir_new(&settings, &ports);
+    sim->counts->heirs++;
+    read_log(copy);
+    heir_log_ends(copy->heir, disk_last(copy->disk));
+    heir_recovered(copy->heir, member_now(member));
+    if (control_view(member) != NULL)
+        heir_set_view(copy->heir, control_view(member), member_now(member));
+}
+
+/* The log is opened beside the loop. */
+static void open_heir_later(struct copy *copy)
+{
+    struct sim *sim = copy->member->sim;
+    copy->opening = true;
+    struct sim_event *event = sim_after(sim, sim_between(sim, USEC_MS, USEC_SEC), open_heir, copy->member);
+    event->life = copy->member->life;
+    event->number = (uint64_t)copy->disk->number;
+}
+
+/* ---- life of a copy ---- */
 static void open_copy(struct copy *copy)
 {
     struct member *member = copy->member;
@@ -166,14 +268,20 @@ static void open_copy(struct copy *copy)
     link_watch(member, TOPIC_COPY + copy->disk->number, key);
 }
 
-static struct copy *new_copy(struct member *member, int spool)
+static struct copy *add_copy(struct member *member, struct disk *disk)
 {
     struct copy *copy = xcalloc(1, sizeof *copy);
     copy->member = member;
-    copy->disk = disk_new(member, spool);
-    copy->disk->segment = 4 + sim_draw(member->sim, 60);
+    copy->disk = disk;
     member->copies = xrealloc(member->copies, (member->copy_count + 1) * sizeof(struct copy *));
     member->copies[member->copy_count++] = copy;
+    return copy;
+}
+
+static struct copy *new_copy(struct member *member, int spool)
+{
+    struct copy *copy = add_copy(member, disk_new(member, spool));
+    copy->disk->segment = 4 + sim_draw(member->sim, 60);
     trace_member(
         member, "copy", "of %s begins on disk %d", member->sim->spools[spool]->name, copy->disk->number);
     open_copy(copy);
@@ -193,6 +301,8 @@ void copies_end(struct member *member)
         if (copy->mirror == NULL)
             continue;
         mirror_free(&copy->mirror);
+        heir_free(&copy->heir);
+        copy->serves = copy->opening = copy->retired = false;
         disk_crash(copy->disk);
         if (copy->is_noting && sim_chance(member->sim, 500))
             note_lasts(copy);
@@ -207,6 +317,7 @@ static void drop_copy(struct member *member, size_t at)
     trace_member(member, "copy", "of %s is deleted", spool_of(copy)->name);
     link_unwatch(member, TOPIC_COPY + copy->disk->number);
     mirror_free(&copy->mirror);
+    heir_free(&copy->heir);
     disk_lose(copy->disk);
     member->copies[at] = member->copies[--member->copy_count];
     free(copy);
@@ -216,6 +327,7 @@ void copies_free_all(struct member *member)
 {
     for (size_t i = 0; i < member->copy_count; i++) {
         mirror_free(&member->copies[i]->mirror);
+        heir_free(&member->copies[i]->heir);
         free(member->copies[i]);
     }
     free(member->copies);
@@ -241,6 +353,11 @@ static struct copy *copy_for(struct member *member, const struct bus_msg *msg)
 
 bool copies_bus(struct member *member, const struct bus_msg *msg)
 {
+    for (size_t i = 0; msg->type != BUS_COPY && i < member->copy_count; i++)
+        if (member->copies[i]->heir != NULL && heir_is_for(member->copies[i]->heir, msg)) {
+            heir_message(member->copies[i]->heir, msg, member_now(member));
+            return true;
+        }
     if (msg->type != BUS_COPY)
         return false;
     struct copy *copy = copy_for(member, msg);
@@ -252,8 +369,17 @@ bool copies_bus(struct member *member, const struct bus_msg *msg)
 void copies_disk_synced(struct disk *disk, uint64_t seq)
 {
     struct copy *copy = find(disk->member, disk->number);
-    if (copy != NULL && copy->mirror != NULL)
+    if (copy != NULL && copy->heir != NULL)
+        heir_committed(copy->heir, seq, member_now(disk->member));
+    else if (copy != NULL && copy->mirror != NULL)
         mirror_synced(copy->mirror, seq);
+}
+
+void copies_body(struct disk *disk, uint64_t seq, struct blob *body)
+{
+    struct copy *copy = find(disk->member, disk->number);
+    if (copy != NULL && copy->heir != NULL)
+        heir_body(copy->heir, seq, body, member_now(disk->member));
 }
 
 void copies_room(struct member *member)
@@ -274,25 +400,42 @@ void copies_settle(struct member *member)
     if (node_waits(member->node) ||
         (node_copies_figures(member->node, member_now(member), &figures) && figures.lag > STALLED))
         member->stalled_at = member->sim->now;
-    for (size_t i = member->copy_count; i-- > 0;)
-        if (member->copies[i]->useless)
+    bool paired = member->sim->min_copies == 1 || figures.paired;
+    for (size_t i = member->copy_count; i-- > 0;) {
+        struct copy *copy = member->copies[i];
+        if (copy->heir != NULL)
+            heir_set_paired(copy->heir, paired);
+        if (copy->useless || copy->retired)
             drop_copy(member, i);
+        else if (copy->serves && !copy->opening)
+            open_heir_later(copy);
+    }
+    if (member->deposed && !member->stopping)
+        member_set_aside_soon(member);
 }
 
 void copies_time(struct member *member)
 {
     usec_t now = member_now(member);
-    for (size_t i = 0; i < member->copy_count; i++)
-        if (member->copies[i]->mirror != NULL && mirror_deadline(member->copies[i]->mirror) <= now)
-            mirror_tick(member->copies[i]->mirror, now);
+    for (size_t i = 0; i < member->copy_count; i++) {
+        struct copy *copy = member->copies[i];
+        if (copy->mirror != NULL && mirror_deadline(copy->mirror) <= now)
+            mirror_tick(copy->mirror, now);
+        if (copy->heir != NULL && heir_deadline(copy->heir) <= now)
+            heir_tick(copy->heir, now);
+    }
 }
 
 usec_t copies_due(const struct member *member)
 {
     usec_t due = USEC_NEVER;
-    for (size_t i = 0; i < member->copy_count; i++)
-        if (member->copies[i]->mirror != NULL && mirror_deadline(member->copies[i]->mirror) < due)
-            due = mirror_deadline(member->copies[i]->mirror);
+    for (size_t i = 0; i < member->copy_count; i++) {
+        const struct copy *copy = member->copies[i];
+        if (copy->mirror != NULL && mirror_deadline(copy->mirror) < due)
+            due = mirror_deadline(copy->mirror);
+        if (copy->heir != NULL && heir_deadline(copy->heir) < due)
+            due = heir_deadline(copy->heir);
+    }
     return due;
 }
 
@@ -310,6 +453,12 @@ void copies_answer(struct member *member, int core, uint64_t ref, const struct k
     if (core == CORE_NODE) {
         if (member->node != NULL)
             node_store_result(member->node, ref, result, member_now(member));
+        return;
+    }
+    if (core >= CORE_HEIR) {
+        struct copy *heirs = find(member, core - CORE_HEIR);
+        if (heirs != NULL && heirs->heir != NULL)
+            heir_result(heirs->heir, ref, result, member_now(member));
         return;
     }
     struct copy *copy = find(member, core - CORE_COPY);
@@ -340,10 +489,102 @@ void copies_news(struct member *member, int topic, const struct kv_news *news)
         node_register_news(member->node, &of_key, member_now(member));
     else
         mirror_register_news(copy->mirror, &of_key, member_now(member));
+    if (copy != NULL && copy->heir != NULL)
+        heir_register_news(copy->heir, &of_key, member_now(member));
+}
+
+/* ---- verdicts, lost disks, other homes ---- */
+
+/* Dead is also a node that came back with another home: it says itself that it does not serve this one. */
+void copies_view(struct member *member)
+{
+    const struct view *view = control_view(member);
+    usec_t now = member_now(member);
+    for (size_t i = 0; member->sim->takeover && i < member->copy_count; i++) {
+        struct copy *copy = member->copies[i];
+        if (copy->heir != NULL)
+            heir_set_view(copy->heir, control_view(member), now);
+        const char *primary = copy->mirror == NULL ? "" : mirror_primary(copy->mirror);
+        const struct view_node *node = primary[0] == '\0' ? NULL : view_node(view, primary);
+        if (node == NULL)
+            continue;
+        bool other_home =
+            strcmp(node->spool, spool_of(copy)->name) != 0 && view_taken(view, spool_of(copy)->name) == NULL;
+        mirror_verdict(copy->mirror, primary, node->down || other_home, now);
+    }
+}
+
+struct disk *copies_disk(const struct member *member, const char *spool)
+{
+    for (size_t i = 0; i < member->copy_count; i++)
+        if (strcmp(spool_of(member->copies[i])->name, spool) == 0)
+            return member->copies[i]->disk;
+    return member->disk;
+}
+
+bool copies_serve(const struct member *member)
+{
+    for (size_t i = 0; i < member->copy_count; i++)
+        if (member->sim->spools[member->copies[i]->disk->spool]->primary == member->copies[i]->disk)
+            return true;
+    return false;
+}
+
+void copies_set_aside(struct member *member)
+{
+    struct sim *sim = member->sim;
+    const struct spool *former = member->spool;
+    if (member->disk->count > 0) {
+        struct copy *copy = add_copy(member, member->disk);
+        snprintf(copy->note.spool, sizeof copy->note.spool, "%s", former->name);
+        copy->note.newest = former->reg.epoch;
+        copy->note.told = member->told_seq;
+    }
+    char name[64];
+    snprintf(name, sizeof name, "%s.%08x", member->name, (unsigned)sim->disk_count);
+    member->spool = sim_spool_new(member, name);
+    struct disk *disk = disk_new(member, sim_spool_number(sim, name));
+    disk->segment = member->disk->segment;
+    member->disk = disk;
+    member->told_seq = member->served_last = 0;
+    table_wipe(member);
+    sim->counts->homes++;
+    trace_member(member, "home", "%s was taken over; from now on %s", former->name, name);
+}
+
+static bool lives_elsewhere(const struct disk *disk, const struct member *member)
+{
+    return disk != NULL && disk->member != member && !disk->lost;
+}
+
+bool copies_may_lose(const struct member *member)
+{
+    const struct sim *sim = member->sim;
+    for (size_t i = 0; i < sim->spool_count; i++) {
+        const struct spool *spool = sim->spools[i];
+        if (spool->reg.epoch > 0 && !spool->reg.retired && !lives_elsewhere(spool->primary, member) &&
+            !lives_elsewhere(disk_find(sim, spool->reg.mirror), member))
+            return false;
+    }
+    return true;
+}
+
+void copies_lose(struct member *member)
+{
+    struct sim *sim = member->sim;
+    trace_member(member, "LOSES", "its disks");
+    while (member->copy_count > 0)
+        drop_copy(member, member->copy_count - 1);
+    struct disk *former = member->disk;
+    disk_lose(former);
+    member->disk = disk_new(member, former->spool);
+    member->disk->segment = former->segment;
+    member->told_seq = 0;
+    table_wipe(member);
+    (void)sim;
 }
 
 /* ---- the home spool's end ---- */
-
 void copies_open_home(struct member *member)
 {
     char key[MEMBER_PATH_SIZE];

@@ -8,6 +8,7 @@
 #define SIM_COPIES_H
 
 #include "cluster/mirror.h"
+#include "node/heir.h"
 #include "tests/sim/sim.h"
 
 struct copy {
@@ -15,7 +16,12 @@ struct copy {
     struct disk *disk;
     struct mirror_note note, noting; /* on the disk; on its way there */
     bool is_noting, useless;
-    struct mirror *mirror; /* null: no process has it open */
+    struct mirror *mirror;     /* null: no process has it open */
+    struct spool_register reg; /* it serves: as it was swapped in */
+    bool serves, opening, retired;
+    uint64_t told;
+    usec_t swapped;
+    struct heir *heir; /* null: its log is not read yet, or it does not serve */
 };
 
 /* How many copies a spool has in this run. */
@@ -31,12 +37,24 @@ void copies_free_all(struct member *member);
 /* True: it was for a copy. */
 bool copies_bus(struct member *member, const struct bus_msg *msg);
 void copies_disk_synced(struct disk *disk, uint64_t seq);
+void copies_body(struct disk *disk, uint64_t seq, struct blob *body);
 void copies_room(struct member *member);
 void copies_settle(struct member *member); /* after each call into one of the member's cores */
 void copies_time(struct member *member);
 usec_t copies_due(const struct member *member);
 void copies_answer(struct member *member, int core, uint64_t ref, const struct kv_result *result);
 void copies_news(struct member *member, int topic, const struct kv_news *news);
+/* By the newest view: whose node is dead. */
+void copies_view(struct member *member);
+/* The register of its home spool names another disk: that becomes one copy among others, and it gets another home. */
+void copies_set_aside(struct member *member);
+/* The machine's disks are gone, with all there was on them; it is down. Whether that is bearable now: no spool would be
+ * without a copy. */
+bool copies_may_lose(const struct member *member);
+void copies_lose(struct member *member);
+/* The disk in that machine which has that spool's log, or that of its home. */
+struct disk *copies_disk(const struct member *member, const char *spool);
+bool copies_serve(const struct member *member); /* it is somebody's heir */
 /* Ports of the node. */
 struct store_port copies_home_store(struct member *member);
 void copies_read_log(struct member *member, uint64_t after, size_t bytes);

@@ -50,7 +50,7 @@ static void synced(struct sim *sim, struct sim_event *event)
 {
     struct disk *disk = sim->disks[event->other];
     struct member *member = disk->member;
-    if (!member->up || member->life != event->number)
+    if (!member->up || member->life != event->number || disk->lost || disk->going == 0)
         return;
     make_durable(disk, disk->synced, disk->going);
     disk->going = 0;
@@ -177,10 +177,12 @@ void disk_void(struct disk *disk, uint64_t after, uint64_t upto)
 
 void disk_lose(struct disk *disk)
 {
-    ledger_disk_lost(disk->member->sim->ledger, disk);
+    disk->lost = true;
     for (size_t i = 0; i < disk->count; i++)
         frame_clear(&disk->frames[i]);
     disk->count = disk->synced = disk->going = 0;
+    if (!disk->member->sim->spools[disk->spool]->reg.retired)
+        ledger_disk_lost(disk->member->sim->ledger, disk);
 }
 
 void disk_keep_from(struct disk *disk, uint64_t seq)
@@ -191,10 +193,12 @@ void disk_keep_from(struct disk *disk, uint64_t seq)
 
 static void give_body(struct sim *sim, struct sim_event *event)
 {
-    (void)sim;
     trace_member(event->member, "body", "of frame %llu is %s", (unsigned long long)event->number,
         event->blob == NULL ? "unreadable" : "read");
-    node_body(event->member->node, event->number, event->blob, member_now(event->member));
+    if (event->member->disk->number == (int)event->other)
+        node_body(event->member->node, event->number, event->blob, member_now(event->member));
+    else
+        copies_body(sim->disks[event->other], event->number, event->blob);
 }
 
 void disk_read_body(struct disk *disk, uint64_t seq)
@@ -205,6 +209,7 @@ void disk_read_body(struct disk *disk, uint64_t seq)
     struct sim_event *event = sim_after(sim, sim_between(sim, 50, 20 * USEC_MS), give_body, member);
     event->life = member->life;
     event->number = seq;
+    event->other = (uint64_t)disk->number;
     if (frame == NULL || frame->body == NULL)
         sim_fail(sim, "disk: %s asks for the body of frame %llu, which has none", member->name,
             (unsigned long long)seq);

@@ -24,7 +24,8 @@ static const struct member *idle_holder(const struct sim *sim, const struct trut
         usec_t since = sim->now - SOON;
         if (truth_on(truth, member->disk)->state == CUSTODY_HELD && member->up && !member->table_bad &&
             member->frozen_until <= since && member->disk->slow_until <= since &&
-            member->stalled_at <= since && truth->message->mail->expires - member->skew <= since)
+            member->stalled_at <= since && sim->spools[member->disk->spool]->primary == member->disk &&
+            truth->message->mail->expires - member->skew <= since)
             return member;
     }
     return NULL;

@@ -22,7 +22,7 @@ const char *fault_name(enum fault_kind kind)
         "partition", "one-way partition", "bad bus", "slow disk", "full disk", "weight", "drain", "join",
         "leave", "dns", "receiver down", "restate", "pause", "act", "silent", "remove", "store away",
         "store's leader", "store cut", "bad way to store", "lease revoked", "store compacts", "table fails",
-        "hang"};
+        "disk lost", "hang"};
     return names[kind];
 }
 
@@ -154,7 +154,7 @@ static void leave_when_empty(struct sim *sim, struct sim_event *event)
         event->other = sim->view->epoch;
     if (event->other == 0 || !member->up || !all_know(sim, event->other) ||
         !ledger_spool_empty(sim->ledger, member) || somebody_moves_to(sim, member->spool->name) ||
-        node_figures(member->node).sessions > 0) {
+        node_figures(member->node).sessions > 0 || copies_serve(member)) {
         struct sim_event *again = sim_after(sim, 500 * USEC_MS, leave_when_empty, NULL);
         again->number = event->number;
         again->other = event->other;
@@ -277,6 +277,17 @@ void faults_good_moment(struct member *member)
         sim_after(sim, 0, crash_now, member)->life = member->life;
 }
 
+/* A machine is lost with its disks, and comes back with empty ones: where each spool has a copy elsewhere. */
+static bool lose_disks(struct sim *sim, struct member *member)
+{
+    if (!sim->takeover || member->leaving || member->stopping || !copies_may_lose(member))
+        return false;
+    sim->counts->lost_disks++;
+    member_crash(member, true);
+    copies_lose(member);
+    return true;
+}
+
 static bool strike_node(struct sim *sim, enum fault_kind kind, struct member *member)
 {
     if (!member->up && kind != FAULT_CRASH && kind != FAULT_FREEZE)
@@ -318,6 +329,8 @@ static bool strike_node(struct sim *sim, enum fault_kind kind, struct member *me
         return leave(sim, member);
     case FAULT_TABLE:
         return table_breaks(member);
+    case FAULT_DISK_LOST:
+        return lose_disks(sim, member);
     default:
         restate(member);
         return true;

@@ -179,6 +179,8 @@ static bool still_open(const struct sim *sim, const struct truth *truth)
         done += state == CUSTODY_DONE;
         known += state != CUSTODY_NONE;
     }
+    if (known == 0 && sim->takeover && truth_is_somewhere(sim, truth))
+        return true; /* its primary's disk is lost, and not taken over yet */
     return known > 0 && (open > 0 || done == 0 || truth->finals == 0);
 }
 
@@ -219,6 +221,28 @@ static void note_items(struct sim *sim, struct frame *frame, const struct spool_
     }
 }
 
+/* All of the message has ended, it says, but not how: for who has not seen it happen it is as the others know it. */
+static void note_tomb(struct frame *frame, const struct disk *disk)
+{
+    struct message *message = frame->message;
+    free(frame->items);
+    frame->items = xcalloc(message->mail->recipient_count, sizeof *frame->items);
+    for (uint32_t i = 0; i < message->mail->recipient_count; i++) {
+        const struct truth *truth = &message->truths[i];
+        const struct standing *end = NULL;
+        for (size_t j = 0; j < truth->place_count; j++) {
+            const struct standing *at = &truth->places[j].standing;
+            bool ended =
+                at->state == CUSTODY_DONE || at->state == CUSTODY_MOVED || at->state == CUSTODY_REFUSED;
+            if (truth->places[j].spool == disk->spool && ended && (end == NULL || at->hop >= end->hop))
+                end = at;
+        }
+        if (end != NULL)
+            frame->items[frame->item_count++] = (struct frame_item){
+                .index = i, .hop = end->hop, .state = end->state, .result = end->result, .peer = end->peer};
+    }
+}
+
 static void describe(const struct sim *sim, const struct frame *frame, char *out, size_t size)
 {
     static const char *const kinds[] = {
@@ -255,11 +279,22 @@ void ledger_appended(struct ledger *ledger, struct disk *disk, struct frame *fra
         sim_fail(ledger->sim, "log: %s writes about a message that nobody knows", member->name);
     } else {
         note_items(ledger->sim, frame, &record);
+        if (record.kind == RECORD_DONE && record.item_count == 0)
+            note_tomb(frame, disk);
         char text[180];
         describe(ledger->sim, frame, text, sizeof text);
         trace_member(member, "log", "frame %llu: %s", (unsigned long long)frame->seq, text);
     }
     record_clear(&record);
+}
+
+/* Some base frame of its message stands before it. */
+static bool has_base(const struct disk *disk, const struct frame *fact)
+{
+    for (size_t i = 0; i < disk->count && disk->frames[i].seq < fact->seq; i++)
+        if (disk->frames[i].base && disk->frames[i].message == fact->message && !disk->frames[i].is_void)
+            return true;
+    return false;
 }
 
 void ledger_durable(struct ledger *ledger, struct disk *disk, struct frame *frame)
@@ -271,6 +306,8 @@ void ledger_durable(struct ledger *ledger, struct disk *disk, struct frame *fram
         struct truth *truth = &frame->message->truths[item->index];
         struct standing *standing = place_on(truth, disk), before = *standing;
         item->before = before;
+        if (!frame->base && before.state == CUSTODY_NONE && !is_primary && !has_base(disk, frame))
+            continue; /* of a message that has ended: a copy begins without those */
         *standing = (struct standing){.state = item->state,
             .result = item->result,
             .hop = item->hop,
@@ -284,7 +321,7 @@ void ledger_durable(struct ledger *ledger, struct disk *disk, struct frame *fram
             continue;
         frame->message->seen = true;
         fairness_taken(sim, frame->message);
-        if (frame->kind == RECORD_RETRY || item->state == CUSTODY_DONE)
+        if (disk == disk->member->disk && (frame->kind == RECORD_RETRY || item->state == CUSTODY_DONE))
             ledger_outcome_durable(ledger, disk->member, truth);
         oracle_step(sim, truth, disk, &before, standing);
         oracle_custody(sim, truth);
@@ -312,11 +349,26 @@ void ledger_disk_lost(struct ledger *ledger, struct disk *disk)
     uint32_t index = 0;
     for (struct truth *truth; (truth = ledger_next(ledger, &at, &index)) != NULL;)
         for (size_t i = 0; i < truth->place_count; i++)
-            if (truth->places[i].disk == disk->number)
-                truth->places[i].standing = nothing;
+            if (truth->places[i].disk == disk->number) {
+                uint8_t state = truth->places[i].standing.state;
+                if (state == CUSTODY_HELD || state == CUSTODY_LEAVING)
+                    truth->places[i].standing = nothing;
+                ledger_settle(ledger, truth);
+                oracle_custody(ledger->sim, truth);
+            }
 }
 
-void ledger_primary_changed(struct ledger *ledger, int spool)
+/* What has ended there, and was told, is forgotten some time: a copy need not know it. */
+static void inherit(struct truth *truth, const struct disk *former, const struct disk *heir)
+{
+    const struct standing *was = truth_on(truth, former);
+    bool ended = was->state == CUSTODY_DONE ? truth->finals > 0
+                                            : was->state == CUSTODY_MOVED || was->state == CUSTODY_REFUSED;
+    if (ended && truth_on(truth, heir)->state == CUSTODY_NONE)
+        *place_on(truth, heir) = *was;
+}
+
+void ledger_primary_changed(struct ledger *ledger, int spool, const struct disk *former)
 {
     size_t at = 0;
     uint32_t index = 0;
@@ -326,9 +378,46 @@ void ledger_primary_changed(struct ledger *ledger, int spool)
             concerned = concerned || truth->places[i].spool == spool;
         if (!concerned)
             continue;
+        inherit(truth, former, ledger->sim->spools[spool]->primary);
         oracle_custody(ledger->sim, truth);
+        oracle_taken_over(ledger->sim, truth, spool);
         ledger_settle(ledger, truth);
     }
+}
+
+void ledger_retired(struct ledger *ledger, const struct disk *disk)
+{
+    size_t at = 0;
+    uint32_t index = 0;
+    char name[32];
+    for (const struct truth *truth; (truth = ledger_next(ledger, &at, &index)) != NULL;) {
+        uint8_t state = truth_on(truth, disk)->state;
+        if (state == CUSTODY_HELD || state == CUSTODY_LEAVING)
+            sim_fail(ledger->sim, "P2: the spool of disk %s is retired, but holds %s.%u", disk->id,
+                ledger_name(ledger, &truth->message->id, name), truth->index);
+    }
+}
+
+bool attempt_is_deposed(const struct sim *sim, const struct attempt *attempt)
+{
+    return attempt->disk != NULL && sim->spools[attempt->disk->spool]->primary != attempt->disk;
+}
+
+static bool counts_on(const struct truth *truth, const struct disk *disk)
+{
+    uint8_t state = disk == NULL ? CUSTODY_NONE : truth_on(truth, disk)->state;
+    return state == CUSTODY_HELD || state == CUSTODY_LEAVING || state == CUSTODY_DONE;
+}
+
+bool truth_is_somewhere(const struct sim *sim, const struct truth *truth)
+{
+    for (size_t i = 0; i < truth->place_count; i++) {
+        const struct spool *spool = sim->spools[truth->places[i].spool];
+        if (counts_on(truth, spool->primary) || counts_on(truth, disk_find(sim, spool->reg.mirror)) ||
+            counts_on(truth, disk_find(sim, spool->reg.old)))
+            return true;
+    }
+    return false;
 }
 void ledger_answered(struct ledger *ledger, struct member *member, struct message *message)
 {
@@ -337,7 +426,8 @@ void ledger_answered(struct ledger *ledger, struct member *member, struct messag
             message->number);
     size_t at = 0;
     int spool;
-    if (truth_next(ledger->sim, &message->truths[0], &at, &spool) == NULL)
+    if (truth_next(ledger->sim, &message->truths[0], &at, &spool) == NULL &&
+        !truth_is_somewhere(ledger->sim, &message->truths[0]))
         sim_fail(
             ledger->sim, "P1: %s says that m%u is taken, but no disk has it", member->name, message->number);
     message->answered = true;
@@ -374,17 +464,22 @@ static enum delivery_result result_of(const char *event)
 
 /* The end of a delivery is told: once, and only what stands in the log. */
 static void told_final(
-    struct ledger *ledger, struct member *member, struct truth *truth, enum delivery_result result)
+    struct ledger *ledger, struct disk *disk, struct truth *truth, enum delivery_result result)
 {
+    struct member *member = disk->member;
     struct sim *sim = ledger->sim;
     char name[32];
     ledger_name(ledger, &truth->message->id, name);
-    const struct standing *standing = truth_on(truth, member->disk);
+    const struct standing *standing = truth_on(truth, disk);
     if (standing->state != CUSTODY_DONE || standing->result != result)
         sim_fail(sim, "P1: %s tells that %s.%u was %s, but its durable log says %s %s", member->name, name,
             truth->index, result_name(result), custody_state_name((enum custody_state)standing->state),
             result_name((enum delivery_result)standing->result));
-    if (truth->finals++ > 0)
+    truth->finals++;
+    if (truth->finals > 1 && truth->result == result && sim->spools[disk->spool]->was_taken) {
+        truth->retold = true;
+        sim->counts->retold++;
+    } else if (truth->finals > 1)
         sim_fail(sim, "P1: the end of %s.%u is told a second time (%s, before: %s)", name, truth->index,
             result_name(result), result_name((enum delivery_result)truth->result));
     if (sim->options->strict && result == RESULT_EXPIRED && sim->phase != PHASE_LOAD &&
@@ -396,8 +491,9 @@ static void told_final(
     ledger_settle(ledger, truth);
 }
 
-void ledger_event(struct ledger *ledger, struct member *member, uint64_t seq, const char *json, size_t len)
+void ledger_event(struct ledger *ledger, struct disk *disk, uint64_t seq, const char *json, size_t len)
 {
+    struct member *member = disk->member;
     char event[32], id[64], name[32];
     struct mail_id mail_id;
     int64_t index = -1;
@@ -407,7 +503,7 @@ void ledger_event(struct ledger *ledger, struct member *member, uint64_t seq, co
     struct message *message = ledger_find(ledger, &mail_id);
     trace_member(member, "event", "%s %s.%lld (frame %llu)", event, ledger_name(ledger, &mail_id, name),
         (long long)index, (unsigned long long)seq);
-    if (seq > member->disk->synced_seq)
+    if (seq > disk->synced_seq)
         sim_fail(ledger->sim, "P1: %s tells of frame %llu before it is durable", member->name,
             (unsigned long long)seq);
     enum delivery_result result = result_of(event);
@@ -418,7 +514,7 @@ void ledger_event(struct ledger *ledger, struct member *member, uint64_t seq, co
     }
     if (message != NULL && index >= 0 && index < (int64_t)message->mail->recipient_count &&
         result != RESULT_NONE)
-        told_final(ledger, member, &message->truths[index], result);
+        told_final(ledger, disk, &message->truths[index], result);
 }
 
 void ledger_complain_open(struct ledger *ledger)

@@ -24,15 +24,17 @@ struct attempt {
     struct attempt *next_doubtful; /* older one of the same lane, while `doubtful` */
     struct truth *truth;
     struct wire *wire;
-    uint32_t mail;      /* the how-manieth message on that connection */
-    uint64_t reply_end; /* bytes to the node at which it knows the outcome; 0 = not answered */
-    int code;           /* of that answer; 0 = none came */
-    bool over;          /* for the node: answered, or its connection is gone */
-    bool accepted;      /* the receiver took it */
-    bool excused;       /* the node cannot or need not know that: in doubt */
-    bool settled;       /* how it went is on the node's disk */
-    bool logged;        /* the message's end has left, and stands in the log as this attempt's */
-    bool crashed;       /* and so it stood when its process died */
+    uint32_t mail;           /* the how-manieth message on that connection */
+    uint64_t reply_end;      /* bytes to the node at which it knows the outcome; 0 = not answered */
+    int code;                /* of that answer; 0 = none came */
+    bool over;               /* for the node: answered, or its connection is gone */
+    bool accepted;           /* the receiver took it */
+    bool excused;            /* the node cannot or need not know that: in doubt */
+    bool settled;            /* how it went is on the node's disk */
+    bool logged;             /* the message's end has left, and stands in the log as this attempt's */
+    bool crashed;            /* and so it stood when its process died */
+    const struct disk *disk; /* of the log that it is in */
+    uint64_t settled_seq;    /* by this frame of it */
 };
 
 /* One recipient of one message. */
@@ -45,7 +47,7 @@ struct truth {
     uint32_t accepts;
     uint32_t doubts;        /* events told */
     uint8_t finals, result; /* events told */
-    bool said_5xx, open;
+    bool said_5xx, open, retold;
     const struct member *doomed_by; /* orders.c: this node has been told to end it */
     uint64_t doomed_life;
     usec_t doomed_at;
@@ -80,14 +82,20 @@ void ledger_void(struct ledger *ledger, struct disk *disk, struct frame *frame);
 /* All that was on that disk is gone. */
 void ledger_disk_lost(struct ledger *ledger, struct disk *disk);
 /* Another disk is primary of that spool from now on. */
-void ledger_primary_changed(struct ledger *ledger, int spool);
+void ledger_retired(struct ledger *ledger, const struct disk *disk); /* nothing is held there any more */
+/* Somebody else serves the spool in whose log the attempt is. */
+bool attempt_is_deposed(const struct sim *sim, const struct attempt *attempt);
+/* P2: a copy that counts is on a disk that a register names. */
+bool truth_is_somewhere(const struct sim *sim, const struct truth *truth);
+void ledger_primary_changed(struct ledger *ledger, int spool, const struct disk *former);
 void ledger_crashed(struct ledger *ledger, struct member *member); /* its log is cut, its connections ended */
 
 void ledger_bus_leaves(struct ledger *ledger, struct member *member, const struct bus_msg *msg);
 /* A coordinator tells its client that the message is taken / will never be. */
 void ledger_answered(struct ledger *ledger, struct member *member, struct message *message);
 void ledger_refused(struct ledger *ledger, struct member *member, struct message *message);
-void ledger_event(struct ledger *ledger, struct member *member, uint64_t seq, const char *json, size_t len);
+/* `disk`: of the log that says it. */
+void ledger_event(struct ledger *ledger, struct disk *disk, uint64_t seq, const char *json, size_t len);
 
 /* Connections and attempts. */
 void ledger_wire_opens(struct ledger *ledger, struct wire *wire);
@@ -137,6 +145,10 @@ void oracle_durable_answer(
 enum oracle_both_kind { BOTH_ANSWER, BOTH_ATTEMPT, BOTH_MOVE, BOTH_END };
 void oracle_both(struct sim *sim, const struct member *member, const struct truth *truth, uint32_t hop,
     enum oracle_both_kind kind);
+/* That spool has another primary: what the former one's process may have sent must be known there. */
+void oracle_taken_over(struct sim *sim, const struct truth *truth, int spool);
+void oracle_heir_answer(
+    struct sim *sim, const struct member *member, const struct message *message, const struct bus_msg *msg);
 void oracle_end(struct sim *sim, const struct truth *truth);
 /* "n3: HELD@1, n5: MOVED@1" */
 const char *oracle_standings(const struct sim *sim, const struct truth *truth, char *out, size_t size);

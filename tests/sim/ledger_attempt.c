@@ -9,6 +9,7 @@
 #include "node/node.h"
 #include "proto/copy_wire.h"
 #include "tests/sim/agree.h"
+#include "tests/sim/copies.h"
 #include "tests/sim/fairness.h"
 #include "tests/sim/ledger.h"
 #include "tests/sim/orders.h"
@@ -68,6 +69,8 @@ static void check_attempt(struct sim *sim, const struct truth *truth, const stru
     unsigned number = truth->message->number;
     const struct member *member = wire->member;
     const struct standing *own = truth_on(truth, member->disk);
+    if (sim->spools[member->disk->spool]->primary != member->disk)
+        return; /* it may not end what it begins: ledger_end_leaves */
     bool came_back = own->state == CUSTODY_LEAVING && own->peer >= 0 &&
                      truth_in(sim, truth, own->peer)->state == CUSTODY_REFUSED &&
                      truth_in(sim, truth, own->peer)->hop >= own->intent;
@@ -83,7 +86,7 @@ static void check_attempt(struct sim *sim, const struct truth *truth, const stru
             number, truth->index, text);
     oracle_both(sim, member, truth, 0, BOTH_ATTEMPT);
     for (const struct attempt *other = truth->attempts; other != NULL; other = other->next) {
-        if (!other->over)
+        if (!other->over && !attempt_is_deposed(sim, other))
             sim_fail(sim, "P4: %s attempts m%u.%u while %s (session %u) is still at it", member->name, number,
                 truth->index, other->wire->member->name, other->wire->session);
         else if (other->accepted && !other->excused)
@@ -112,6 +115,7 @@ struct attempt *ledger_attempt(struct ledger *ledger, struct wire *wire, unsigne
     attempt->truth = truth;
     attempt->wire = wire;
     attempt->mail = wire->mails;
+    attempt->disk = wire->member->disk;
     attempt->over = attempt->excused = !wire->node_open;
     attempt->next = truth->attempts;
     truth->attempts = attempt;
@@ -217,6 +221,7 @@ void ledger_outcome_durable(struct ledger *ledger, struct member *member, struct
         if (attempt->settled || attempt->wire->member != member)
             continue;
         attempt->settled = true;
+        attempt->settled_seq = member->disk->synced_seq;
         struct attempt **at = &lane_of(attempt)->doubtful;
         while (*at != NULL && *at != attempt)
             at = &(*at)->next_doubtful;
@@ -245,6 +250,11 @@ void ledger_end_leaves(struct ledger *ledger, struct attempt *attempt)
                                       : "and another process's attempt",
             (unsigned long long)copy_epoch_of(own->attempt_seq));
     oracle_both(sim, member, truth, 0, BOTH_END);
+    const struct standing *there = truth_in(sim, truth, member->disk->spool);
+    if (attempt_is_deposed(sim, attempt) && there->attempt == 0 && there->state == CUSTODY_HELD &&
+        truth->doubts == 0)
+        sim_fail(sim, "P4: %s, no longer primary, ends m%u.%u, and its heir does not know that it may",
+            member->name, truth->message->number, truth->index);
     attempt->logged = true;
     sim->counts->ends_logged++;
 }
@@ -257,7 +267,8 @@ void ledger_accepted(struct ledger *ledger, struct attempt *attempt, const char 
         truth->index, attempt->wire->member->name, attempt->wire->session);
     check_body(sim, attempt, body, len);
     for (const struct attempt *other = truth->attempts; other != NULL; other = other->next)
-        if (other != attempt && other->accepted && !other->excused)
+        if (other != attempt && other->accepted && !other->excused &&
+            !(attempt_is_deposed(sim, attempt) && truth->doubts > 0))
             sim_fail(sim, "P3: m%u.%u was taken twice, and the first time was not in doubt (%s, then %s)",
                 truth->message->number, truth->index, other->wire->member->name, attempt->wire->member->name);
     for (const struct attempt *other = truth->attempts; other != NULL; other = other->next)
@@ -307,12 +318,14 @@ static void check_move(struct sim *sim, const struct member *member, const struc
     const struct message *message = ledger_find(sim->ledger, &msg->id);
     for (uint32_t i = 0; message != NULL && i < msg->item_count; i++) {
         const struct bus_item *item = &msg->items[i];
-        const struct standing *at = truth_on(&message->truths[item->index], member->disk);
+        const struct standing *at =
+            truth_on(&message->truths[item->index], copies_disk(member, msg->from_spool));
         if (at->state != CUSTODY_LEAVING || at->intent != item->hop)
             sim_fail(sim, "INTENT: %s asks a MOVE of m%u.%u at hop %u, but its disk says %s@%u", member->name,
                 message->number, item->index, item->hop, custody_state_name((enum custody_state)at->state),
                 at->hop);
-        oracle_both(sim, member, &message->truths[item->index], at->hop, BOTH_MOVE);
+        if (copies_disk(member, msg->from_spool) == member->disk)
+            oracle_both(sim, member, &message->truths[item->index], at->hop, BOTH_MOVE);
     }
 }
 
@@ -322,14 +335,15 @@ static void check_move_answer(struct sim *sim, const struct member *member, cons
     const struct message *message = ledger_find(sim->ledger, &msg->id);
     for (uint32_t i = 0; message != NULL && i < msg->item_count; i++) {
         const struct bus_item *item = &msg->items[i];
-        const struct standing *at = truth_on(&message->truths[item->index], member->disk);
+        const struct standing *at = truth_on(&message->truths[item->index], copies_disk(member, msg->spool));
         bool refused = item->verdict != BUS_TAKEN;
         if (at->state == CUSTODY_NONE || at->hop < item->hop ||
             (refused && at->hop == item->hop && at->state != CUSTODY_REFUSED))
             sim_fail(sim, "P1: %s %s m%u.%u at hop %u, but its disk says %s@%u", member->name,
                 refused ? "refuses" : "answers that it has", message->number, item->index, item->hop,
                 custody_state_name((enum custody_state)at->state), at->hop);
-        if (!refused)
+        bool own_heir = strcmp(msg->to, member->name) == 0; /* from one copy in this machine to one */
+        if (!refused && !own_heir && copies_disk(member, msg->spool) == member->disk)
             oracle_both(sim, member, &message->truths[item->index], item->hop, BOTH_ANSWER);
     }
 }
@@ -337,14 +351,17 @@ static void check_move_answer(struct sim *sim, const struct member *member, cons
 /* Only the process in the spool's register takes anything for it, and no mail meant for another one. */
 static void check_taker(struct member *member, const struct bus_msg *msg)
 {
+    bool heir = copies_disk(member, msg->spool) != member->disk;
     bool inject = msg->type == BUS_INJECT_ANSWER && msg->verdict == BUS_TAKEN;
     bool move = false;
     for (uint32_t i = 0; msg->type == BUS_MOVE_ANSWER && i < msg->item_count; i++)
         move = move || msg->items[i].verdict == BUS_TAKEN;
-    if (inject || move)
+    if (heir && inject)
+        sim_fail(member->sim, "P2: the heir %s takes an INJECT for %s", member->name, msg->spool);
+    if (!heir && (inject || move))
         agree_takes(member, inject ? "an INJECT" : "a MOVE");
     member->sim->counts->late_mail += inject && member->late;
-    if (inject && msg->to_incarnation != member->served)
+    if (!heir && inject && msg->to_incarnation != member->served)
         sim_fail(member->sim, "register: #%llu of %s takes an INJECT for #%llu",
             (unsigned long long)member->served, member->name, (unsigned long long)msg->to_incarnation);
 }
@@ -358,6 +375,9 @@ void ledger_bus_leaves(struct ledger *ledger, struct member *member, const struc
         check_move(sim, member, msg);
     else if (msg->type == BUS_MOVE_ANSWER)
         check_move_answer(sim, member, msg);
+    else if (msg->type == BUS_INJECT_ANSWER && message != NULL &&
+             copies_disk(member, msg->spool) != member->disk)
+        oracle_heir_answer(sim, member, message, msg);
     else if (msg->type == BUS_INJECT_ANSWER && message != NULL &&
              (msg->verdict == BUS_TAKEN || msg->verdict == BUS_REPEATED))
         oracle_durable_answer(sim, member, message, msg->verdict == BUS_REPEATED);

@@ -74,7 +74,7 @@ static void port_close(void *context, uint32_t session, bool gently)
 static void port_event(void *context, uint64_t seq, const char *json, size_t len)
 {
     struct member *member = context;
-    ledger_event(member->sim->ledger, member, seq, json, len);
+    ledger_event(member->sim->ledger, member->disk, seq, json, len);
     turned_event(member, json, len);
     if (seq > member->told_seq)
         member->told_seq = seq;
@@ -128,7 +128,9 @@ static size_t port_living(void *context, uint64_t after, uint64_t *seqs_r, size_
 
 static void port_deposed(void *context, uint64_t epoch, const char *heir)
 {
-    trace_member((struct member *)context, "DEPOSED", "by epoch %llu: %s", (unsigned long long)epoch, heir);
+    struct member *member = context;
+    trace_member(member, "DEPOSED", "by epoch %llu: %s", (unsigned long long)epoch, heir);
+    member->deposed = true;
 }
 
 static void port_notice(void *context, const char *what)
@@ -214,7 +216,7 @@ void member_start(struct member *member)
 {
     member->life++;
     member->running = true;
-    member->up = member->stopping = false;
+    member->up = member->stopping = member->deposed = false;
     member->served = 0;
     member->frozen_until = 0;
     member->hung = false;
@@ -251,6 +253,7 @@ void member_learns(struct member *member, struct view *view)
     if (member->node != NULL) {
         orders_node_learns(member, view);
         node_set_view(member->node, view, member_now(member));
+        copies_view(member);
     } else
         route_set_view(member->route, view);
 }
@@ -329,6 +332,26 @@ static void stop_when_idle(struct sim *sim, struct sim_event *event)
     trace_member(member, "STOPS", "in order");
     process_ends(member);
     restart_later(member);
+}
+
+/* What is under way ends as it does; then the process begins anew, with another home. */
+static void end_deposed(struct sim *sim, struct sim_event *event)
+{
+    struct member *member = event->member;
+    bool idle = node_idle(member->node) && member->disk->synced == member->disk->count;
+    if (!idle && event->number < 600) {
+        struct sim_event *again = sim_after(sim, 200 * USEC_MS, end_deposed, member);
+        again->life = member->life;
+        again->number = event->number + 1;
+        return;
+    }
+    member_crash(member, true);
+}
+
+void member_set_aside_soon(struct member *member)
+{
+    member->stopping = true;
+    sim_after(member->sim, 0, end_deposed, member)->life = member->life;
 }
 
 void member_stop(struct member *member)

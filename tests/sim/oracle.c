@@ -94,7 +94,8 @@ void oracle_custody(struct sim *sim, const struct truth *truth)
     if (acting > 1)
         sim_fail(sim, "P1: %s is in more than one spool's custody: %s", name_of(sim, truth, name),
             oracle_standings(sim, truth, text, sizeof text));
-    if (truth->message->answered && acting + leaving == 0)
+    if (truth->message->answered && acting + leaving == 0 &&
+        !(sim->takeover && truth_is_somewhere(sim, truth)))
         sim_fail(sim, "P1: %s is lost: %s", name_of(sim, truth, name),
             oracle_standings(sim, truth, text, sizeof text));
 }
@@ -138,6 +139,8 @@ void oracle_both(struct sim *sim, const struct member *member, const struct trut
         return;
     const struct disk *second = second_disk(sim, spool);
     const struct standing *there = second == NULL ? NULL : truth_on(truth, second);
+    if (second != NULL && second->lost)
+        return; /* it was there before */
     char name[48];
     if (there == NULL || there->state == CUSTODY_NONE || there->hop < hop ||
         (kind == BOTH_MOVE && there->hop == hop && there->state == CUSTODY_HELD) ||
@@ -146,6 +149,41 @@ void oracle_both(struct sim *sim, const struct member *member, const struct trut
             name_of(sim, truth, name), second == NULL ? "nobody" : second->member->name,
             custody_state_name(there == NULL ? CUSTODY_NONE : (enum custody_state)there->state),
             there == NULL ? 0 : there->hop);
+}
+
+void oracle_taken_over(struct sim *sim, const struct truth *truth, int spool)
+{
+    const struct standing *now = truth_in(sim, truth, spool);
+    const struct disk *heir = sim->spools[spool]->primary;
+    char name[48];
+    for (struct attempt *attempt = truth->attempts; attempt != NULL; attempt = attempt->next) {
+        if (attempt->disk == NULL || attempt->disk->spool != spool || !attempt->logged ||
+            now->state == CUSTODY_DONE || (attempt->over && !attempt->accepted) ||
+            (attempt->settled && attempt->settled_seq <= heir->synced_seq))
+            continue;
+        if (now->state == CUSTODY_HELD && now->attempt == 0 && !attempt->crashed)
+            sim_fail(sim,
+                "INTENT: %s takes %s over, which may have been sent, and its log says that nobody is at it",
+                sim->spools[spool]->primary->member->name, name_of(sim, truth, name));
+        attempt->excused = attempt->crashed = true;
+    }
+}
+
+/* A heir's copy is the only one: what it still holds it must not answer for. */
+void oracle_heir_answer(
+    struct sim *sim, const struct member *member, const struct message *message, const struct bus_msg *msg)
+{
+    if (msg->verdict != BUS_TAKEN && msg->verdict != BUS_REPEATED)
+        return;
+    for (uint32_t i = 0; i < message->mail->recipient_count; i++) {
+        uint8_t state = truth_on(&message->truths[i], copies_disk(member, msg->spool))->state;
+        if (sim->min_copies == 2 && (state == CUSTODY_HELD || state == CUSTODY_LEAVING))
+            sim_fail(sim, "P1': the heir %s answers that %s has m%u, and holds recipient %u itself",
+                member->name, msg->spool, message->number, i);
+        if (!truth_is_somewhere(sim, &message->truths[i]))
+            sim_fail(sim, "P1: the heir %s answers that %s has m%u, but nobody has recipient %u",
+                member->name, msg->spool, message->number, i);
+    }
 }
 
 void oracle_end(struct sim *sim, const struct truth *truth)
@@ -160,7 +198,7 @@ void oracle_end(struct sim *sim, const struct truth *truth)
     }
     char name[48], text[300];
     bool must_end = truth->message->answered || truth->message->seen;
-    if (must_end && (done != 1 || other != 0 || truth->finals != 1))
+    if (must_end && (done != 1 || other != 0 || truth->finals < 1 || (truth->finals > 1 && !truth->retold)))
         sim_fail(sim, "P1: in the end %s is done in %u spools, held in %u, told %u times: %s",
             name_of(sim, truth, name), done, other, truth->finals,
             oracle_standings(sim, truth, text, sizeof text));

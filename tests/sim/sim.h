@@ -83,8 +83,9 @@ enum fault_kind {
     FAULT_STORE_BAD, /* delays and losses on the way there */
     FAULT_STORE_REVOKE,
     FAULT_STORE_COMPACT,
-    FAULT_TABLE, /* of what is at rest fails */
-    FAULT_HANG,  /* a node's own loop, while its control goes on */
+    FAULT_TABLE,     /* of what is at rest fails */
+    FAULT_DISK_LOST, /* a machine comes back without anything it had */
+    FAULT_HANG,      /* a node's own loop, while its control goes on */
     FAULT_KINDS,
 };
 
@@ -168,15 +169,17 @@ struct disk {
     uint64_t *ghosts;   /* nor are these base frames, which its table still names */
     size_t ghost_count;
     uint64_t synced_seq;
+    bool lost; /* with all there was on it */
     usec_t slow_until;
 };
 
 /* A spool: who holds its log is what its register says. */
 struct spool {
-    char name[16];
+    char name[32];
     struct member *home;       /* whose it is at first */
     struct spool_register reg; /* as it stands in the store; epoch 0: none yet */
     struct disk *primary;      /* that it names; null: none */
+    bool was_taken;            /* over, by now or once */
 };
 
 /* Limits of a lane as the oracle sees it. */
@@ -210,6 +213,7 @@ struct member {
     usec_t skew; /* its clock is that much ahead */
     usec_t frozen_until, full_until;
     bool hung;         /* until then only what is aside goes on: control */
+    bool deposed;      /* another disk serves its home spool: it ends, and begins another */
     usec_t stalled_at; /* when its second copy last kept it waiting */
     uint32_t weight;
     bool draining;
@@ -258,6 +262,7 @@ struct sim_options {
     int nodes;                          /* 0 = the seed decides */
     bool keys;                          /* see sim->steady */
     unsigned copies;                    /* 0 = the seed decides */
+    unsigned takeover;                  /* 0 = the seed decides, 1 no, 2 yes */
     uint64_t faults;                    /* bits of fault_kind; 0 = the seed decides */
     bool strict;                        /* mail must not expire when nothing stands in its way */
     const struct fairness_world *world; /* one that is made for a measurement; null: the seed's own */
@@ -269,6 +274,7 @@ struct sim_counts {
     uint64_t seeds, steps, messages, deliveries, accepted, doubled, doubts, ends_logged, moves, segments,
         bounced, expired, restarts, views, sealed, aside, verdicts, heads, joined_late, late_mail,
         wrong_disks, parked, checkpoints, rows_found, tables_lost, brought, turns_told, turns_twice;
+    uint64_t heirs, homes, lost_disks, retold;
     uint64_t changes[CHANGE_KINDS];
     uint64_t faults[FAULT_KINDS];
     uint64_t coverage[FAULT_KINDS][DOING_KINDS];
@@ -296,6 +302,7 @@ struct sim {
     usec_t phase_until, calm_since;
     int profile;                 /* which settings */
     unsigned copies, min_copies; /* of each spool; without which it takes no new mail */
+    bool takeover;               /* who has the mirror of a dead node takes its spool over */
     /* Nothing is refused in this run. Only then, and while placement stays as it was, do clients submit again
      * with their key: the coordinator does not yet ask the key's earlier owners first (--keys: they do it
      * always, and are doubled). */
@@ -413,6 +420,7 @@ void table_crash(struct member *member);
 /* Would a crash now take something of it back? */
 bool table_at_risk(const struct member *member);
 void table_free(struct member *member);
+void table_wipe(struct member *member);
 
 /* member.c: lives and deaths of members. */
 void member_start(struct member *member); /* a process: it has to join first */
@@ -426,6 +434,8 @@ static inline bool member_is_node(const struct member *member)
 void member_crash(struct member *member, bool again); /* again: restarted after a while */
 /* Stops it in order, and starts it again after a while. */
 void member_stop(struct member *member);
+void member_set_aside_soon(
+    struct member *member); /* its home spool is another's: it ends in order, and starts */
 void member_settle_tick(struct member *member);
 /* Its disk is full, or has room: the node is told. */
 void member_tell_room(struct member *member);

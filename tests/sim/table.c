@@ -223,7 +223,7 @@ static void look_through(struct member *member)
 void table_look(struct member *member)
 {
     const struct sim *sim = member->sim;
-    if (sim->park_ahead == 0 || member->table == NULL || node_waits(member->node))
+    if (sim->park_ahead == 0 || member->table == NULL || node_waits(member->node) || member->deposed)
         return;
     /* A measurement has tens of thousands at rest, and this looks at each with all others. */
     if (sim->options->world == NULL && member->looks++ % LOOK_EVERY == 0)
@@ -261,6 +261,12 @@ void table_crash(struct member *member)
 bool table_at_risk(const struct member *member)
 {
     return member->table != NULL && park_memory_at_risk(member->table) > 0;
+}
+
+void table_wipe(struct member *member)
+{
+    if (member->table != NULL)
+        park_memory_wipe(member->table);
 }
 
 void table_free(struct member *member)
