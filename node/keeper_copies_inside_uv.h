@@ -46,8 +46,8 @@ struct keeper_copy {
 
     struct mirror_note note; /* on its way to the disk, or there */
     uv_work_t note_work;
-    bool noting;       /* the pool has it */
-    bool note_failed;  /* the last time */
+    bool noting;      /* the pool has it */
+    bool note_failed; /* the last time */
     struct spool_verdict verdict;
     usec_t note_again; /* it could not be written: when it is tried again; 0: it was */
     struct error note_error;

@@ -65,7 +65,7 @@ static void test_leaves_and_joins(void **state)
     send_number(&bus, "b", "a", 1);
     assert_int_equal(before, 1);
     bus_local_leave(local, "a");
-    assert_false(bus_local_beats(local, 2)); /* who asks it is to ask another */
+    assert_false(bus_local_beats(local, 2));         /* who asks it is to ask another */
     assert_int_equal(bus_local_last_beat(local), 0); /* it does not hang */
     send_number(&bus, "b", "a", 2);
     assert_int_equal(bus_local_backlog(local), 0);
