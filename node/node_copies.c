@@ -299,11 +299,7 @@ void node_copies_append(
 bool node_copies_release(struct node *node, uint64_t seq)
 {
     struct node_second *second = &node->second;
-    bool at_once = second->begun || node->settings->cluster.copies < 2;
-#ifdef TODOKU_WITHOUT_RELEASE_WAIT
-    at_once = true;
-#endif
-    if (at_once) {
+    if (second->begun || node->settings->cluster.copies < 2) {
         if (second->core != NULL)
             copies_release(second->core, seq);
         return false;
