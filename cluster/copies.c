@@ -219,16 +219,25 @@ static void trim(struct copies *copies)
     copies_log_trim_releases(&copies->log, released);
 }
 
-void copies_turn(struct copies *copies, usec_t now)
+/* Only the clock's turn sends: what came up since the last one goes as one message. Releases are in no hurry. */
+static void pump(struct copies *copies, usec_t now)
 {
-    if (copies->deposed)
-        return;
-    copies_see_learner(copies, now);
     struct stream *const streams[] = {copies->mirror, copies->learner};
     for (size_t i = 0; i < 2; i++)
         if (streams[i] != NULL)
             stream_pump(copies, streams[i], now);
     copies->stirred = false;
+    copies->pumped_at = now;
+    copies->release_seen = copies->log.release_next;
+}
+
+void copies_turn(struct copies *copies, usec_t now)
+{
+    if (copies->deposed)
+        return;
+    copies_see_learner(copies, now);
+    copies->stirred = copies->stirred || stream_wants_pump(copies, copies->mirror) ||
+                      stream_wants_pump(copies, copies->learner);
     copies_begin_counting(copies);
     commit(copies);
     trim(copies);
@@ -252,7 +261,6 @@ void copies_release(struct copies *copies, uint64_t seq)
     if (copies->deposed || (copies->mirror == NULL && copies->learner == NULL))
         return;
     copies_log_release(&copies->log, seq);
-    copies->stirred = true;
 }
 
 void copies_synced(struct copies *copies, uint64_t seq, usec_t now)
@@ -399,6 +407,10 @@ void copies_tick(struct copies *copies, usec_t now)
     for (size_t i = 0; i < 2 && !copies->deposed; i++)
         if (streams[i] != NULL)
             stream_tick(copies, streams[i], now);
+    if (copies->deposed)
+        return;
+    copies_see_learner(copies, now);
+    pump(copies, now);
     copies_turn(copies, now);
 }
 
@@ -413,6 +425,8 @@ usec_t copies_deadline(const struct copies *copies)
     if (copies->deposed)
         return USEC_NEVER;
     usec_t at = copies->stirred ? 0 : copies_swap_deadline(copies);
+    if (copies->log.release_next > copies->release_seen)
+        sooner(&at, copies->pumped_at + COPIES_LAZY);
     const struct stream *const streams[] = {copies->mirror, copies->learner};
     for (size_t i = 0; i < 2; i++)
         if (streams[i] != NULL && stream_is_open(streams[i])) {

@@ -11,6 +11,7 @@
 
 #define COPIES_PAUSE (USEC_SEC / 2) /* after no answer of the store, or trouble with a learner */
 #define COPIES_LIVING 4096          /* numbers in an entry */
+#define COPIES_LAZY (USEC_SEC / 50) /* releases wait so long for frames to go with */
 #define COPIES_RESEND 4             /* messages sent again for an answer that shows a gap */
 #define COPIES_FRAME_OVERHEAD 64    /* of a frame in memory and on the wire */
 
@@ -112,10 +113,12 @@ struct copies {
     struct spool_register reg;
     uint64_t revision;
     bool deposed, handing, attempts_logged;
-    bool reading;   /* frames were asked for */
-    bool stirred;   /* something is to be sent */
-    bool counts;    /* nothing is committed that the learner has not */
-    bool pasts_cut; /* older epochs' ends were forgotten */
+    bool reading; /* frames were asked for */
+    bool stirred; /* something is to be sent */
+    usec_t pumped_at;
+    uint64_t release_seen; /* releases before this one had their chance then */
+    bool counts;           /* nothing is committed that the learner has not */
+    bool pasts_cut;        /* older epochs' ends were forgotten */
 
     struct copies_log log;
     struct copies_past *pasts; /* rising */
@@ -168,6 +171,8 @@ void stream_ask(struct copies *copies, struct stream *stream, usec_t now);
 void stream_open(struct copies *copies, struct stream *stream, usec_t now);
 /* Puts in what there is and sends it, as far as the window goes. */
 void stream_pump(struct copies *copies, struct stream *stream, usec_t now);
+/* There is something to put in that somebody waits for, and room. `stream` may be null. */
+bool stream_wants_pump(const struct copies *copies, const struct stream *stream);
 void stream_frames(
     struct copies *copies, struct stream *stream, const struct copy_frame *frames, size_t count, usec_t now);
 void stream_drop(struct stream *stream, struct batch *batch);

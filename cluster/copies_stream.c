@@ -302,6 +302,16 @@ void stream_pump(struct copies *copies, struct stream *stream, usec_t now)
         want_frames(copies, stream);
 }
 
+bool stream_wants_pump(const struct copies *copies, const struct stream *stream)
+{
+    if (stream == NULL || stream->state != STREAM_RUNS || stream->silent || stream->trouble[0] != '\0' ||
+        stream->under_way >= COPIES_UNDER_WAY)
+        return false;
+    if (stream->cursor < copies->log.before)
+        return !copies->reading;
+    return stream->cursor < copies->log.last || !stream->living_done;
+}
+
 void stream_frames(
     struct copies *copies, struct stream *stream, const struct copy_frame *frames, size_t count, usec_t now)
 {
