@@ -427,10 +427,10 @@ void p_sync(struct copy_world *w)
         copies_synced(w->core, w->frames[w->count - 1].seq, clock_now());
 }
 
-void p_end_all(struct copy_world *w)
+void p_end_all_but(struct copy_world *w, size_t which)
 {
     for (size_t at = 0, count = w->count; at < count; at++)
-        if (w->frames[at].base && w->frames[at].done_by == 0)
+        if (w->frames[at].base && w->frames[at].done_by == 0 && at != which)
             append(w, false, at + 1);
 }
 

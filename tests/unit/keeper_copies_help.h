@@ -79,7 +79,7 @@ void p_append(struct copy_world *w, size_t count);
 void p_sync(struct copy_world *w);
 void p_end_some(struct copy_world *w, size_t count); /* facts about base frames that live */
 
-void p_end_all(struct copy_world *w);
+void p_end_all_but(struct copy_world *w, size_t which); /* in the table */
 
 /* One turn of everything. */
 void turn(struct copy_world *w);
