@@ -96,6 +96,10 @@ static void the_dead_go(void **state)
     m_stop(w);
     p_end_all_but(w, 10);
     p_append(w, 50);
+    p_sync(w);
+    for (int i = 0; i < 200 && (p_figures(w).paired || !w->frames[0].released); i++)
+        turns(w, USEC_SEC / 20); /* it is severed, and what is done goes without it */
+    assert_true(w->frames[0].released);
     m_start(w);
     until_paired(w);
     turns(w, USEC_SEC / 5);
