@@ -75,6 +75,11 @@ static void test_no_word(void **state)
         assert_false(spool_verdict_dead(&verdict, view, "n1.0", "n2", 0, now));
         assert_false(spool_verdict_dead(&verdict, view, "n9.0", "n9", 0, now));
     }
+    view->nodes[0].returns = true;
+    assert_false(spool_verdict_dead(&verdict, view, "n2.0", "n2", 0, USEC_MIN)); /* it was stopped in order */
+    assert_false(spool_verdict_dead(&verdict, view, "n2.9", "n2", 0, 2 * USEC_MIN));
+    assert_false(spool_verdict_dead(&verdict, view, "n2.9", "n2", 0, 3 * USEC_MIN));
+    view->nodes[0].returns = false;
     assert_true(spool_verdict_dead(
         &verdict, view, "n2.0", "n2", 0, USEC_MIN)); /* the register does not say which start */
     view_drop(&view);
