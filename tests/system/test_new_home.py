@@ -93,7 +93,7 @@ def test_taken_over(lab):
 
 
 def test_disk_lost(lab):
-    "a node's spool directory is deleted: it starts all the same, under another spool name, says what became of the mail; the old disk, brought back, is served again"
+    "a node's spool directory is deleted: it starts all the same, under another spool name, says what became of the mail; the old disk, brought back, is served again, and the one between, as a copy, is emptied"
     sink, c = lab.sink(listen=[f"127.4.{s}.{n}" for s in range(SETS) for n in (1, 2, 3)]), lab.cluster(nodes=2)
     victim = c[c.owner("down.test")]
     former, away = f"{victim.id}.0", victim.data / "away"
@@ -107,14 +107,18 @@ def test_disk_lost(lab):
     check("nobody else has it: if that disk is not lost, stop this node, bring its directory back" in victim.text(), victim.daemon.tail())
     check(actions(c, victim.id) == ["new_spool"], f"events: {actions(c, victim.id)}")
     takes_and_sends(c, sink, victim, "one")
+    c.stream(Load(["down.test"], SENDER, 30, prefix="later")).finish()
     victim.stop()
-    shutil.move(victim.data / "spool", victim.data / "later")
+    (victim.data / "copies").mkdir(exist_ok=True)
+    shutil.move(victim.data / "spool", victim.data / "copies" / fresh)
     shutil.move(away, victim.data / "spool")
     late = lab.sink(listen=["127.4.206.1"], name="late")
     victim.start()
     c.wait_nodes("n1", "n2")
     check(spool_of(c, victim.id) == former, f"{spool_of(c, victim.id)}, not {former}")
-    late.wait_count(50, 30, alive=victim.daemon)
+    late.wait_count(80, 40, alive=victim.daemon)
+    check(len({a.id for a in late.arrivals()}) == 80, f"{len(late.arrivals())} deliveries")
+    until("the later spool to be empty", lambda: register(c, fresh).get("retired") or "nothing is left to be moved of spool" in victim.text(), 10, every=0.2)
     c.stop()
 
 
