@@ -96,7 +96,11 @@ static void on_registered(void *context, const struct spool_home *home)
     struct member *member = context;
     pthread_mutex_lock(&member->lock);
     member->home = *home;
+    bool anew = member->attached && member->part.bound;
+    member->moves = member->moves || anew;
     pthread_mutex_unlock(&member->lock);
+    if (anew)
+        poke();
 }
 
 static void on_elsewhere(void *context, const struct spool_home *home, const char *why)

@@ -23,6 +23,9 @@ struct member_part {
     void (*view)(void *context, struct view *view);                   /* lent; any thread */
     void (*holds)(void *context, struct holds *holds);                /* lent; any thread */
     void (*settings)(void *context, const struct settings *settings); /* the main thread */
+    /* Bound to the register as it was claimed: claimed anew, for an operator put another store in its place, the part is
+     * to be closed and opened again. */
+    bool bound;
     /* These may be null. */
     void (*silent)(void *context, const char *member, bool silent); /* any thread */
     void (*away)(void *context, const char *why);                   /* any thread; null = etcd is back */

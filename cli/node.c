@@ -70,8 +70,12 @@ static int open_keeper(struct sender *sender, struct error *error)
         keeper_open(sender->member.settings, sender->member.files.keyring, sender->member.bus, &face, error);
     if (sender->keeper == NULL)
         return -1;
-    struct member_part part = {
-        .context = sender, .view = on_view, .holds = on_holds, .settings = on_settings, .silent = on_silent};
+    struct member_part part = {.context = sender,
+        .view = on_view,
+        .holds = on_holds,
+        .settings = on_settings,
+        .bound = sender->member.settings->cluster.copies > 1,
+        .silent = on_silent};
     member_attach(&sender->member, &part);
     member_take_config(&sender->member);
     if (sender->member.files.lacks_keys)
@@ -113,12 +117,13 @@ static void end_thread(struct sender *sender)
     sender->runs = false;
 }
 
-/* The spool was taken over while this node stood still, say: it ends what is in flight, closes all, and opens again as
- * at a start, which sets the spool aside. The process, its bus and its place in the cluster stay. */
+/* The spool was taken over while this node stood still, say; or an operator put another store in the place of the one
+ * that it was registered in. It ends what is in flight, closes all, and opens again as at a start, which sets a spool aside that is another's. The
+ * process, its bus and its place in the cluster stay. */
 static int reopen(struct sender *sender, struct error *error)
 {
     log_warn(sender->member.settings->node.id,
-        "its spool %s was taken over: nothing more of it is sent from here; the node begins another",
+        "its spool %s is registered anew, or was taken over: the node is closed and opened again",
         keeper_spool(sender->keeper));
     keeper_quiesce(sender->keeper);
     member_detach(&sender->member);

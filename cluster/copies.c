@@ -42,6 +42,7 @@ struct copies *copies_new(const struct copies_settings *settings, const struct s
     copies->reg = *reg;
     copies->revision = revision;
     copies->attempts_logged = true;
+    copies->streams = reg->epoch << 32; /* above those of this process when it had the spool open before */
     if (reg->mirror[0] != '\0')
         follow_register(copies, now);
     return copies;

@@ -244,9 +244,10 @@ void join_set_home(
         return;
     must(join->live.role == MEMBER_NODE && disk[0] != '\0' && member_name_good(spool));
     if (strcmp(spool, join->live.spool) != 0 || strcmp(disk, join->live.disk) != 0) {
-        join->live.incarnation = 0;
+        join->live.incarnation = join->least_incarnation = 0;
         join_set_floor(join, change, incarnation);
-    }
+    } else if (join->live.incarnation != 0)
+        join->least_incarnation = join->live.incarnation + 1;
     snprintf(join->live.spool, sizeof join->live.spool, "%s", spool);
     snprintf(join->live.disk, sizeof join->live.disk, "%s", disk);
     member_path(join->spool_key, join->cluster, "spool", spool);

@@ -49,8 +49,8 @@ void join_free(struct join **join);
 void join_set_floor(struct join *join, uint64_t change, uint64_t incarnation);
 void join_start(struct join *join, usec_t now);
 /* A node is to serve another spool, with another disk, whose register never had higher numbers than these; at any time
- * but before join_start. It is not ready then, and `joined` follows. With the same two it only looks at the register
- * again: whether another process has taken it. */
+ * but before join_start. It is not ready then, and `joined` follows. The same two: it is closed and opened again, and
+ * comes back with another incarnation, for what it refused is forgotten; unless another process has taken them. */
 void join_set_home(struct join *join, const char *spool, const char *disk, uint64_t change,
     uint64_t incarnation, usec_t now);
 /* A node: its incarnation is announced only when it is told here that its log has been read (after `joined`).

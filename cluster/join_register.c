@@ -52,6 +52,8 @@ static void lift(struct join *join)
         next->incarnation = join->live.incarnation;
     else if (next->incarnation <= join->floor_incarnation)
         next->incarnation = join->floor_incarnation + 1;
+    if (next->incarnation < join->least_incarnation)
+        next->incarnation = join->least_incarnation;
 }
 
 /* What this process may not overwrite although the disk is the same; false: nothing. */
@@ -94,7 +96,13 @@ static void judge_register(struct join *join, const struct spool_register *reg, 
         swap_register(join, revision, now);
         break;
     case SPOOL_REGISTER_MINE:
-        is_registered(join, revision, result->history);
+        if (reg->incarnation >= join->least_incarnation) {
+            is_registered(join, revision, result->history);
+            break;
+        }
+        join->asked_register.epoch++;
+        lift(join);
+        swap_register(join, revision, now);
         break;
     case SPOOL_REGISTER_REFUSED:
         is_elsewhere(join, reg, error.text);

@@ -81,6 +81,7 @@ struct join {
     uint64_t took_from;                                     /* the process whose lease was ended */
     struct spool_register asked_register;
     uint64_t floor_change, floor_incarnation; /* the register's highest numbers so far */
+    uint64_t least_incarnation;               /* that is to be registered: it was opened again. 0: any */
 };
 
 uint64_t join_send(struct join *join, const struct kv_request *request);

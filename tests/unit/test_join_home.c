@@ -136,18 +136,29 @@ static void test_same_home_again(void **state)
     can_move = true;
     begin_node(&p, "n1", 77, "disk-a");
     fake_serve_all(&p.client);
-    move(&p, "n1.0", "disk-a", 0); /* nothing has changed: it goes on */
+    move(&p, "n1.0", "disk-a", 0); /* nobody has: it is another incarnation, as after a start */
     fake_serve_all(&p.client);
     assert_int_equal(p.joined, 2);
-    assert_int_equal(p.incarnation, 1);
+    assert_int_equal(p.incarnation, 2);
+    assert_int_equal(read_register("n1.0").epoch, 2);
+    for (int lost = 0; lost < 6; lost++) {
+        move(&p, "n1.0", "disk-a", 0);
+        for (int i = 0; i < lost; i++)
+            fake_serve(&p.client, FATE_DONE);
+        fake_serve(&p.client, FATE_UNANSWERED);
+        run(&p, 5 * USEC_SEC, FATE_DONE);
+        assert_int_equal(p.joined, 3 + lost);
+        assert_int_equal(p.incarnation, 3 + lost);
+        assert_int_equal(read_register("n1.0").incarnation, 3 + lost);
+    }
     struct spool_register copied = {
-        .epoch = 8, .incarnation = 2, .process = 78, .node = "n1", .disk = "disk-a"};
+        .epoch = 18, .incarnation = 9, .process = 78, .node = "n1", .disk = "disk-a"};
     put_register(&copied);
     move(&p, "n1.0", "disk-a", 0);
     fake_serve_all(&p.client);
     assert_int_equal(p.ended, 1);
     assert_int_equal(p.elsewhere, 0);
-    assert_says(p.why, "taken over by incarnation 2 of this disk");
+    assert_says(p.why, "taken over by incarnation 9 of this disk");
     finish(&p);
 }
 
