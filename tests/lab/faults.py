@@ -40,7 +40,7 @@ class Round(collections.namedtuple("Round", "number kind who others seconds")):
     def begin(self, c):
         act, who = self.kind.split()[0], self.who
         if act == "disk":
-            c.paired()
+            c.handed_on().paired()
         if act in ("kill", "disk"):
             c.kill(who[0])
         elif act == "freeze":
@@ -86,6 +86,7 @@ def plan(seed, count, names, seconds=SHORT, kinds=ONE_COPY):
         if not bag:
             bag = list(kinds)
             rng.shuffle(bag)
+            bag.sort(key=lambda kind: kind.startswith("disk"))  # taken first: otherwise what was taken over must be moved on before
         kind = bag.pop()
         among = [n for n in names if n[0] in KINDS[kind][0]]
         who = sorted(rng.sample(among, max(1, len(among) // 3) if kind == "split" else 1))

@@ -22,6 +22,7 @@ the client's network, and so are threads and processes that it starts. Etcd memb
 """
 import contextlib
 import json
+import re
 import shutil
 import signal
 
@@ -140,6 +141,19 @@ class NetCluster(Cluster):
         """{spool: what etcd says of it}, without those that are retired."""
         found = {key.rpartition("/")[2]: json.loads(value) for key, value in self.etcd.keys(f"/todoku/{self.name}/spool/").items()}
         return {spool: reg for spool, reg in found.items() if not reg.get("retired")}
+
+    def handed_on(self, seconds=60):
+        """Until all that was taken over has been moved on: before that it lies on one disk only."""
+        def left():
+            logs = [(n.dir / "log").read_text(encoding="utf-8", errors="replace") for n in self.nodes if n.daemon]
+            return [spool for log in logs for spool in re.findall(r"spool (\S+) is taken over: ", log)
+                    if log.rfind(f"spool {spool} is taken over: ") > log.rfind(f"nothing is left to be moved of spool {spool};")]
+
+        try:
+            until("what was taken over to be moved on", lambda: not left(), seconds, every=0.3)
+        except LabError as error:
+            raise LabError(f"{error}: {left()}") from None
+        return self
 
     def paired(self, seconds=60):
         """Until every running node's own spool has its second copy."""
