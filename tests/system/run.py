@@ -7,7 +7,7 @@
     tests/system/run.py --long [--seed N]  with hundreds of rounds where tests draw faults, and minutes where others wait for one;
                                            a seed is printed, and draws the same again
 
-Tests of a file that says APART = True come first, two at a time (--jobs), each in a process of its own: they wait a lot, and measure
+Tests of a file that says APART = True (or a test with `apart`) come first, four at a time (--jobs), each in a process of its own: they wait a lot, and measure
 nothing that a busy machine would spoil. The others follow one by one. One line a test with its time; logs of all processes stay under
 build/system/<test>/ (those of passed tests are removed).
 The last line is `N passed, N failed`, with `, N skipped` when something could not be had. Exit status 0, 1 after failures,
@@ -34,7 +34,7 @@ from daemon import LabError, Skip, end_all  # noqa: E402
 from lab import Lab  # noqa: E402
 
 LIMIT = 150  # seconds for one test; with --long its own `long_limit`
-JOBS = 2  # tests of APART files at a time
+JOBS = 4  # tests of APART files at a time; together they want less than one processor
 TOTAL = 1200  # seconds for all, and with --long the long ones' limits; what has not begun by then has failed
 
 
@@ -200,7 +200,7 @@ def main():
             print(f"{name:34} {function.__doc__ or ''}")
         return 0
     run = Run(TOTAL + sum(limit_of(f) - LIMIT for _, f in tests))
-    apart = [(n, f) for n, f in tests if getattr(sys.modules[f.__module__], "APART", False)]
+    apart = [(n, f) for n, f in tests if getattr(f, "apart", False) or getattr(sys.modules[f.__module__], "APART", False)]
     run.apart(sorted(apart, key=lambda t: -getattr(t[1], "seconds", 0)), max(1, args.jobs))
     run.one_by_one([t for t in tests if t not in apart])
     counts = run.counts

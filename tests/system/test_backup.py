@@ -119,3 +119,6 @@ def test_made_anew(lab):
     bounce(c, "n1")
     stream.finish()
     arrived(stream, sink)
+
+
+test_old_backup.seconds = 95

@@ -73,3 +73,7 @@ def test_table_damaged(lab):
     t.start()
     check("to make it anew" in t.text(), f"nothing is said of the damage:\n{t.daemon.tail()}")
     finish(sink, t, load)
+
+
+for test in (test_killed_at_rest, test_table_lost, test_table_damaged):
+    test.seconds = 85

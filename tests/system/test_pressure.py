@@ -5,6 +5,7 @@ import time
 from daemon import until
 from lab import SENDER, Load, check, whole
 
+APART = True
 BOUND = 1000
 
 

@@ -112,3 +112,6 @@ def test_there_and_back(lab):
     print(f"        {report.expected} deliveries at 200/s, longest time without a 250 {max(gaps):.2f} s ({' '.join(f'{g:.2f}' for g in gaps)}); "
           f"passed over: {passed}; {len(stream.later)} times 4xx, {len(stream.again)} sent twice by clients")
     c.stop()
+
+
+test_there_and_back.seconds = 60
