@@ -3,7 +3,7 @@
     with NetCluster(work, peers, nodes=5, copies=1) as c:   # c1, c2; n1 to n5; e1, e2, e3; a name server, a receiver
         c.start()
         stream = Steady(load, c.coordinators, pace=300).start()
-        c.part(["n2"], c.ids()); ...; c.heal() # n2 is cut off from the cluster; it still reaches the world
+        c.part(["n2"], c.ids()); ...; c.heal()              # n2 is cut off from the cluster; it still reaches the world
         c.cut(["n2"], c.ids("n"))                           # the other nodes hear nothing of it, it hears them
         c.kill("n3"); c.lose_disk("n3"); c.launch("n3")
         c.freeze("e1"); c.thaw("e1")
