@@ -36,7 +36,7 @@ def place(path):
 
 class SampleCluster:
     def __init__(self, nodes, copies):
-        self.nodes, self.copies = nodes, copies
+        self.nodes, self.copies = nodes, min(copies, nodes)
         shutil.rmtree(WORK, ignore_errors=True)
         WORK.mkdir(parents=True)
         self.to = port("0.0.0.0", 2600)
@@ -145,7 +145,7 @@ class SampleCluster:
 
 if __name__ == "__main__":
     try:
-        sys.exit(run(SampleCluster, "cluster", nodes=(3, "how many nodes"), copies=(1, "on how many disks each message is: 1 or 2")))
+        sys.exit(run(SampleCluster, "cluster", nodes=(3, "how many nodes"), copies=(2, "on how many nodes' disks each message is: 1 or 2")))
     except (LabError, Skip, subprocess.TimeoutExpired) as problem:
         sys.exit(f"cluster: {problem}")
     except KeyboardInterrupt:
