@@ -60,7 +60,8 @@ def figures(stream):
 
 def run_rounds(c, rounds, prefix):
     """(the stream that ran meanwhile, brought to its end; [(Round, begin, end)] by the wall clock)"""
-    faults, load = [], Load(DOMAINS, SENDER, int(PACE * sum(r.seconds + 2 for r in rounds)), prefix=prefix)
+    seconds = sum(r.seconds + (60 if r.kind.startswith("disk") else 2) for r in rounds)  # at most: the rest is not sent
+    faults, load = [], Load(DOMAINS, SENDER, int(PACE * seconds), prefix=prefix)
     stream, ahead = Steady(load, c.coordinators, PACE).start(), time.time() - time.monotonic()
     for one in rounds:
         begin = time.time()
