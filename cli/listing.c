@@ -49,7 +49,8 @@ static const struct listing {
 } listings[] = {
     {"status", "/v1/status", NULL, "no node answers", NULL},
     {"nodes", "/v1/nodes",
-        "role node coordinator state doing mirror mirror_lag_ms unacked_bytes copies_kept epoch config "
+        "role node coordinator state doing mirror mirror_lag_ms unacked_bytes copies_kept taken_over "
+        "taken_over_queued in_doubt epoch config "
         "weight sources queued "
         "drain_per_second empty_in_ms ready sending connections accepted "
         "delivered deferred bounced rack endpoint",

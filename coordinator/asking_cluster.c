@@ -52,8 +52,8 @@ static const char *status_row(const struct reply *reply, size_t *len_r)
 /* Of its own spool the second copy, and what it keeps of others'. */
 static void copies_of_row(const char *row, size_t len, struct buffer *out)
 {
-    static const char *const numbers[] = {
-        "mirror_lag_ms", "unacked_bytes", "copies_kept", "copies_bytes", "copies_ill"};
+    static const char *const numbers[] = {"mirror_lag_ms", "unacked_bytes", "copies_kept", "copies_bytes",
+        "copies_ill", "taken_over", "taken_over_queued", "in_doubt"};
     struct row_value mirror = row_member(row, len, "mirror");
     if (mirror.len > 0)
         json_text_len(out, "mirror", mirror.bytes, mirror.len);

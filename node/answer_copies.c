@@ -53,6 +53,11 @@ void answer_copies(struct asked *asked)
         json_number(asked->out, "copies_bytes", (int64_t)node->kept.bytes);
         json_number(asked->out, "copies_ill", (int64_t)node->kept.ill);
     }
+    if (node->kept.taken > 0) {
+        json_number(asked->out, "taken_over", (int64_t)node->kept.taken);
+        json_number(asked->out, "taken_over_queued", (int64_t)node->kept.taken_queued);
+        json_number(asked->out, "in_doubt", (int64_t)node->kept.in_doubt);
+    }
     answer_mirror(node, asked->now, mirror);
     json_text(asked->out, "mirror", mirror);
     if (!node_copies_figures(node, asked->now, &copies))

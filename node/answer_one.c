@@ -310,6 +310,12 @@ static void copies_metrics(struct asked *asked)
     metric(asked, "copies_bytes", "gauge", "Bytes of their logs", node->kept.bytes);
     metric(
         asked, "copies_ill", "gauge", "Copies that take nothing: not opened, full or failed", node->kept.ill);
+    metric(asked, "taken_over", "gauge", "Dead nodes' spools that are being emptied here", node->kept.taken);
+    metric(asked, "taken_over_queued", "gauge", "Deliveries that are left in them", node->kept.taken_queued);
+    metric(
+        asked, "taken_over_moved_total", "counter", "Deliveries moved on from them", node->kept.taken_moved);
+    metric(asked, "in_doubt", "gauge",
+        "Of those left: may have been sent, and wait for their quarantine's end", node->kept.in_doubt);
 }
 
 static void lane_metrics(struct asked *asked)
@@ -343,7 +349,7 @@ int answer_metrics(struct asked *asked)
     metric(asked, "expired_total", "counter", "Deliveries that reached their maximum age", figures.expired);
     metric(asked, "cancelled_total", "counter", "Deliveries that an operator deleted", figures.cancelled);
     metric(asked, "doubts_total", "counter", "Attempts whose process has gone: made again, so perhaps twice",
-        figures.doubts);
+        figures.doubts + asked->node->kept.doubts);
     metric(asked, "queued", "gauge", "Deliveries in custody", custody.held + custody.leaving);
     metric(asked, "ready", "gauge", "Deliveries that may be sent now", figures.ready);
     metric(asked, "sending", "gauge", "Deliveries in a transaction", figures.in_flight);

@@ -63,6 +63,7 @@ struct keeper_heirs {
     char member[MEMBER_ID_SIZE], home[MEMBER_ID_SIZE], cluster[MEMBER_ID_SIZE], tables[PATH_MAX];
     uint64_t process, segment_size, reserve, table_from, at_hand;
     usec_t quarantine, least;
+    struct heir_figures past; /* of those that are retired: what only rises */
     struct view *view;
     struct map silent; /* members */
     bool paired, closing;

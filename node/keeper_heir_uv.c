@@ -161,6 +161,11 @@ static void entry_retire(struct entry *entry)
     struct keeper_heirs *all = entry->all;
     char spool[MEMBER_ID_SIZE];
     memcpy(spool, entry->spool_name, sizeof spool);
+    struct heir_figures last = heir_figures(entry->heir);
+    all->past.moved += last.moved;
+    all->past.doubts += last.doubts;
+    all->past.refused += last.refused;
+    all->past.unanswered += last.unanswered;
     entry_free(entry);
     all->ports.retired(all->ports.context, spool);
 }
@@ -364,8 +369,9 @@ bool keeper_heirs_each(
 
 struct heir_figures keeper_heirs_figures(const struct keeper_heirs *heirs)
 {
-    struct heir_figures sum = {.state = HEIR_RETIRED}, one;
+    struct heir_figures sum = heirs->past, one;
     const char *spool;
+    sum.state = HEIR_RETIRED;
     for (size_t at = 0; keeper_heirs_each(heirs, at, &spool, &one); at++) {
         sum.state = one.state < sum.state ? one.state : sum.state;
         sum.held += one.held;

@@ -103,9 +103,19 @@ struct keeper_copies_figures keeper_others_figures(const struct keeper *k)
 void keeper_others_tell(struct keeper *k)
 {
     struct keeper_copies_figures figures = keeper_others_figures(k);
-    struct node_kept kept = {.copies = figures.count, .bytes = figures.bytes, .ill = figures.ill};
-    if (k->others != NULL)
-        node_set_kept(k->node, &kept);
+    struct heir_figures heirs = {0};
+    if (k->others == NULL)
+        return;
+    heirs = keeper_heirs_figures(k->heirs);
+    struct node_kept kept = {.copies = figures.count,
+        .bytes = figures.bytes,
+        .ill = figures.ill,
+        .taken = keeper_heirs_count(k->heirs),
+        .taken_queued = heirs.held + heirs.leaving,
+        .in_doubt = heirs.in_doubt,
+        .taken_moved = heirs.moved,
+        .doubts = heirs.doubts};
+    node_set_kept(k->node, &kept);
 }
 
 void keeper_others_close(struct keeper *k)

@@ -150,6 +150,9 @@ void node_set_gauges(struct node *node, const struct pressure_gauges *gauges);
 struct node_kept {
     uint64_t copies, bytes;
     uint64_t ill; /* of the copies: those that take nothing */
+    /* Of the copies: those that were taken over, and what they hold. */
+    uint64_t taken, taken_queued, in_doubt;
+    uint64_t taken_moved, doubts; /* since the start */
 };
 void node_set_kept(struct node *node, const struct node_kept *kept);
 /* From now on attempts are logged, as of this process, and no message ends before both disks have that; 0: they are not

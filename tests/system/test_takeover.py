@@ -1,4 +1,5 @@
 """A dead node's mail goes on from the second copy: real processes, three nodes, `copies: 2`."""
+import collections
 import json
 import time
 
@@ -38,7 +39,7 @@ def waiting(c, ids):
 def test_dead_node(lab):
     "a node is killed and never comes back: its queue and what it had in hand arrive all the same, from others; twice came only what was in doubt"
     connections = 5
-    sink = lab.sink(listen=[f"127.4.{s}.{n}" for s in range(8) for n in (1, 2, 3)])
+    sink = lab.sink(listen=[f"127.4.{s}.{n}" for s in range(8) for n in (1, 2, 3)], extra=["--think", "400"])
     c = lab.cluster(copies=2, coordinators=1,
                     more={"providers": [{"name": "default", "connections": connections, "messages_per_connection": 100, "rate": "none"}]})
     ids = [n.id for n in c.nodes]
@@ -59,13 +60,23 @@ def test_dead_node(lab):
     until("its queue at the others", lambda: waiting(c, rest) >= QUEUED, 30, every=0.1)
     moved = time.monotonic()
     more = stream.accepted()
-    stream.wait_accepted(more + 400)
+    stream.wait_accepted(more + 200)
     stream.stop()
+    # What the dead node had in the air waits out its quarantine, and is told.
+    until("the end of the quarantine", lambda: not any(r.get("in_doubt", 0) for r in rows(run("nodes", "--json", api=c.coordinators[0].api).stdout)), 45, every=0.3)
+    check(time.monotonic() - taken > 25, "nothing waited: nothing was in doubt")
     report = arrived(stream, sink, doubled=2 * connections * 8)
+    doubts = collections.Counter(e["to"] for i in rest for e in c[i].events(event="doubt"))
+    untold = {rcpt: n for (id_, rcpt), n in report.doubled.items() if id_ not in stream.twice and doubts[rcpt] < n - 1}
+    check(not untold, lambda: f"{len(untold)} came twice without a doubt told of it, such as {list(untold.items())[:3]}")
+    check(doubts and max(doubts.values()) == 1, lambda: f"doubts: {doubts.most_common(3)}")
     late = lab.sink(listen=["127.4.206.1"], name="late")
     late.wait_count(QUEUED, 60, alive=c[heir].daemon)
     arrived(queued, late)
     by = {c.node_of(a.peer) for a in late.arrivals()}
     check(victim.id not in by and by <= set(rest), f"its queue came from {sorted(by)}")
+    said = c[c.coordinators[0].id].get("/metrics")[2].splitlines()
+    counted = sum(float(line.rsplit(" ", 1)[1]) for line in said if line.startswith("todoku_doubts_total"))
+    check(counted == sum(doubts.values()), f"/metrics counts {counted} doubts, {sum(doubts.values())} were told")
     print(f"        down {verdict - killed:.1f} s after the kill, taken over {taken - verdict:.2f} s after the verdict, {QUEUED} moved {moved - verdict:.2f} s after it; "
-          f"{sum(n - 1 for n in report.doubled.values())} twice; {len(stream.later)} times 4xx; gap {stream.gap:.1f} s")
+          f"{sum(doubts.values())} in doubt, {sum(n - 1 for n in report.doubled.values())} came twice; {len(stream.later)} times 4xx; gap {stream.gap:.1f} s")

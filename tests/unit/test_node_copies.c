@@ -527,11 +527,19 @@ static void test_says_where_the_copy_is(void **state)
     assert_false(alerts(w));
     assert_says(w, "status", 200, "\"state\":\"running\"");
     assert_says(w, "status", 200, "\"mirror\":\"n2\",\"mirror_lag_ms\":0");
-    node_set_kept(w->node, &(struct node_kept){3, 4096, 0});
+    node_set_kept(w->node, &(struct node_kept){.copies = 3, .bytes = 4096});
     assert_says(w, "status", 200, "\"copies_kept\":3,\"copies_bytes\":4096,\"copies_ill\":0");
     assert_false(alerts(w));
-    node_set_kept(w->node, &(struct node_kept){3, 4096, 1});
+    node_set_kept(w->node, &(struct node_kept){.copies = 3,
+                               .bytes = 4096,
+                               .ill = 1,
+                               .taken = 1,
+                               .taken_queued = 70,
+                               .in_doubt = 2,
+                               .doubts = 5});
     assert_says(w, "alerts", 200, "1 of the 3 copies");
+    assert_says(w, "status", 200, "\"taken_over\":1,\"taken_over_queued\":70,\"in_doubt\":2");
+    assert_says(w, "metrics", 200, "todoku_doubts_total{node=\"n1\"} 5");
     assert_says(w, "ready", 200, "\"copies\":2,\"min_copies\":2,\"mirror\":\"n2\"");
     world_free(w);
     w = world(1);
