@@ -140,6 +140,9 @@ static enum fate fate_of(const struct delivery *delivery, uint32_t hop)
 #ifdef TODOKU_WITHOUT_HOP
     return delivery->state == CUSTODY_HELD || delivery->state == CUSTODY_LEAVING ? FATE_KNOWN : FATE_TAKE;
 #endif
+    /* Guard 12: somebody has taken it over and passed it on while an attempt of ours was under way. */
+    if (hop > delivery->hop && delivery->state == CUSTODY_HELD && delivery->attempt != 0)
+        return FATE_SILENT;
     if (hop > delivery->hop)
         return delivery->state == CUSTODY_DONE ? FATE_KNOWN : FATE_TAKE;
     if (!delivery->committed)

@@ -177,7 +177,7 @@ int node_replay(
         (void)custody_fetch(node->custody, &decoded.id, &held);
     int status = custody_replay(node->custody, seq, &decoded, base, error);
     if (status == 0 && decoded.detail != NULL && seq > node->told_seq)
-        node->ports.event(node->ports.context, seq, decoded.detail, strlen(decoded.detail));
+        node_copies_event(node, seq, decoded.detail);
     record_clear(&decoded);
     return status;
 }

@@ -15,6 +15,11 @@ struct log_end {
     uint64_t epoch, seq;
 };
 
+struct late_event {
+    uint64_t seq;
+    char *text;
+};
+
 /* ---- the log, while it is read ---- */
 
 void node_copies_past(struct node *node, uint64_t seq)
@@ -136,10 +141,38 @@ static void log_attempts(struct node *node, usec_t now)
 
 /* ---- after each call into the copies ---- */
 
+void node_copies_event(struct node *node, uint64_t seq, const char *text)
+{
+    struct node_second *second = &node->second;
+    if (node->settings->cluster.copies < 2) {
+        node->ports.event(node->ports.context, seq, text, strlen(text));
+        return;
+    }
+    if ((second->event_count & (second->event_count - 1)) == 0)
+        second->events = xrealloc(second->events,
+            (second->event_count == 0 ? 1 : 2 * second->event_count) * sizeof *second->events);
+    second->events[second->event_count++] = (struct late_event){seq, xstrdup(text)};
+}
+
+static void tell_events(struct node *node, bool tell)
+{
+    struct node_second *second = &node->second;
+    for (size_t i = 0; i < second->event_count; i++) {
+        const struct late_event *event = &second->events[i];
+        if (tell)
+            node->ports.event(node->ports.context, event->seq, event->text, strlen(event->text));
+        free(event->text);
+    }
+    free(second->events);
+    second->events = NULL;
+    second->event_count = 0;
+}
+
 static void let_go(struct node *node)
 {
     struct node_second *second = &node->second;
     second->begun = true;
+    tell_events(node, true);
     for (size_t i = 0; i < second->released_count; i++)
         if (!node_copies_release(node, second->released[i]))
             node->ports.release(node->ports.context, second->released[i]);
@@ -266,6 +299,7 @@ void node_copies_free(struct node *node)
     copies_free(&second->core);
     free(second->ends);
     free(second->released);
+    tell_events(node, false);
 }
 
 bool node_copies_wait(struct node *node, usec_t now)

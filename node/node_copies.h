@@ -16,7 +16,8 @@
 #include "cluster/copies.h"
 #include "node/node.h"
 
-struct log_end; /* of an epoch in the log */
+struct log_end;    /* of an epoch in the log */
+struct late_event; /* a frame's event */
 
 struct node_second {
     struct copies *core; /* null: one copy */
@@ -35,6 +36,8 @@ struct node_second {
     uint64_t occasions; /* of copies_occasions, at that choice */
     uint64_t *released; /* kept back */
     size_t released_count;
+    struct late_event *events; /* of the log: kept back */
+    size_t event_count;
 };
 
 void node_copies_free(struct node *node);
@@ -47,6 +50,9 @@ void node_copies_begin(struct node *node);
 /* The log has it: goes to the other disk. Lent. */
 void node_copies_append(
     struct node *node, uint64_t seq, const struct buffer *record, struct blob *body, bool base);
+/* An event of a frame that is replayed: told at once, or, as a frame that the other disk has not may be lost, when what
+ * the log says is acted upon. */
+void node_copies_event(struct node *node, uint64_t seq, const char *text);
 /* True: it is kept back. Else it is to be released on our disk too. */
 bool node_copies_release(struct node *node, uint64_t seq);
 /* Our disk has come so far; custody is told what that, and the other one, make of it. */

@@ -510,7 +510,7 @@ void copies_view(struct member *member)
             continue;
         bool other_home =
             strcmp(node->spool, spool_of(copy)->name) != 0 && view_taken(view, spool_of(copy)->name) == NULL;
-        mirror_verdict(copy->mirror, primary, node->down || other_home, now);
+        mirror_verdict(copy->mirror, primary, (node->down && !node->returns) || other_home, now);
     }
 }
 

@@ -179,7 +179,7 @@ static bool still_open(const struct sim *sim, const struct truth *truth)
         done += state == CUSTODY_DONE;
         known += state != CUSTODY_NONE;
     }
-    if (known == 0 && sim->takeover && truth_is_somewhere(sim, truth))
+    if (known == 0 && sim->takeover && truth->message->answered && truth_is_somewhere(sim, truth))
         return true; /* its primary's disk is lost, and not taken over yet */
     return known > 0 && (open > 0 || done == 0 || truth->finals == 0);
 }
@@ -475,6 +475,7 @@ static void told_final(
         sim_fail(sim, "P1: %s tells that %s.%u was %s, but its durable log says %s %s", member->name, name,
             truth->index, result_name(result), custody_state_name((enum custody_state)standing->state),
             result_name((enum delivery_result)standing->result));
+    oracle_both_ended(sim, disk, truth);
     truth->finals++;
     if (truth->finals > 1 && truth->result == result && sim->spools[disk->spool]->was_taken) {
         truth->retold = true;

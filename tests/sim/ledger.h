@@ -143,6 +143,8 @@ void oracle_durable_answer(
     struct sim *sim, const struct member *member, const struct message *message, bool repeated);
 /* Two copies, P1': what this node answers for, moves or sends is on the second disk, too. */
 enum oracle_both_kind { BOTH_ANSWER, BOTH_ATTEMPT, BOTH_MOVE, BOTH_END };
+/* The same of an end that it tells of. */
+void oracle_both_ended(struct sim *sim, const struct disk *disk, const struct truth *truth);
 void oracle_both(struct sim *sim, const struct member *member, const struct truth *truth, uint32_t hop,
     enum oracle_both_kind kind);
 /* That spool has another primary: what the former one's process may have sent must be known there. */

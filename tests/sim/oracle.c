@@ -169,6 +169,20 @@ void oracle_taken_over(struct sim *sim, const struct truth *truth, int spool)
     }
 }
 
+void oracle_both_ended(struct sim *sim, const struct disk *disk, const struct truth *truth)
+{
+    const struct spool *spool = sim->spools[disk->spool];
+    const struct disk *mirror = disk_find(sim, spool->reg.mirror);
+    char name[48];
+    if (!sim_has_copies(sim) || spool->primary != disk || mirror == NULL || mirror->lost)
+        return;
+    const struct standing *there = truth_on(truth, mirror);
+    if (there->state == CUSTODY_HELD || there->state == CUSTODY_LEAVING)
+        sim_fail(sim, "P1': %s tells how %s ended, but the second copy at %s says %s@%u", disk->member->name,
+            name_of(sim, truth, name), mirror->member->name,
+            custody_state_name((enum custody_state)there->state), there->hop);
+}
+
 /* A heir's copy is the only one: what it still holds it must not answer for. */
 void oracle_heir_answer(
     struct sim *sim, const struct member *member, const struct message *message, const struct bus_msg *msg)
@@ -196,8 +210,8 @@ void oracle_end(struct sim *sim, const struct truth *truth)
         done += state == CUSTODY_DONE;
         other += state == CUSTODY_HELD || state == CUSTODY_LEAVING;
     }
-    char name[48], text[300];
-    bool must_end = truth->message->answered || truth->message->seen;
+    char name[48], text[300]; /* What nobody was told of may be lost with the disk of its only copy. */
+    bool must_end = truth->message->answered || (truth->message->seen && !sim->takeover) || done + other > 0;
     if (must_end && (done != 1 || other != 0 || truth->finals < 1 || (truth->finals > 1 && !truth->retold)))
         sim_fail(sim, "P1: in the end %s is done in %u spools, held in %u, told %u times: %s",
             name_of(sim, truth, name), done, other, truth->finals,
