@@ -72,6 +72,12 @@ static void on_settings(void *context, const struct settings *settings)
         http_set_settings(door->http, settings);
 }
 
+static void on_balanced(void *context, struct balance_plan *plan)
+{
+    const struct front_door *door = context;
+    control_set_balance(door->member.control, plan);
+}
+
 /* What the bus did, for "metrics". */
 static void add_figures(void *context, struct buffer *out)
 {
@@ -118,6 +124,7 @@ static int open_doors(struct front_door *door, struct error *error)
     if (door->coordinator == NULL)
         return -1;
     coordinator_set_figures(door->coordinator, add_figures, door);
+    coordinator_set_balanced(door->coordinator, on_balanced, door);
     member_attach(&door->member, &part);
     return 0;
 }

@@ -154,6 +154,8 @@ static void take_orders(struct control *control, usec_t now)
     struct member_live *live = control->new_live;
     control->told_to_join = control->told_ready = false;
     control->new_live = NULL;
+    struct balance_plan *plan = control->new_plan;
+    control->new_plan = NULL;
     if (join) {
         memcpy(control->live.spool, control->wish_spool, sizeof control->live.spool);
         memcpy(control->live.disk, control->wish_disk, sizeof control->live.disk);
@@ -170,6 +172,10 @@ static void take_orders(struct control *control, usec_t now)
     if (live != NULL)
         member_live_free(live);
     free(live);
+    if (plan != NULL && control->leader != NULL)
+        leader_set_balance(control->leader, plan, now);
+    else
+        balance_plan_free(&plan);
     if (stop && !control->stopping)
         begin_to_stop(control, now);
 }
@@ -383,6 +389,15 @@ void control_set_settings(struct control *control, const struct settings *settin
     bus_zmq_wake(control->bus);
 }
 
+void control_set_balance(struct control *control, struct balance_plan *plan)
+{
+    pthread_mutex_lock(&control->lock);
+    balance_plan_free(&control->new_plan);
+    control->new_plan = plan;
+    pthread_mutex_unlock(&control->lock);
+    bus_zmq_wake(control->bus);
+}
+
 /* When it returns, the store calls nobody any more: neither us nor those who asked it by control_kv(). */
 static void end_store(struct control *control)
 {
@@ -422,6 +437,7 @@ void control_close(struct control **control)
     if (c->new_live != NULL)
         member_live_free(c->new_live);
     free(c->new_live);
+    balance_plan_free(&c->new_plan);
     member_live_free(&c->live);
     free(c->allowed);
     free(c->memory);

@@ -11,6 +11,7 @@
 #ifndef CLUSTER_CONTROL_H
 #define CLUSTER_CONTROL_H
 
+#include "cluster/balance.h"
 #include "cluster/bus_zmq.h"
 #include "cluster/hold.h"
 #include "cluster/kv.h"
@@ -47,6 +48,8 @@ void control_join(struct control *control, const struct spool_wish *wish);
 void control_ready(struct control *control);
 /* What this member says of itself changed: weight, sources, config version. */
 void control_set_settings(struct control *control, const struct settings *settings, uint64_t config);
+/* As leader_set_balance; any thread, until control_close. */
+void control_set_balance(struct control *control, struct balance_plan *plan);
 /* Gives name, addresses and leadership back, for 3 s at most; a node tells the others that it stops, and goes on
  * with the bus until the view has it as down, for 1 s at most. When it returns, its thread has ended and the store
  * with it: nothing is told any more, and whoever asked by control_kv() has been answered. */

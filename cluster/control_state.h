@@ -55,6 +55,7 @@ struct control {
     struct list posts;
     bool told_to_stop, told_ready, told_to_join;
     struct member_live *new_live;
+    struct balance_plan *new_plan;
     char wish_spool[MEMBER_ID_SIZE], wish_disk[DISK_ID_SIZE];
     uint64_t wish_epoch;
 };

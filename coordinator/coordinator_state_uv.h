@@ -14,6 +14,7 @@
 #include "base/stream_uv.h"
 #include "base/work_loop_uv.h"
 #include "coordinator/asking.h"
+#include "coordinator/balancing.h"
 #include "coordinator/coordinator_uv.h"
 #include "coordinator/route.h"
 
@@ -70,6 +71,7 @@ struct coordinator {
 
     struct route *route;
     struct asking *asking;
+    struct balancing *balancing;
     struct view *view;
     struct map waiters; /* token -> struct waiter */
     uint64_t last_token;
@@ -98,6 +100,8 @@ struct coordinator {
 
     void (*figures)(void *arg, struct buffer *out); /* or null; set before the loop runs */
     void *figures_arg;
+    void (*balanced)(void *arg, struct balance_plan *plan); /* the same */
+    void *balanced_arg;
 };
 
 /* Who is told what became of a submission: a front's caller, or an SMTP session (null once it has gone). */

@@ -35,6 +35,21 @@ static void route_send(void *context, struct bus_msg *msg)
 }
 
 /* "metrics": what the process around us counts. */
+static void ask_load(void *context, front_answered *done, void *arg)
+{
+    struct coordinator *c = context;
+    asking_ask(c->asking, c->view, "load", "", NULL, done, arg, clock_now());
+}
+
+static void decided(void *context, struct balance_plan *plan)
+{
+    struct coordinator *c = context;
+    if (c->balanced == NULL)
+        balance_plan_free(&plan);
+    else
+        c->balanced(c->balanced_arg, plan);
+}
+
 static void add_figures(void *context, struct buffer *out)
 {
     struct coordinator *c = context;
@@ -136,6 +151,7 @@ static void take_news(struct coordinator *c, struct view *view, const struct set
         c->view = view;
         route_set_view(c->route, view);
         asking_set_view(c->asking, view, now);
+        balancing_set_view(c->balancing, view, now);
     }
     if (settings != NULL) {
         c->settings = settings;
@@ -240,6 +256,7 @@ static void on_timer(uv_timer_t *handle)
     c->armed = USEC_NEVER;
     route_tick(c->route, now);
     asking_tick(c->asking, now);
+    balancing_tick(c->balancing, now);
     if (c->inbox == NULL)
         intake_tick(&c->intakes[0], now);
 }
@@ -248,8 +265,11 @@ static usec_t next_deadline(const struct coordinator *c)
 {
     usec_t first = route_deadline(c->route), asking = asking_deadline(c->asking);
     usec_t session = c->inbox == NULL ? intake_deadline(&c->intakes[0]) : USEC_NEVER;
+    usec_t balancing = balancing_deadline(c->balancing);
     if (asking < first)
         first = asking;
+    if (balancing < first)
+        first = balancing;
     if (session < first)
         first = session;
     return c->stopping && c->stop_by < first ? c->stop_by : first;
@@ -323,7 +343,9 @@ struct coordinator *coordinator_open(
     struct route_ports route_ports = {.context = c, .send = route_send, .submitted = submitted};
     struct asking_ports asking_ports = {.context = c, .send = route_send, .figures = add_figures};
     c->route = route_new(c->member, &route_ports);
+    struct balancing_ports balancing_ports = {.context = c, .ask = ask_load, .decided = decided};
     c->asking = asking_new(c->member, random_next(&c->random), &asking_ports);
+    c->balancing = balancing_new(c->member, &balancing_ports);
     bus_local_join(bus, c->member, wake, c);
     if (intake_open(c, error) != 0)
         coordinator_close(&c);
@@ -383,6 +405,7 @@ void coordinator_close(struct coordinator **coordinator)
     intake_join(c);
     answer_late_calls(c);
     asking_free(&c->asking);
+    balancing_free(&c->balancing);
     answer_waiters(c);
     route_free(&c->route);
     inbox_close(&c->inbox);
@@ -472,6 +495,13 @@ void coordinator_set_figures(
 {
     coordinator->figures = figures;
     coordinator->figures_arg = arg;
+}
+
+void coordinator_set_balanced(
+    struct coordinator *coordinator, void (*balanced)(void *arg, struct balance_plan *plan), void *arg)
+{
+    coordinator->balanced = balanced;
+    coordinator->balanced_arg = arg;
 }
 
 void coordinator_set_silent(struct coordinator *coordinator, const char *member, bool silent)

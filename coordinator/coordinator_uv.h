@@ -12,6 +12,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "cluster/balance.h"
 #include "cluster/bus.h"
 #include "cluster/hold.h"
 #include "cluster/settings.h"
@@ -47,5 +48,9 @@ void coordinator_set_away(struct coordinator *coordinator, const char *why);
  * thread. */
 void coordinator_set_figures(
     struct coordinator *coordinator, void (*figures)(void *arg, struct buffer *out), void *arg);
+/* Takes over what this coordinator, as the head, decided on hot domains and shares (balancing.h); without it none is made.
+ * Before coordinator_run; called in its thread. */
+void coordinator_set_balanced(
+    struct coordinator *coordinator, void (*balanced)(void *arg, struct balance_plan *plan), void *arg);
 
 #endif

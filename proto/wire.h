@@ -25,7 +25,8 @@ struct wire_range {
 /* What this program speaks. */
 extern const struct wire_range wire_ours;
 
-#define WIRE_COPIES 2 /* nodes send each other copies of their logs */
+#define WIRE_COPIES 2  /* nodes send each other copies of their logs */
+#define WIRE_BALANCE 2 /* views say which domains are split, and everybody places by it */
 #ifdef TODOKU_NEXT
 #define WIRE_NEXT 3
 #endif
