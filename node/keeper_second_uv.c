@@ -134,6 +134,16 @@ int keeper_second_open(struct keeper *k, struct error *error)
     return 0;
 }
 
+/* Events are written, and synced by nobody: after a minute the system has. */
+void keeper_second_told(struct keeper *k, usec_t now)
+{
+    if (!k->second || now - k->events_at < USEC_MIN)
+        return;
+    k->events_at = now;
+    node_events_told(k->node, k->events_seen);
+    k->events_seen = event_log_last_seq(k->events);
+}
+
 bool keeper_second_done(struct keeper *k, usec_t now)
 {
     if (!k->second || node_copies_done(k->node))

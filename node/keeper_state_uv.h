@@ -54,7 +54,9 @@ struct keeper {
     char register_key[MEMBER_PATH_SIZE];
     struct store_user register_user; /* for the core's second copy */
     struct store_port register_port;
-    usec_t copied_by;             /* at the end: so long the other disk is waited for */
+    usec_t copied_by; /* at the end: so long the other disk is waited for */
+    usec_t events_at; /* the newest event's frame was noted, in: */
+    uint64_t events_seen;
     struct keeper_copies *others; /* copies of other nodes' spools; null: one machine */
     struct keeper_heirs *heirs;   /* those that were taken over; null: the same */
     struct park_rocks *rocks;     /* messages at rest; null: there is no table */
@@ -137,6 +139,8 @@ void keeper_deposed(void *keeper, uint64_t epoch, const char *heir);
 void keeper_second_ports(struct keeper *keeper, struct node_ports *ports);
 /* The spool was claimed and its log read: begins the copies, or goes on with one. 0, or -1 with the reason. */
 int keeper_second_open(struct keeper *keeper, struct error *error);
+/* Now and then: which events need not be told by a heir. */
+void keeper_second_told(struct keeper *keeper, usec_t now);
 /* At the end: all is on the other disk, or was waited for long enough. */
 bool keeper_second_done(struct keeper *keeper, usec_t now);
 /* New settings, before they are those of the keeper. */

@@ -173,6 +173,7 @@ static void on_pulse(uv_timer_t *handle)
     bus_local_beat(k->bus, k->member, now);
     keeper_end_holds(k, now);
     event_log_flush(k->events, now);
+    keeper_second_told(k, now);
     if (k->pulses++ % PULSES_A_LOOK == 0) {
         uv_resident_set_memory(&k->memory);
         keeper_others_tell(k);

@@ -127,6 +127,8 @@ void node_log_read(struct node *node, const struct copy_frame *frames, size_t co
 /* News of the register's key, and the store's answers. Lent. */
 void node_register_news(struct node *node, const struct kv_news *news, usec_t now);
 void node_store_result(struct node *node, uint64_t ref, const struct kv_result *result, usec_t now);
+/* Events of frames up to this one are in the event log, on the disk: a heir need not tell them again. */
+void node_events_told(struct node *node, uint64_t seq);
 /* Sends the mirror what was gathered: at the end of a turn of the owner's loop. (node_tick does it too.) */
 void node_send_copies(struct node *node, usec_t now);
 /* False: there is one copy. */

@@ -266,6 +266,12 @@ void node_store_result(struct node *node, uint64_t ref, const struct kv_result *
     settle(node, now);
 }
 
+void node_events_told(struct node *node, uint64_t seq)
+{
+    if (node->second.core != NULL)
+        copies_told(node->second.core, seq);
+}
+
 void node_send_copies(struct node *node, usec_t now)
 {
     if (node->second.core != NULL && copies_deadline(node->second.core) <= now)

@@ -41,6 +41,7 @@ struct world {
     struct bus_msg *sent[MOST];
     size_t sent_count;
     usec_t now;
+    uint64_t told; /* as the newest message to the mirror says */
     int taken, repeated, full, deposed;
     char why[200], said[1024];
 };
@@ -310,6 +311,11 @@ static void world_free(struct world *w)
 
 static void give(struct world *w, struct bus_msg *msg)
 {
+    struct copy_header header;
+    struct error error;
+    size_t at;
+    if (msg->type == BUS_COPY && copy_header_read(msg->body, &header, &at, &error) == 0)
+        w->told = header.told;
     if (strcmp(msg->to, "n1") == 0)
         node_bus(w->node, msg, w->now);
     else if (strcmp(msg->to, "n2") == 0 && !w->mirror_deaf)
@@ -605,6 +611,21 @@ static void test_releases_are_kept_back(void **state)
     world_free(w);
 }
 
+/* A heir tells again only what may not have been told. */
+static void test_says_what_was_told(void **state)
+{
+    (void)state;
+    struct world *w = pair();
+    inject(w, 1);
+    settle(w);
+    assert_int_equal(w->told, 0);
+    node_events_told(w->node, w->log[0].seq);
+    inject(w, 2);
+    settle(w);
+    assert_true(w->told == w->log[0].seq);
+    world_free(w);
+}
+
 static void test_deposed(void **state)
 {
     (void)state;
@@ -663,6 +684,7 @@ int main(void)
         cmocka_unit_test(test_says_where_the_copy_is),
         cmocka_unit_test(test_recovers_with_the_mirror),
         cmocka_unit_test(test_releases_are_kept_back),
+        cmocka_unit_test(test_says_what_was_told),
         cmocka_unit_test(test_deposed),
         cmocka_unit_test(test_learns_a_long_log),
     };
