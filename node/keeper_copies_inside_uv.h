@@ -32,37 +32,36 @@ struct keeper_copy {
     struct keeper_copies *all;
     char spool_name[MEMBER_ID_SIZE], dir[PATH_MAX], key[MEMBER_PATH_SIZE], disk[DISK_ID_SIZE];
     enum copy_phase phase;
-    usec_t again; /* ILL: when it is tried again */
+    enum copy_state trouble; /* as the mirror was told by us */
+    enum copy_end end;
+    bool joined;             /* the store */
+    bool is_unnamed;         /* the register names other disks as primary and mirror */
+    bool is_useless, serves; /* as the mirror has said while it was called */
+    bool noting;             /* the pool has the note */
+    bool note_failed;        /* the last time */
+    bool failed, set_aside;  /* what the pool did */
+    usec_t again;            /* ILL: when it is tried again */
 
     struct mirror *mirror; /* null: not opened */
     struct spool *spool;   /* null: not open, or being closed */
     struct store_user user;
-    bool joined;
+    struct spool_verdict verdict;
     struct copy_folder_id folder; /* its file `disk` */
-    enum copy_state trouble;      /* as the mirror was told by us */
     _Atomic uint64_t committed;
     _Atomic uint64_t damages; /* found when the log was opened */
-    bool is_unnamed;          /* the register names other disks as primary and mirror */
 
     struct mirror_note note; /* on its way to the disk, or there */
     uv_work_t note_work;
-    bool noting;      /* the pool has it */
-    bool note_failed; /* the last time */
-    struct spool_verdict verdict;
     usec_t note_again; /* it could not be written: when it is tried again; 0: it was */
     struct error note_error;
 
-    /* What the mirror has said while it was called. */
-    bool is_useless, serves;
-    struct copy_taken taken;
+    struct copy_taken taken; /* if it serves */
     struct mirror_note taken_note;
 
     /* In the pool: the opening or the closing. */
     uv_work_t work;
     struct spool *opened, *closing;
     struct error error;
-    bool failed, set_aside;
-    enum copy_end end;
 };
 
 struct keeper_copies {
