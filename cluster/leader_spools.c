@@ -104,10 +104,13 @@ const struct spool_register *leader_register(const struct leader *leader, const 
 
 /* By the process that runs there now. A register that names a node which has come back with another home spool, and an
  * empty disk, names nobody: its mirror may take the spool over. */
-static bool is_taken(const struct leader_spool *spool, const struct map *nodes)
+static bool is_taken(const struct leader *leader, const struct leader_spool *spool, const struct map *nodes)
 {
     const struct spool_register *reg = &spool->reg;
     const struct view_node *node = map_get_text(nodes, reg->node);
+    const struct leader_member *member = map_get_text(&leader->members, reg->node);
+    if (member != NULL && member->has_live && strcmp(member->live.spool, spool->name) == 0)
+        return false; /* a home that it moves into just now */
     return !reg->retired && node != NULL && strcmp(node->spool, spool->name) != 0 &&
            (reg->process == 0 || reg->process == node->process);
 }
@@ -128,7 +131,7 @@ void leader_add_taken(const struct leader *leader, struct view *next)
     struct map_entry *at = NULL;
     size_t count = 0;
     while ((spool = map_next(&leader->spools, &at)) != NULL)
-        if (is_taken(spool, &nodes))
+        if (is_taken(leader, spool, &nodes))
             taken[count++] = spool;
     qsort(taken, count, sizeof *taken, by_name);
     for (size_t i = 0; i < count && i < VIEW_MAX_NODES; i++)

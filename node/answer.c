@@ -167,14 +167,13 @@ static int answer_status(struct asked *asked)
 {
     struct node *node = asked->node;
     struct node_figures figures = node_figures(node);
-    struct custody_figures custody = custody_figures(node->custody);
     json_begin(asked->out, '{');
     json_text(asked->out, "node", node->id);
     json_text(asked->out, "state", node_standing(node));
     json_text(asked->out, "spool", node->spool);
     json_number(asked->out, "view_epoch", node->view == NULL ? 0 : (int64_t)node->view->epoch);
     json_number(asked->out, "config", (int64_t)node->settings->config_version);
-    json_number(asked->out, "queued", (int64_t)(custody.held + custody.leaving));
+    json_number(asked->out, "queued", (int64_t)node_holds(node));
     json_number(asked->out, "ready", (int64_t)figures.ready);
     json_number(asked->out, "sending", (int64_t)figures.in_flight);
     json_number(asked->out, "connections", (int64_t)figures.sessions);

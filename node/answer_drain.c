@@ -10,8 +10,7 @@
 void answer_ebb(struct asked *asked)
 {
     const struct node *node = asked->node;
-    struct custody_figures custody = custody_figures(node->custody);
-    uint64_t queued = custody.held + custody.leaving;
+    uint64_t queued = node_holds(node);
     if (!node->draining)
         return;
     usec_t left = ebb_left(&node->ebb, asked->now, queued);
@@ -101,12 +100,12 @@ void answer_drain(struct asked *asked, const struct map *pools)
     json_begin(asked->out, '{');
     json_text(asked->out, "node", node->id);
     json_bool(asked->out, "draining", node->draining);
-    json_number(asked->out, "queued", (int64_t)(custody.held + custody.leaving));
+    json_number(asked->out, "queued", (int64_t)node_holds(node));
     json_number(asked->out, "sending", (int64_t)figures.in_flight);
     json_number(asked->out, "moving", (int64_t)custody.leaving);
     answer_ebb(asked);
     answer_end_row(asked);
-    if (!node->draining || custody.held + custody.leaving == 0)
+    if (!node->draining || node_holds(node) == 0)
         return;
     for (size_t i = 0; i < node->settings->pool_count; i++) {
         const uint64_t *count = map_get_text(pools, node->settings->pools[i].name);
@@ -115,6 +114,11 @@ void answer_drain(struct asked *asked, const struct map *pools)
     }
     why_of_others(asked);
     why_under_way(asked, figures.in_flight, custody.leaving);
+    if (node->kept.taken_queued > 0)
+        why(asked,
+            "%llu are in spools that this node has taken over, %llu of them in doubt: those wait half a "
+            "minute",
+            (unsigned long long)node->kept.taken_queued, (unsigned long long)node->kept.in_doubt);
 }
 
 int answer_audit(struct asked *asked)

@@ -211,6 +211,11 @@ static uint64_t queued(const struct node *node)
     return custody.held + custody.leaving;
 }
 
+uint64_t node_holds(const struct node *node)
+{
+    return queued(node) + node->kept.taken_queued;
+}
+
 #ifdef TODOKU_NEXT
 /* What the wire version after this one brings: only where the cluster speaks it. */
 static void greet(struct node *node)
@@ -245,7 +250,7 @@ void node_set_view(struct node *node, struct view *view, usec_t now)
     node->view_is_past = me == NULL || me->down || me->incarnation != node->incarnation;
     node->now = now;
     if (me != NULL && me->draining && !node->draining)
-        ebb_begin(&node->ebb, now, queued(node));
+        ebb_begin(&node->ebb, now, node_holds(node));
     node->draining = me != NULL && me->draining;
     tell_turns(node, former, now);
     view_drop(&former);
@@ -349,7 +354,7 @@ void node_settle(struct node *node, usec_t now)
     moves_hand_over(node, now);
     rest_step(node, now);
     if (node->draining)
-        ebb_note(&node->ebb, now, queued(node));
+        ebb_note(&node->ebb, now, node_holds(node));
     handover_step(node, now);
 }
 

@@ -339,6 +339,8 @@ static inline bool reply_is_local(const struct reply *reply)
     return reply->code == 0;
 }
 
+/* Deliveries here, those in spools that were taken over with them. */
+uint64_t node_holds(const struct node *node);
 /* node.c: every entry ends with it: pumps dirty sites, hands moves over. */
 void node_settle(struct node *node, usec_t now);
 /* The log's end is as durable as it shall be: what it says is acted upon. */
