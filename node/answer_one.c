@@ -350,7 +350,7 @@ int answer_metrics(struct asked *asked)
     metric(asked, "cancelled_total", "counter", "Deliveries that an operator deleted", figures.cancelled);
     metric(asked, "doubts_total", "counter", "Attempts whose process has gone: made again, so perhaps twice",
         figures.doubts + asked->node->kept.doubts);
-    metric(asked, "queued", "gauge", "Deliveries in custody", custody.held + custody.leaving);
+    metric(asked, "queued", "gauge", "Deliveries in custody", node_holds(asked->node));
     metric(asked, "ready", "gauge", "Deliveries that may be sent now", figures.ready);
     metric(asked, "sending", "gauge", "Deliveries in a transaction", figures.in_flight);
     metric(asked, "connections", "gauge", "Connections to receivers", figures.sessions);

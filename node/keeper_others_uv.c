@@ -111,7 +111,7 @@ void keeper_others_tell(struct keeper *k)
         .bytes = figures.bytes,
         .ill = figures.ill,
         .taken = keeper_heirs_count(k->heirs),
-        .taken_queued = heirs.held + heirs.leaving,
+        .taken_queued = heirs.held + heirs.leaving + (heirs.state == HEIR_READS),
         .in_doubt = heirs.in_doubt,
         .taken_moved = heirs.moved,
         .doubts = heirs.doubts};

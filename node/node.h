@@ -152,7 +152,7 @@ void node_set_gauges(struct node *node, const struct pressure_gauges *gauges);
 struct node_kept {
     uint64_t copies, bytes;
     uint64_t ill; /* of the copies: those that take nothing */
-    /* Of the copies: those that were taken over, and what they hold. */
+    /* Of the copies: those that were taken over, and what they hold (at least one while a log is read). */
     uint64_t taken, taken_queued, in_doubt;
     uint64_t taken_moved, doubts; /* since the start */
 };

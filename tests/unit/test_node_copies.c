@@ -543,6 +543,7 @@ static void test_says_where_the_copy_is(void **state)
                                .taken_queued = 70,
                                .in_doubt = 2,
                                .doubts = 5});
+    assert_says(w, "status", 200, "\"queued\":70,");
     assert_says(w, "alerts", 200, "1 of the 3 copies");
     assert_says(w, "status", 200, "\"taken_over\":1,\"taken_over_queued\":70,\"in_doubt\":2");
     assert_says(w, "metrics", 200, "todoku_doubts_total{node=\"n1\"} 5");
