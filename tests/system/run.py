@@ -33,7 +33,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "lab")]
 from daemon import LabError, Skip, end_all  # noqa: E402
 from lab import Lab  # noqa: E402
 
-LIMIT = 150  # seconds for one test; with --long its own `long_limit`
+LIMIT = 150  # seconds for one test without a `limit`, or with --long a `long_limit`, of its own
 JOBS = 4  # tests of APART files at a time; together they want less than one processor
 TOTAL = 1200  # seconds for all, and with --long the long ones' limits; what has not begun by then has failed
 
@@ -54,7 +54,7 @@ def find_tests():
 
 
 def limit_of(function):
-    return getattr(function, "long_limit", LIMIT) if Lab.long else LIMIT
+    return getattr(function, "long_limit" if Lab.long else "limit", LIMIT)
 
 
 def where(error):

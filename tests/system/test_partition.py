@@ -104,7 +104,7 @@ def test_rounds_copied(lab):
 
 
 test_rounds.seconds, test_rounds.long_limit = 60, 1800
-test_rounds_copied.seconds, test_rounds_copied.long_limit = 110, 7200
+test_rounds_copied.seconds, test_rounds_copied.limit, test_rounds_copied.long_limit = 110, 240, 7200
 
 
 # ---- the store ----
