@@ -29,7 +29,8 @@ def everything(c, stream, seconds=60):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and (c.sink.count() < len(stream.load.deliveries()) or check_arrivals(stream.load, c.sink).lost):
         time.sleep(0.3)
-    until("empty queues", lambda: queued() == 0, 20, every=0.3)
+    c.handed_on()  # what is in doubt waits half a minute, and may come again then
+    until("empty queues", lambda: queued() == 0, 30, every=0.3)
     r = check_arrivals(stream.load, c.sink)
     check(not stream.load.refused, f"refused for good: {list(stream.load.refused.values())[:2]}")
     check(not r.lost, lambda: f"{len(r.lost)} of {r.expected} accepted messages are missing, such as {r.lost[:3]}; queued: {queued()}")
