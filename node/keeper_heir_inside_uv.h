@@ -36,7 +36,9 @@ struct entry {
     _Atomic uint64_t committed;
     _Atomic bool failed; /* the disk */
     uint64_t committed_told;
-    uint64_t reads; /* in the pool */
+    uint64_t reads;  /* in the pool */
+    uint64_t unread; /* bodies, since that was said last, */
+    usec_t unread_said;
 
     /* In the pool: the opening or the closing. */
     uv_work_t work;

@@ -35,6 +35,21 @@ static void read_work(uv_work_t *work)
         read->body = NULL;
 }
 
+/* A damaged text may be that of many: said at most every ten seconds. */
+static void say_unread(struct entry *entry, const char *why)
+{
+    usec_t now = clock_now();
+    entry->unread++;
+    if (entry->unread_said != 0 && now - entry->unread_said < 10 * USEC_SEC)
+        return;
+    log_error(entry->dir,
+        "a message's body can't be read, so it can't be moved on; it is tried again (%llu times since this "
+        "was said last): %s",
+        (unsigned long long)entry->unread, why);
+    entry->unread_said = now;
+    entry->unread = 0;
+}
+
 static void read_done(uv_work_t *work, int status)
 {
     struct body_read *read = work->data;
@@ -44,7 +59,7 @@ static void read_done(uv_work_t *work, int status)
     all->working--;
     entry->reads--;
     if (read->body == NULL)
-        log_warn(entry->dir, "a message's body can't be read, it is tried again: %s", read->error.text);
+        say_unread(entry, read->error.text);
     if (entry->phase == ENTRY_OPEN)
         heir_body(entry->heir, read->seq, read->body, clock_now());
     blob_drop(&read->body);
