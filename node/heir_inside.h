@@ -23,6 +23,7 @@ struct heir_target {
     char spool[MEMBER_ID_SIZE];
     uint64_t leaving; /* deliveries */
     usec_t shy_until, shy_wait;
+    usec_t unserved_since; /* nobody in the view has it; 0: somebody has, or nothing was to go there */
     bool silent;
     struct heap waiting; /* deliveries, by due */
     struct heap former;  /* those that waited when the view changed */

@@ -17,6 +17,7 @@
 #define STEP 512 /* deliveries placed in one step */
 #define SHY_FIRST USEC_SEC
 #define SHY_LONGEST USEC_MIN
+#define GONE_FOR USEC_MIN /* nobody has served a spool for so long: it is gone for good */
 
 /* ---- targets ---- */
 
@@ -55,11 +56,23 @@ void heir_refused_by(struct heir *heir, const char *spool)
     target->anew = true;
 }
 
+static bool is_served(const struct heir *heir, const struct heir_target *target)
+{
+    return strcmp(target->spool, heir->home) == 0 || view_spool(heir->view, target->spool, NULL) != NULL;
+}
+
+static void view_target(struct heir *heir, struct heir_target *target)
+{
+    if (is_served(heir, target))
+        target->unserved_since = 0;
+    target->anew = true;
+}
+
 void heir_view_changed(struct heir *heir)
 {
     struct map_entry *at = NULL;
     for (struct heir_target *target; (target = map_next(&heir->targets, &at)) != NULL;)
-        target->anew = true;
+        view_target(heir, target);
 }
 
 void heir_tally(struct heir *heir, const struct held *held, int by)
@@ -76,7 +89,8 @@ static bool is_shy(const struct heir *heir, const struct heir_target *target)
 
 static bool is_open(const struct heir *heir, const struct heir_target *target)
 {
-    return target->leaving < heir->window && !is_shy(heir, target);
+    bool unserved = target->unserved_since != 0 && heir->now < target->unserved_since + GONE_FOR;
+    return target->leaving < heir->window && !unserved && !is_shy(heir, target);
 }
 
 /* What came from another spool, and that one has not heard so, or has not said that it has: it may be asking still. It
@@ -197,11 +211,39 @@ static void move(struct heir *heir, struct delivery *first, struct heir_target *
     free(going);
 }
 
+/* As its source would say it: that has left the cluster, and asks nobody any more. */
+static void say_settled(struct heir *heir, const struct delivery *delivery)
+{
+    struct bus_msg *msg = bus_msg_new(BUS_SETTLED, heir->member, heir->member);
+    snprintf(msg->spool, sizeof msg->spool, "%s", heir->spool);
+    snprintf(msg->from_spool, sizeof msg->from_spool, "%s", delivery->peer);
+    msg->id = delivery->held->mail->id;
+    msg->items = xcalloc(1, sizeof *msg->items);
+    msg->items[0] = (struct bus_item){.index = delivery->index, .hop = delivery->hop};
+    msg->item_count = 1;
+    custody_message(heir->custody, msg, NULL, heir->now);
+    bus_msg_free(&msg);
+}
+
+/* Where it came from, if it can't be given back there: then where it belongs to, after a while. */
+static struct heir_target *choose_served(struct heir *heir, struct delivery *delivery)
+{
+    struct heir_target *target = choose(heir, delivery);
+    if (delivery->settled || is_served(heir, target))
+        return target;
+    if (target->unserved_since == 0)
+        target->unserved_since = heir->now;
+    if (heir->now < target->unserved_since + GONE_FOR)
+        return target;
+    say_settled(heir, delivery);
+    return choose(heir, delivery);
+}
+
 static void place_first(struct heir *heir, const struct heap_node *node)
 {
     struct delivery *delivery = heap_item(node, struct delivery, timer);
     heir_unschedule(heir, delivery);
-    struct heir_target *target = choose(heir, delivery);
+    struct heir_target *target = choose_served(heir, delivery);
     if (is_open(heir, target))
         move(heir, delivery, target);
     else
@@ -288,7 +330,8 @@ static usec_t target_deadline(const struct heir *heir, const struct heir_target 
         return heir->now;
     if (target->waiting.count == 0 || target->silent || target->leaving >= heir->window)
         return USEC_NEVER;
-    return target->shy_until;
+    usec_t gone = target->unserved_since == 0 ? 0 : target->unserved_since + GONE_FOR;
+    return gone > target->shy_until ? gone : target->shy_until;
 }
 
 usec_t heir_move_deadline(const struct heir *heir)

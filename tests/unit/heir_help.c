@@ -327,6 +327,8 @@ static void take_over(void)
     estate.read_count = 0;
     estate.heir = heir_new(&settings, &ports);
     read_log();
+    if (estate.has_no_view)
+        return;
     struct view *view = make_view();
     heir_set_view(estate.heir, view, estate.now);
     view_drop(&view);

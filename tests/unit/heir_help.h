@@ -25,7 +25,7 @@ struct estate {
     usec_t now;
     struct custody *dead;
     struct bench h, b;
-    bool h_shut, b_shut;
+    bool h_shut, b_shut, has_no_view;
     struct heir *heir;
     struct spool_register reg;
     struct mirror_note note;

@@ -248,6 +248,25 @@ static void test_not_taken_back(void **state)
     assert_true(estate_holds(&estate.h, 1, 0) && figures().state == HEIR_WAITS);
 }
 
+/* Its source has left the cluster: it asks nobody any more, and nothing can be given back to it. */
+static void test_source_is_gone(void **state)
+{
+    static const char *const pools[] = {"main"};
+    (void)state;
+    take_from_b();
+    estate.has_no_view = true;
+    estate_inherit(0);
+    struct view *view = view_new(2);
+    view_add_source(view_add_node(view, "h", "h", 1, 100), "127.0.0.1", "h.test", pools, 1);
+    heir_set_view(estate.heir, view, estate.now);
+    view_drop(&view);
+    estate_run(50, USEC_SEC);
+    assert_int_equal(figures().held, 1);
+    assert_true(heir_deadline(estate.heir) < estate.now + USEC_MIN);
+    estate_run(20, USEC_SEC);
+    assert_true(estate_holds(&estate.h, 1, 0) && figures().held == 0);
+}
+
 /* Guard 14: the refusal is on the disk before it is said. */
 static void test_unknown_move(void **state)
 {
@@ -496,6 +515,7 @@ int main(void)
         TEST(test_other_incarnation),
         TEST(test_known_move),
         TEST(test_not_taken_back),
+        TEST(test_source_is_gone),
         TEST(test_unknown_move),
         TEST(test_was_leaving),
         TEST(test_doubt),
