@@ -181,6 +181,20 @@ static bool may_be_answered(const struct heir *heir, const struct held *held)
     return heir->paired && (held == NULL || held->open == 0);
 }
 
+/* Then none of it is answered for: it is refused, and by that our own move of it is over, if one is open: who asks has it
+ * since (guards 13, 14). Two heirs that were moving the same to each other's spool go on by that. */
+static bool is_all_newer(const struct held *held, const struct bus_msg *msg)
+{
+    for (uint32_t i = 0; held != NULL && i < msg->item_count; i++)
+        for (uint32_t j = 0; j < held->count; j++) {
+            const struct delivery *own = held->deliveries[j];
+            if (own->index == msg->items[i].index &&
+                (own->state == CUSTODY_DONE || msg->items[i].hop <= own->hop))
+                return false;
+        }
+    return held != NULL && msg->type == BUS_MOVE;
+}
+
 /* False: nothing is said now, and it will be asked again. */
 static bool is_taken_up(struct heir *heir, const struct bus_msg *msg)
 {
@@ -193,7 +207,7 @@ static bool is_taken_up(struct heir *heir, const struct bus_msg *msg)
         heir->figures.refused++;
         return true;
     }
-    if (may_be_answered(heir, held))
+    if (may_be_answered(heir, held) || is_all_newer(held, msg))
         return true;
     heir->figures.unanswered++;
     return false;
