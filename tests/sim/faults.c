@@ -454,7 +454,7 @@ void faults_start(struct sim *sim)
         sim->faults_on = UINT64_C(1) << FAULT_CRASH;
     if (!sim->steady)
         sim->faults_on |= 1u << sim_draw(sim, FAULT_JOIN);
-            /* one that can always strike */ /* What a taken spool holds may be due to go back to one whose node has left for good: a known gap. */
+    /* one that can always strike */ /* What a taken spool holds may be due to go back to one whose node has left for good: a known gap. */
     if (sim->takeover)
         sim->faults_on &= ~(UINT64_C(1) << FAULT_LEAVE);
     if (sim->options->faults != 0)
