@@ -111,6 +111,9 @@ static bool is_taken(const struct leader *leader, const struct leader_spool *spo
     const struct leader_member *member = map_get_text(&leader->members, reg->node);
     if (member != NULL && member->has_live && strcmp(member->live.spool, spool->name) == 0)
         return false; /* a home that it moves into just now */
+#ifdef TODOKU_WITHOUT_TAKEN_PROCESS
+    return !reg->retired && node != NULL && strcmp(node->spool, spool->name) != 0;
+#endif
     return !reg->retired && node != NULL && strcmp(node->spool, spool->name) != 0 &&
            (reg->process == 0 || reg->process == node->process);
 }

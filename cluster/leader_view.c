@@ -57,7 +57,11 @@ static bool copy_is_away(
         reg->mirror_node[0] == '\0' || member->spec.dead == before->process)
         return false;
     const struct leader_member *other = map_get_text(&leader->members, reg->mirror_node);
-    return other == NULL || !leader_member_serves(leader, other, &error);
+    bool serves = other != NULL && leader_member_serves(leader, other, &error);
+#ifdef TODOKU_WITHOUT_LIVE_COPY
+    serves = true;
+#endif
+    return !serves;
 }
 
 static bool is_alone(struct leader *leader, struct leader_member *member, const struct view_node *before)
@@ -76,6 +80,9 @@ static bool is_alone(struct leader *leader, struct leader_member *member, const 
 static usec_t expected_until(const struct leader_member *member, const struct view_node *before)
 {
     bool starts = member->has_live && !member->live.leaving;
+#ifdef TODOKU_WITHOUT_RETURNS
+    return 0;
+#endif
     if (before->down && !before->returns)
         return 0;
     return starts                            ? member->gone_since + LEADER_START
