@@ -96,7 +96,7 @@ static void judge_register(struct join *join, const struct spool_register *reg, 
         swap_register(join, revision, now);
         break;
     case SPOOL_REGISTER_MINE:
-        if (reg->incarnation >= join->least_incarnation) {
+        if (join->asked_register.incarnation >= join->least_incarnation) {
             is_registered(join, revision, result->history);
             break;
         }

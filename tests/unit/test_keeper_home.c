@@ -271,7 +271,7 @@ static void test_taken_over(void **state)
 {
     struct world *world = *state;
     char old[33];
-    strcpy(old, taken_over(world));
+    memcpy(old, taken_over(world), sizeof old);
     must_start(world);
     assert_came_back(world, old);
     assert_int_equal(told(world, "set_aside"), 1);
@@ -282,7 +282,7 @@ static void test_retired(void **state)
 {
     struct world *world = *state;
     char old[33];
-    strcpy(old, taken_over(world));
+    memcpy(old, taken_over(world), sizeof old);
     find(&world->store, "n1.0")->retired = true;
     must_start(world);
     assert_came_back(world, old);
@@ -310,7 +310,7 @@ static void test_crashes(void **state)
         struct world *world = *state;
         struct mirror_note note = {.spool = "n1.0"};
         char old[33];
-        strcpy(old, taken_over(world));
+        memcpy(old, taken_over(world), sizeof old);
         note.newest = find(&world->store, "n1.0")->epoch;
         struct home_aside aside = {.data_dir = world->dir, .note = &note, .last = (enum home_step)step};
         assert_int_equal(home_set_aside(&aside, &world->why), 0);
@@ -323,7 +323,7 @@ static void test_crashes(void **state)
         for (int after = 0; after < 2; after++) {
             struct world *world = *state;
             char old[33];
-            strcpy(old, taken_over(world));
+            memcpy(old, taken_over(world), sizeof old);
             world->store.left = claims;
             world->store.after = after;
             assert_false(start(world));
