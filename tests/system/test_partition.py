@@ -117,8 +117,8 @@ def all_up(c, when):
 
 
 def test_store_away(lab):
-    "all three etcds away for 60 s, frozen and then killed, at 300 messages/s: no second without a 250, nobody leaves; then leases, views and config work"
-    c, pace, half = lab.netcluster().start(), 300, 300 if lab.long else 30
+    "all three etcds away for 60 s, frozen and then killed, at 300 messages/s, two copies: no second without a 250, nobody leaves; then leases, views and config work"
+    c, pace, half = lab.netcluster(copies=2).start().paired(), 300, 300 if lab.long else 30
     stream = Steady(Load(DOMAINS, SENDER, pace * (2 * half + 60)), c.coordinators, pace).start()
     stream.wait_accepted(3 * pace)
     epoch, start = c.status()["view_epoch"], time.monotonic()
