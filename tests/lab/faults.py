@@ -63,6 +63,11 @@ class Round(collections.namedtuple("Round", "number kind who others seconds")):
         else:
             c.heal()
 
+    def may_stop_all(self):
+        """A split that leaves the nodes without a coordinator, or without a majority of the (three) etcds: a node whose mirror is on the
+        other side can't write down then that it goes on without."""
+        return self.kind == "split" and (all(n[0] != "c" for n in self.others) or sum(n[0] == "e" for n in self.others) < 2)
+
     def stops(self, name):
         """Whether it stops that member's process in the middle of what it does."""
         return name in self.who and self.kind.split()[0] in ("kill", "freeze", "disk")
