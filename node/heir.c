@@ -122,12 +122,12 @@ void heir_recovered(struct heir *heir, usec_t now)
     heir->state = HEIR_EMPTIES;
     heir_rows_commit(heir);
     struct custody_figures figures = custody_figures(heir->custody);
+    uint64_t open = figures.held + figures.leaving;
     heir_notice(heir,
         "spool %s is taken over: %llu deliveries are to be moved on; %llu of them are in doubt: they may "
         "have been sent, "
         "and wait",
-        heir->spool, (unsigned long long)(figures.held + figures.leaving),
-        (unsigned long long)heir->figures.in_doubt);
+        heir->spool, (unsigned long long)open, (unsigned long long)heir->figures.in_doubt);
 }
 
 /* ---- the end of each step ---- */

@@ -157,10 +157,9 @@ void entry_opened(struct entry *entry)
     heirs_arm(all);
 }
 
-/* What is left of it here. Blocks on the disk, where it was open. */
+/* What is left of it here; it has left the list. Blocks on the disk, where it was open. */
 static void entry_free(struct entry *entry)
 {
-    list_remove(&entry->link);
     keeper_store_leave(entry->all->store, &entry->user);
     must(entry->reads == 0);
     entry_close_log(entry);
@@ -181,6 +180,7 @@ static void entry_retire(struct entry *entry)
     all->past.doubts += last.doubts;
     all->past.refused += last.refused;
     all->past.unanswered += last.unanswered;
+    list_remove(&entry->link);
     entry_free(entry);
     all->ports.retired(all->ports.context, spool);
 }
@@ -293,12 +293,14 @@ void keeper_heirs_close(struct keeper_heirs **heirs)
         return;
     all->closing = true;
     uv_timer_stop(&all->timer);
-    for (struct entry *entry = next_of(all, &all->entries); entry != NULL; entry = next_of(all, &entry->link))
+    list_each (link, &all->entries) {
+        struct entry *entry = list_item(link, struct entry, link);
         if (entry->phase == ENTRY_OPEN)
             entry->phase = ENTRY_ENDS;
+    }
     while (all->working > 0)
         uv_run(all->loop, UV_RUN_ONCE);
-    for (struct list *link; (link = all->entries.next) != &all->entries;)
+    for (struct list *link; (link = list_pop(&all->entries)) != NULL;)
         entry_free(list_item(link, struct entry, link));
     view_drop(&all->view);
     struct map_entry *at = NULL;
