@@ -466,7 +466,8 @@ static void measure(const char *dir, unsigned mails, size_t bytes)
     world_begin();
     snprintf(world->dir, sizeof world->dir, "%s", dir);
     world->segment = 0;
-    world->at_hand = getenv("AT_HAND") == NULL ? 0 : strtoull(getenv("AT_HAND"), NULL, 10);
+    const char *at_hand = getenv("AT_HAND");
+    world->at_hand = at_hand == NULL ? 0 : strtoull(at_hand, NULL, 10);
     if (access(dir, F_OK) != 0) {
         make_log(mails, bytes);
         printf("made\n");
