@@ -291,6 +291,7 @@ static void on_register(struct sim *sim, const char *name, uint64_t client, cons
         ledger_retired(sim->ledger, spool->primary);
     if (change == CHANGE_TAKE_OVER) {
         spool->was_taken = true;
+        spool->taken_at = sim->now;
         ledger_primary_changed(sim->ledger, sim_spool_number(sim, name), former);
     }
 }

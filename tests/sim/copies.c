@@ -224,7 +224,9 @@ static void open_heir(struct sim *sim, struct sim_event *event)
         .notice = port_notice};
     copy->heir = heir_new(&settings, &ports);
     sim->counts->heirs++;
+    copy->disk->reading = true; /* what is told now was told by the dead node, or should have been */
     read_log(copy);
+    copy->disk->reading = false;
     heir_log_ends(copy->heir, disk_last(copy->disk));
     heir_recovered(copy->heir, member_now(member));
     if (control_view(member) != NULL)

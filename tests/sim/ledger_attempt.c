@@ -62,6 +62,12 @@ void ledger_node_hears(struct ledger *ledger, struct wire *wire)
             attempt->over = true;
 }
 
+/* The heir knew that it might be taken, and said so. */
+static bool was_in_doubt(const struct sim *sim, const struct attempt *attempt)
+{
+    return attempt_is_deposed(sim, attempt) && attempt->truth->doubts > 0;
+}
+
 /* P4: only the durable holder attempts it, nobody else is at it, and it has not ended. */
 static void check_attempt(struct sim *sim, const struct truth *truth, const struct wire *wire)
 {
@@ -89,7 +95,7 @@ static void check_attempt(struct sim *sim, const struct truth *truth, const stru
         if (!other->over && !attempt_is_deposed(sim, other))
             sim_fail(sim, "P4: %s attempts m%u.%u while %s (session %u) is still at it", member->name, number,
                 truth->index, other->wire->member->name, other->wire->session);
-        else if (other->accepted && !other->excused)
+        else if (other->accepted && !other->excused && !was_in_doubt(sim, other))
             sim_fail(sim, "P3: %s attempts m%u.%u, although %s knows that a receiver took it", member->name,
                 number, truth->index, other->wire->member->name);
     }
@@ -267,8 +273,8 @@ void ledger_accepted(struct ledger *ledger, struct attempt *attempt, const char 
         truth->index, attempt->wire->member->name, attempt->wire->session);
     check_body(sim, attempt, body, len);
     for (const struct attempt *other = truth->attempts; other != NULL; other = other->next)
-        if (other != attempt && other->accepted && !other->excused &&
-            !(attempt_is_deposed(sim, attempt) && truth->doubts > 0))
+        if (other != attempt && other->accepted && !other->excused && !was_in_doubt(sim, other) &&
+            !was_in_doubt(sim, attempt))
             sim_fail(sim, "P3: m%u.%u was taken twice, and the first time was not in doubt (%s, then %s)",
                 truth->message->number, truth->index, other->wire->member->name, attempt->wire->member->name);
     for (const struct attempt *other = truth->attempts; other != NULL; other = other->next)

@@ -71,7 +71,8 @@ void oracle_step(struct sim *sim, const struct truth *truth, const struct disk *
         return;
     bool known = false;
     for (const struct attempt *attempt = truth->attempts; attempt != NULL; attempt = attempt->next)
-        known = known || (attempt->accepted && attempt->over && !attempt->excused);
+        known = known || (attempt->accepted && attempt->over && !attempt->excused &&
+                             !attempt_is_deposed(sim, attempt));
     if (known && after->result != RESULT_DELIVERED)
         sim_fail(sim, "P1: a receiver took %s and %s was told so, but calls it %s", name, member->name,
             result_name((enum delivery_result)after->result));

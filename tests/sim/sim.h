@@ -180,6 +180,7 @@ struct spool {
     struct spool_register reg; /* as it stands in the store; epoch 0: none yet */
     struct disk *primary;      /* that it names; null: none */
     bool was_taken;            /* over, by now or once */
+    usec_t taken_at;           /* the last time */
 };
 
 /* Limits of a lane as the oracle sees it. */
@@ -259,12 +260,12 @@ struct trace {
 struct sim_options {
     uint64_t steps;
     bool trace;
-    int nodes;                          /* 0 = the seed decides */
-    bool keys;                          /* see sim->steady */
-    unsigned copies;                    /* 0 = the seed decides */
-    unsigned takeover;                  /* 0 = the seed decides, 1 no, 2 yes */
-    uint64_t faults;                    /* bits of fault_kind; 0 = the seed decides */
-    bool strict;                        /* mail must not expire when nothing stands in its way */
+    int nodes;       /* 0 = the seed decides */
+    bool keys;       /* see sim->steady */
+    unsigned copies; /* 0 = the seed decides */
+    bool takeover;   /* the spools of dead nodes are taken over, where there are two copies */
+    uint64_t faults; /* bits of fault_kind; 0 = the seed decides */
+    bool strict;     /* mail must not expire when nothing stands in its way */
     const struct fairness_world *world; /* one that is made for a measurement; null: the seed's own */
     unsigned messages;                  /* of its campaign */
 };
