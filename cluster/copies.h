@@ -67,9 +67,12 @@ struct copies_ports {
     struct store_port store;
     /* The register has a new epoch and this is still the primary: frames are numbered from it on now. */
     void (*epoch)(void *context, uint64_t epoch, uint64_t incarnation);
-    /* Frames of our log behind `after`, in order, about `bytes` of them, as far as it is on the disk; base frames
-     * that do not live may be left out. -> copies_read, later. */
+    /* Frames of our log behind `after`, in order, about `bytes` of them, as far as it is on the disk; base frames that do
+     * not live, too: what became of a message may stand there only. -> copies_read, later. */
     void (*read)(void *context, uint64_t after, size_t bytes);
+    /* Is each frame that was ever behind `after` still in our log? A copy that lacks one whose segment has gone would, taken
+     * over, send again what ended in there. */
+    bool (*whole)(void *context, uint64_t after);
     /* Base frames that live, behind `after`, rising; returns how many. */
     size_t (*living)(void *context, uint64_t after, uint64_t *seqs_r, size_t max);
     /* Once: somebody else is primary (its member, or "" if the register does not say). Start nothing any more. */

@@ -103,6 +103,15 @@ void stream_open(struct copies *copies, struct stream *stream, usec_t now)
             "its copy is of an epoch that this log does not remember: take the copy's directory away there");
         return;
     }
+#ifndef TODOKU_WITHOUT_WHOLE
+    if (stream->have > 0 && !copies->ports.whole(copies->ports.context, stream->cut_after)) {
+        snprintf(stream->trouble, sizeof stream->trouble,
+            "its copy lacks what this log has tidied away since; it goes by itself when another node has "
+            "one, or take the "
+            "copy's directory away there");
+        return;
+    }
+#endif
     stream->state = STREAM_OPENS;
     stream->number = ++copies->streams;
     stream->cursor = stream->last_frame = stream->cut_after;

@@ -53,6 +53,12 @@ static void port_read_log(void *context, uint64_t after, size_t bytes)
     must(uv_queue_work(&k->loop, &read->work, read_work, read_done) == 0);
 }
 
+static bool port_whole(void *context, uint64_t after)
+{
+    const struct keeper *k = context;
+    return k->spool != NULL && spool_is_whole(k->spool, after);
+}
+
 static size_t port_living(void *context, uint64_t after, uint64_t *seqs_r, size_t max)
 {
     const struct keeper *k = context;
@@ -75,6 +81,7 @@ void keeper_second_ports(struct keeper *k, struct node_ports *ports)
 {
     ports->store = (struct store_port){.context = k, .request = port_request};
     ports->read_log = port_read_log;
+    ports->whole = port_whole;
     ports->living = port_living;
     ports->notice = port_notice;
 }

@@ -55,9 +55,10 @@ struct node_ports {
     void (*table_failed)(void *context, const char *why); /* once: nothing is parked any more */
     /* Only with two copies (node_open_copies). `store` as in cluster/store_port.h: -> node_store_result. */
     struct store_port store;
-    /* Frames of the log behind `after`, about `bytes` of them -> node_log_read, later; what may be left out says
-     * cluster/copies.h. */
+    /* Frames of the log behind `after`, about `bytes` of them -> node_log_read, later. As in cluster/copies.h. */
     void (*read_log)(void *context, uint64_t after, size_t bytes);
+    /* Is each frame that was ever behind `after` still in the log? At once. */
+    bool (*whole)(void *context, uint64_t after);
     /* Base frames that live, behind `after`, rising; returns how many. At once. */
     size_t (*living)(void *context, uint64_t after, uint64_t *seqs_r, size_t max);
     /* Once: another node ("" if the register does not say which) serves the spool from now on. The core begins no new

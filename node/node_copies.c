@@ -75,6 +75,12 @@ static void port_read(void *context, uint64_t after, size_t bytes)
     node->ports.read_log(node->ports.context, after, bytes);
 }
 
+static bool port_whole(void *context, uint64_t after)
+{
+    const struct node *node = context;
+    return node->ports.whole(node->ports.context, after);
+}
+
 static size_t port_living(void *context, uint64_t after, uint64_t *seqs_r, size_t max)
 {
     const struct node *node = context;
@@ -237,6 +243,7 @@ void node_open_copies(struct node *node, const struct node_copies *copies, usec_
         .store = node->ports.store,
         .epoch = port_epoch,
         .read = port_read,
+        .whole = port_whole,
         .living = port_living,
         .deposed = port_deposed,
         .notice = port_notice};

@@ -244,6 +244,14 @@ void spool_frames_from(struct spool *spool, uint64_t after, size_t bytes, struct
         spool_writer_committed(spool->writer), bytes, frames_r);
 }
 
+bool spool_is_whole(const struct spool *spool, uint64_t after)
+{
+    pthread_mutex_lock(spool->lock);
+    bool whole = after >= spool->index.gone;
+    pthread_mutex_unlock(spool->lock);
+    return whole;
+}
+
 size_t spool_living(const struct spool *spool, uint64_t after, uint64_t *seqs_r, size_t max)
 {
     pthread_mutex_lock(spool->lock);

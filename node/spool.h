@@ -98,8 +98,8 @@ void spool_append(struct spool *spool, uint64_t seq, struct buffer *record, stru
 /* Reads the body of base record `seq` back, checking its checksum; the record must be committed and not
  * released. Blocks on the disk. 0, or -1 with the reason. */
 int spool_read(struct spool *spool, uint64_t seq, struct blob **body_r, struct error *error);
-/* Frames behind `after`, in order, as far as the log is on the disk, about `bytes` of them (one at least); base records
- * that do not live are left out, and so is what is damaged (node/spool_reader.h). Blocks on the disk; from any thread,
+/* Frames behind `after`, in order, as far as the log is on the disk, about `bytes` of them (one at least), base records
+ * that do not live, too: what an older frame became may stand there only. What is damaged is left out (node/spool_reader.h). Blocks on the disk; from any thread,
  * but one at a time. */
 struct spool_frames {
     struct copy_frame *frames;
@@ -109,6 +109,8 @@ struct spool_frames {
 };
 void spool_frames_from(struct spool *spool, uint64_t after, size_t bytes, struct spool_frames *frames_r);
 void spool_frames_clear(struct spool_frames *frames);
+/* Whether nothing behind `after` is in segments that have gone. When in doubt, no. */
+bool spool_is_whole(const struct spool *spool, uint64_t after);
 /* Base records that live, behind `after`, rising; returns how many. */
 size_t spool_living(const struct spool *spool, uint64_t after, uint64_t *seqs_r, size_t max);
 /* Base record `seq` is needed no more. A number that does not live is left alone. */

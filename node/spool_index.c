@@ -21,6 +21,13 @@ struct spool_part *spool_index_newest(struct spool_index *index)
     return index->count == 0 ? NULL : &index->parts[index->count - 1];
 }
 
+void spool_index_found(struct spool_index *index)
+{
+    const struct spool_part *oldest = index->parts;
+    if (index->count > 0 && oldest->number > 1)
+        index->gone = oldest->count > 0 ? oldest->places[0].seq - 1 : oldest->last;
+}
+
 struct spool_part *spool_index_begin(struct spool_index *index, uint64_t number)
 {
     must(index->count == 0 || spool_index_newest(index)->number < number);
@@ -195,6 +202,8 @@ bool spool_index_retire(struct spool_index *index, uint64_t *number_r, bool *dam
     *number_r = part->number;
     *damaged_r = part->damaged;
     index->bytes -= part->end;
+    if (part->last > index->gone)
+        index->gone = part->last;
     free(part->places);
     index->count--;
     memmove(index->parts, index->parts + 1, index->count * sizeof *index->parts);

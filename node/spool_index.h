@@ -42,9 +42,12 @@ struct spool_index {
     size_t count, size;
     uint64_t bytes, live;
     uint64_t keep_from; /* segments with this frame or later ones stay */
+    uint64_t gone;      /* of frames up to this one some may have been in segments that have gone */
 };
 
 void spool_index_free(struct spool_index *index);
+/* When all segments that a start found are in: there may have been others before the oldest. */
+void spool_index_found(struct spool_index *index);
 /* Adds the next segment, with nothing but its head in it. */
 struct spool_part *spool_index_begin(struct spool_index *index, uint64_t number);
 struct spool_part *spool_index_newest(struct spool_index *index);

@@ -44,15 +44,6 @@ static void add(struct reading *reading, const struct frame *frame, const void *
     reading->full = reading->enough = reading->bytes >= reading->most;
 }
 
-static bool lives(const struct reading *reading, uint64_t seq)
-{
-    uint64_t number, offset;
-    pthread_mutex_lock(reading->lock);
-    bool found = spool_index_find(reading->index, seq, &number, &offset);
-    pthread_mutex_unlock(reading->lock);
-    return found;
-}
-
 static void on_frame(void *context, const struct frame *frame, uint64_t offset, const void *record)
 {
     struct reading *reading = context;
@@ -62,7 +53,7 @@ static void on_frame(void *context, const struct frame *frame, uint64_t offset, 
         return;
     }
     *reading->reader = (struct spool_reader){frame->seq, reading->number, offset + frame_size(frame)};
-    if (frame->seq <= reading->after || (frame->base && !lives(reading, frame->seq)))
+    if (frame->seq <= reading->after)
         return;
     if (frame->body_len > 0)
         body = spool_segment_body(reading->fd, &reading->keys, frame, offset);

@@ -331,6 +331,7 @@ int spool_recover(const struct spool_disk *disk, const struct spool_recovery *re
     recover.afters = xcalloc(list.count + 1, sizeof *recover.afters);
     int result = read_all(&recover, &list, error);
     free(recover.afters);
+    spool_index_found(index);
     *tail_r = (struct spool_tail){.seq = recover.seq};
     const struct spool_part *newest = spool_index_newest(index);
     if (newest != NULL && !newest->damaged && !recover.old_end) {

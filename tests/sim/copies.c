@@ -615,7 +615,7 @@ static void log_read(struct sim *sim, struct sim_event *event)
     (void)sim;
     for (; at < disk->synced && count < READ_MOST && bytes < event->other; at++) {
         const struct frame *frame = &disk->frames[at];
-        if (frame->seq <= event->number || (frame->base && frame->released))
+        if (frame->seq <= event->number)
             continue;
         frames[count++] = (struct copy_frame){.seq = frame->seq,
             .base = frame->base,
@@ -636,6 +636,11 @@ void copies_read_log(struct member *member, uint64_t after, size_t bytes)
     event->life = member->life;
     event->number = after;
     event->other = portion;
+}
+
+bool copies_whole(const struct member *member, uint64_t after)
+{
+    return after >= member->disk->gone;
 }
 
 size_t copies_living(const struct member *member, uint64_t after, uint64_t *seqs_r, size_t max)

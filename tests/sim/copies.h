@@ -58,6 +58,7 @@ bool copies_serve(const struct member *member); /* it is somebody's heir */
 /* Ports of the node. */
 struct store_port copies_home_store(struct member *member);
 void copies_read_log(struct member *member, uint64_t after, size_t bytes);
+bool copies_whole(const struct member *member, uint64_t after);
 size_t copies_living(const struct member *member, uint64_t after, uint64_t *seqs_r, size_t max);
 
 #endif

@@ -119,6 +119,7 @@ static void drop_segments(struct disk *disk)
         trace_member(member, "disk", "the segment before frame %llu is deleted",
             (unsigned long long)disk->frames[rest].seq);
         member->sim->counts->segments++;
+        disk->gone = disk->frames[rest - 1].seq;
         for (size_t i = 0; i < rest; i++)
             frame_clear(&disk->frames[i]);
         memmove(disk->frames, disk->frames + rest, (disk->count - rest) * sizeof *disk->frames);

@@ -121,6 +121,11 @@ static void port_read_log(void *context, uint64_t after, size_t bytes)
     copies_read_log(context, after, bytes);
 }
 
+static bool port_whole(void *context, uint64_t after)
+{
+    return copies_whole(context, after);
+}
+
 static size_t port_living(void *context, uint64_t after, uint64_t *seqs_r, size_t max)
 {
     return copies_living(context, after, seqs_r, max);
@@ -154,6 +159,7 @@ static const struct node_ports ports = {
     .keep_from = port_keep_from,
     .table_failed = port_table_failed,
     .read_log = port_read_log,
+    .whole = port_whole,
     .living = port_living,
     .deposed = port_deposed,
     .notice = port_notice,

@@ -164,6 +164,7 @@ struct disk {
     size_t going;       /* so many of them when the sync under way started; 0 = none is */
     size_t segment;     /* frames a segment */
     uint64_t dropped;   /* frames dropped with their segments so far */
+    uint64_t gone;      /* the last of them */
     uint64_t keep_from; /* frames from this one on are kept in any case */
     bool reading;       /* a process starts: it may release what is not there any more */
     uint64_t *ghosts;   /* nor are these base frames, which its table still names */

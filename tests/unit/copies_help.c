@@ -36,6 +36,11 @@ static void on_read(void *context, uint64_t after, size_t bytes)
     w->read_after = after;
 }
 
+static bool on_whole(void *context, uint64_t after)
+{
+    return after >= ((struct copies_world *)context)->gone;
+}
+
 static size_t on_living(void *context, uint64_t after, uint64_t *seqs_r, size_t max)
 {
     struct copies_world *w = context;
@@ -80,7 +85,7 @@ struct copies_world *copies_world(const struct spool_register *reg, unsigned min
     buffer_free(&text);
     struct copies_settings settings = {"n1", "n1.0", SPOOL_KEY, "a", 7, min_copies};
     struct copies_ports ports = {
-        w, on_send, fake_port(&w->client), on_epoch, on_read, on_living, on_deposed, on_notice};
+        w, on_send, fake_port(&w->client), on_epoch, on_read, on_whole, on_living, on_deposed, on_notice};
     w->copies = copies_new(&settings, reg, revision, &ports, w->now);
     return w;
 }

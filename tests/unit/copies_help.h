@@ -38,8 +38,8 @@ struct copies_world {
     uint64_t epoch, incarnation; /* as told */
     uint64_t living[HELP_MOST], log[HELP_MOST];
     size_t living_count, log_count, reads;
-    uint64_t read_after;
-    bool reading, slow; /* slow: what was asked of the log does not come by itself */
+    uint64_t read_after, gone; /* gone: what the log has tidied away */
+    bool reading, slow;        /* slow: what was asked of the log does not come by itself */
     int deposed;
     char heir[MEMBER_ID_SIZE], said[512];
 };

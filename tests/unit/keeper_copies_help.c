@@ -255,6 +255,12 @@ static void p_read(void *context, uint64_t after, size_t bytes)
     w->read_after = after;
 }
 
+static bool p_whole(void *context, uint64_t after)
+{
+    (void)context, (void)after;
+    return true;
+}
+
 static size_t p_living(void *context, uint64_t after, uint64_t *seqs_r, size_t max)
 {
     const struct copy_world *w = context;
@@ -350,6 +356,7 @@ void p_start(struct copy_world *w)
         .store = keeper_store_join(w->store, &w->p_user),
         .epoch = p_epoch,
         .read = p_read,
+        .whole = p_whole,
         .living = p_living,
         .deposed = p_deposed,
         .notice = p_notice};

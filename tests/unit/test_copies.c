@@ -292,6 +292,27 @@ static void test_cut(void **state)
     }
 }
 
+/* What the copy lacks is not in our log any more: it would, taken over, send again what ended in there. */
+static void test_tidied_away(void **state)
+{
+    (void)state;
+    for (int gone = 0; gone < 2; gone++) {
+        struct copies_world *w = copies_world(&paired, 2);
+        copies_past(w->copies, 3, AT(3, 9));
+        w->peers[0].last_seq = AT(3, 5);
+        w->gone = AT(3, 5 + (uint64_t)gone);
+        deliver(w);
+        pass(w, 0);
+        assert_int_equal(w->reads, gone == 0);
+        for (int i = 0; i < 10; i++) {
+            pass(w, USEC_SEC);
+            serve(w, FATE_DONE);
+        }
+        assert_int_equal(stands(w).mirror[0] == '\0', gone);
+        copies_world_free(w);
+    }
+}
+
 /* A start: what is in our log is acted upon when the mirror has it too. */
 static void test_recovered(void **state)
 {
@@ -427,6 +448,7 @@ int main(void)
         cmocka_unit_test(test_compare),
         cmocka_unit_test(test_same_disk),
         cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_tidied_away),
         cmocka_unit_test(test_recovered),
         cmocka_unit_test(test_severed),
         cmocka_unit_test(test_store_away),

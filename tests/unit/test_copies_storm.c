@@ -71,6 +71,12 @@ static void on_read(void *context, uint64_t after, size_t bytes)
     node->read_after = after;
 }
 
+static bool on_whole(void *context, uint64_t after)
+{
+    (void)context, (void)after;
+    return true;
+}
+
 static size_t on_living(void *context, uint64_t after, uint64_t *seqs_r, size_t max)
 {
     const struct node *node = context;
@@ -165,7 +171,7 @@ static void be_primary(struct node *node, const struct spool_register *reg)
     struct storm *s = node->storm;
     struct copies_settings settings = {node->name, "s", KEY, node->disk.id, node->process, 2};
     struct copies_ports ports = {
-        node, on_send, port_of(node), on_epoch, on_read, on_living, on_deposed, on_notice};
+        node, on_send, port_of(node), on_epoch, on_read, on_whole, on_living, on_deposed, on_notice};
     mirror_free(&node->mirror);
     disk_sync(&node->disk, node->disk.count);
     disk_cut(s, &node->disk);

@@ -111,6 +111,12 @@ static void on_read_log(void *context, uint64_t after, size_t bytes)
     w->read_after = after;
 }
 
+static bool on_whole(void *context, uint64_t after)
+{
+    (void)context, (void)after;
+    return true;
+}
+
 static size_t on_living(void *context, uint64_t after, uint64_t *seqs_r, size_t max)
 {
     const struct world *w = context;
@@ -252,6 +258,7 @@ static void start_node(struct world *w, uint64_t process)
     ports.send = on_send;
     ports.store = fake_port(&w->client);
     ports.read_log = on_read_log;
+    ports.whole = on_whole;
     ports.living = on_living;
     ports.deposed = on_deposed;
     ports.notice = on_notice;
