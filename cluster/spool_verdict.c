@@ -8,7 +8,8 @@ bool spool_verdict_dead(struct spool_verdict *verdict, const struct view *view, 
 {
     const struct view_node *node = view_node(view, primary);
     bool listed = node != NULL && strcmp(node->spool, spool) == 0;
-    if (node == NULL || view_taken(view, spool) != NULL || (listed && (!node->down || node->returns))) {
+    bool returns = node != NULL && node->down && node->returns;
+    if (node == NULL || returns || view_taken(view, spool) != NULL || (listed && !node->down)) {
         verdict->since = 0;
         return false;
     }

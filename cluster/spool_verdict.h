@@ -2,10 +2,10 @@
  *
  * A verdict is about a spool and the process that serves it, and the view is about nodes. Where it lists the node of the
  * primary with this very spool and the process that the register names, the head's word on the node is the word on the
- * spool; who is expected back (view_node.returns) is not dead. Where it lists another spool or another process, either the primary has begun just now and the view is
+ * spool. Where it lists another spool or another process, either the primary has begun just now and the view is
  * older, or it has given the spool up: its disk was lost, and it is there again with another. The first ends with the
- * next view, so the second is believed when it lasts. Of a spool that was taken over there is no verdict: it has no mirror
- * any more.
+ * next view, so the second is believed when it lasts. Who is down but expected back soon is not dead. Of a spool that
+ * was taken over there is no verdict: it has no mirror any more.
  *
  * Wrongly dead costs a primary its spool, no mail (PROTOCOL guards 3 and 7). A plain value, all zero at first; `now`
  * comes in. */

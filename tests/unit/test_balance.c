@@ -19,8 +19,10 @@
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define DOMAINS 20000
 #define MANY 150
+#define MOST_MOVED 1.35 /* of few nodes, some that leave move more than others: see docs/decisions.md */
 #else
 #define MANY 1000
+#define MOST_MOVED 1.1
 #define DOMAINS 60000
 #endif
 #define TRAFFIC 46000.0 /* deliveries a second, of all */
@@ -324,7 +326,8 @@ static size_t singles(const struct view *view)
     return count;
 }
 
-static void check_change(struct world *world, unsigned count, unsigned but, const char *what)
+/* `most`: it may move so much, in parts of 1/n. */
+static void check_change(struct world *world, unsigned count, unsigned but, double most, const char *what)
 {
     struct view *before = view_hold(world->view);
     struct balance_plan *plan = balance_plan_of(before);
@@ -341,11 +344,11 @@ static void check_change(struct world *world, unsigned count, unsigned but, cons
         at_once, moved_at_once * n, steps, worst(world), in_all * n);
     assert_true(worst(world) <= 1.10);
     assert_true(steps <= 5);
-    assert_true(in_all <= 1.1 / n);
+    assert_true(in_all <= most / n);
     view_drop(&before);
 }
 
-static void check_world(unsigned nodes, double top)
+static void check_world(unsigned nodes, double top, double most)
 {
     struct world world;
     open_world(&world, nodes, top);
@@ -358,22 +361,22 @@ static void check_world(unsigned nodes, double top)
         nodes, 100 * top, unsplit, steps, worst(&world), world.view->hot_count, singles(world.view));
     assert_true(worst(&world) <= 1.10);
     assert_true(steps <= 5);
-    check_change(&world, nodes + 1, nodes + 1, "join");
-    check_change(&world, nodes + 1, 7, "leave");
+    check_change(&world, nodes + 1, nodes + 1, most, "join");
+    check_change(&world, nodes + 1, 7, most, "leave");
     close_world(&world);
 }
 
 static void test_thousand(void **state)
 {
     (void)state;
-    check_world(MANY, 0.38);
+    check_world(MANY, 0.38, MOST_MOVED);
 }
 
 static void test_few(void **state)
 {
     (void)state;
-    check_world(3, 0.38);
-    check_world(10, 0.38);
+    check_world(3, 0.38, 1.1);
+    check_world(10, 0.38, 1.1);
 }
 
 /* Figures that are a little wrong, each time otherwise, change nothing to speak of. */
