@@ -152,7 +152,9 @@ static void all_but_those_named_are_released(void **state)
     }
     int all = help_files(help, ".seg");
     spool_release_others(help->spool, 0, 202, NULL, 0);
-    assert_true(help_files(help, ".seg") < all || files_become(help, ".seg", all - 1));
+    for (int i = 0; i < 500 && help_files(help, ".seg") == all; i++) /* one or several go */
+        usleep(10000);
+    assert_true(help_files(help, ".seg") < all);
     assert_true(lives(help, 203));
     spool_release_others(help->spool, 0, 300, NULL, 0);
     assert_true(files_become(help, ".seg", 1));
