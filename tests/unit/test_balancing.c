@@ -119,11 +119,11 @@ static void nobody_else_asks(void **state)
 static void bad_answers(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"", "garbage\n{\"node\":\n",
+    static const char no_numbers[] = "{\"node\":\"n1\",\"rate\":nan,\"span\":240,\"domains\":\"\"}\n"
+                                     "{\"node\":\"n2\",\"rate\":-1,\"span\":240,\"domains\":\"\"}\n"
+                                     "{\"node\":\"n3\",\"rate\":1e999,\"span\":240,\"domains\":\"\"}\n";
+    static const char *const texts[] = {"", "garbage\n{\"node\":\n", no_numbers,
         "{\"incomplete\":true,\"missing\":[\"n1\"]}\n",
-        "{\"node\":\"n1\",\"rate\":nan,\"span\":240,\"domains\":\"\"}\n"
-        "{\"node\":\"n2\",\"rate\":-1,\"span\":240,\"domains\":\"\"}\n"
-        "{\"node\":\"n3\",\"rate\":1e999,\"span\":240,\"domains\":\"\"}\n",
         "{\"node\":\"n1\",\"rate\":100,\"span\":240,\"domains\":\"big.example 90\"}\n"};
     struct asked asked;
     begin(&asked, "c1", WIRE_BALANCE);

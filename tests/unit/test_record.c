@@ -271,7 +271,7 @@ static int version_asked(const struct spool_record *record)
     record_encode(record, &out);
     const char *bytes = buffer_bytes(&out);
     assert_int_equal(bytes[0], 0x08);
-    int version = bytes[1];
+    int version = (unsigned char)bytes[1];
     assert_memory_not_equal(bytes + buffer_len(&out) - 2, "\x40\x01", 2);
     buffer_free(&out);
     return version;
