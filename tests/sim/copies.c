@@ -265,6 +265,7 @@ static void open_copy(struct copy *copy)
         .useless = port_useless,
         .notice = port_notice};
     copy->disk->keep_from = UINT64_MAX;
+    copy->verdict = (struct spool_verdict){0};
     copy->mirror = mirror_new(&settings, &copy->note, disk_last(copy->disk), &ports, member_now(member));
     control_wake(member->sim);
     link_watch(member, TOPIC_COPY + copy->disk->number, key);
@@ -416,11 +417,34 @@ void copies_settle(struct member *member)
         member_set_aside_soon(member);
 }
 
+/* As the node's door to its copies does: at each view, and again until it is dead. */
+static void tell_verdict(struct copy *copy, usec_t now)
+{
+    const struct view *view = control_view(copy->member);
+    const char *primary = copy->mirror == NULL ? "" : mirror_primary(copy->mirror);
+    if (!copy->member->sim->takeover || view == NULL || primary[0] == '\0' ||
+        view_node(view, primary) == NULL)
+        return;
+    mirror_verdict(copy->mirror, primary,
+        spool_verdict_dead(
+            &copy->verdict, view, spool_of(copy)->name, primary, mirror_primary_process(copy->mirror), now),
+        now);
+}
+
+/* When what the views say of a spool that nobody serves has lasted. */
+static usec_t verdict_due(const struct copy *copy, usec_t now)
+{
+    usec_t due = copy->verdict.since + SPOOL_GIVEN_UP;
+    return copy->mirror == NULL || copy->verdict.since == 0 || due <= now ? USEC_NEVER : due;
+}
+
 void copies_time(struct member *member)
 {
     usec_t now = member_now(member);
     for (size_t i = 0; i < member->copy_count; i++) {
         struct copy *copy = member->copies[i];
+        if (copy->mirror != NULL && copy->verdict.since != 0)
+            tell_verdict(copy, now);
         if (copy->mirror != NULL && mirror_deadline(copy->mirror) <= now)
             mirror_tick(copy->mirror, now);
         if (copy->heir != NULL && heir_deadline(copy->heir) <= now)
@@ -435,6 +459,8 @@ usec_t copies_due(const struct member *member)
         const struct copy *copy = member->copies[i];
         if (copy->mirror != NULL && mirror_deadline(copy->mirror) < due)
             due = mirror_deadline(copy->mirror);
+        if (verdict_due(copy, member_now(member)) < due)
+            due = verdict_due(copy, member_now(member));
         if (copy->heir != NULL && heir_deadline(copy->heir) < due)
             due = heir_deadline(copy->heir);
     }
@@ -497,22 +523,14 @@ void copies_news(struct member *member, int topic, const struct kv_news *news)
 
 /* ---- verdicts, lost disks, other homes ---- */
 
-/* Dead is also a node that came back with another home: it says itself that it does not serve this one. */
 void copies_view(struct member *member)
 {
-    const struct view *view = control_view(member);
     usec_t now = member_now(member);
     for (size_t i = 0; member->sim->takeover && i < member->copy_count; i++) {
         struct copy *copy = member->copies[i];
         if (copy->heir != NULL)
             heir_set_view(copy->heir, control_view(member), now);
-        const char *primary = copy->mirror == NULL ? "" : mirror_primary(copy->mirror);
-        const struct view_node *node = primary[0] == '\0' ? NULL : view_node(view, primary);
-        if (node == NULL)
-            continue;
-        bool other_home =
-            strcmp(node->spool, spool_of(copy)->name) != 0 && view_taken(view, spool_of(copy)->name) == NULL;
-        mirror_verdict(copy->mirror, primary, (node->down && !node->returns) || other_home, now);
+        tell_verdict(copy, now);
     }
 }
 

@@ -8,6 +8,7 @@
 #define SIM_COPIES_H
 
 #include "cluster/mirror.h"
+#include "cluster/spool_verdict.h"
 #include "node/heir.h"
 #include "tests/sim/sim.h"
 
@@ -16,7 +17,8 @@ struct copy {
     struct disk *disk;
     struct mirror_note note, noting; /* on the disk; on its way there */
     bool is_noting, useless;
-    struct mirror *mirror;     /* null: no process has it open */
+    struct mirror *mirror; /* null: no process has it open */
+    struct spool_verdict verdict;
     struct spool_register reg; /* it serves: as it was swapped in */
     bool serves, opening, retired;
     uint64_t told;
