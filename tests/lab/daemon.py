@@ -10,11 +10,14 @@ by name.
 Errors: LabError with a sentence and the tail of the process's log.
 """
 import atexit
+import collections
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -54,10 +57,44 @@ def can_connect(host, port, seconds=1.0):
         return s.connect_ex((host, port)) == 0
 
 
+class _Ports:
+    """A slice of the ports for this process alone, among all on this machine that choose theirs here: a port is free until its
+    daemon has come up, and tests run beside each other. Below the ephemeral range, so outgoing connections don't race for it."""
+
+    FIRST, SIZE, SLICES = 12000, 200, 100
+
+    def __init__(self):
+        self._pid = self._file = None
+        self._ports = collections.deque()
+
+    def next(self):
+        if self._pid != os.getpid():  # forked: the former one's slice is his
+            self._pid, self._file = os.getpid(), self._lock()
+        self._ports.rotate(-1)
+        return self._ports[-1]
+
+    def _lock(self):
+        folder = Path(tempfile.gettempdir()) / f"todoku-ports-{os.getuid()}"
+        folder.mkdir(exist_ok=True)
+        for i in sorted(range(self.SLICES), key=lambda i: (i - os.getpid()) % self.SLICES):
+            file = open(folder / str(i), "w")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                file.close()
+                continue
+            self._ports = collections.deque(range(self.FIRST + i * self.SIZE, self.FIRST + (i + 1) * self.SIZE))
+            return file
+        raise LabError(f"all {self.SLICES} slices of ports are in use: see {folder}")
+
+
+_ports = _Ports()
+
+
 def free_port(host="127.0.0.1"):
-    """A TCP port nobody uses on `host` now. Taken from below the ephemeral range, so outgoing connections don't race for it."""
-    for _ in range(200):
-        port = 20000 + int.from_bytes(os.urandom(2), "big") % 12000
+    """A TCP port nobody uses on `host` now, and that nobody else who asks here is given."""
+    for _ in range(_Ports.SIZE):
+        port = _ports.next()
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as s:
             try:
                 s.bind((host, port))
