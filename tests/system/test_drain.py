@@ -60,14 +60,14 @@ def resume(c):
 def test_under_load(lab):
     "a node is drained amid sending: it ends empty and gets no new mail, nothing is lost or doubled; undrained it gets its domains again"
     sink, c = lab.sink(), lab.cluster()
-    stream = c.stream(Load(DOMAINS, SENDER, 6000, prefix="during"), pace=300)
+    stream = c.stream(Load(DOMAINS, SENDER, 15000, prefix="during"), pace=200)  # more than it takes; stopped below
     stream.wait_accepted(600)
     owned = {d for d in DOMAINS[::3] if c.owner(d) == "n3"}
     check(owned, "n3 owns no domain: the test proves nothing")
     done = drain(c, "n3", "--wait", "--timeout", "40s")
     emptied(done, "n3")
     moment = stream.accepted()
-    check(moment < 5500, "all was accepted before the node was empty: the test proves nothing")
+    check(moment < 14000, "all was accepted before the node was empty: the test proves nothing")
     row = row_of(c, "n3", c.coordinators[1])
     check(row["state"] == "draining" and row["queued"] == 0, f"todoku nodes: {row}")
     check(not any(c.owner(d) == "n3" for d in owned), "n3 owns domains still")
@@ -77,14 +77,15 @@ def test_under_load(lab):
     done = run("undrain", "n3", api=c.coordinators[1].api)
     check(done.returncode == 0 and "gets new mail again" in done.stdout, f"undrain: {done.returncode} {done.stdout!r} {done.stderr!r}")
     c.wait_nodes(*ALL)
-    again = c.stream(Load(DOMAINS, SENDER, 600, prefix="again"), pace=300).finish()  # the first may be done by now, on a slow machine
-    stream.finish()
+    moment_back = stream.accepted()
+    stream.wait_accepted(moment_back + 400)
+    stream.stop()
     check({d for d in DOMAINS[::3] if c.owner(d) == "n3"} == owned, "n3 has not got its domains back")
-    all_arrived([stream.load, again.load], sink, doubled=len(stream.twice | again.twice))
+    all_arrived(stream.load, sink, doubled=len(stream.twice))
     check(sum(c.node_of(a.peer) == "n3" for a in sink.arrivals()) > sent, "n3 sent nothing after it was taken back")
     audit = [e for e in rows(run_well("events", "--json", "--event", "audit", api=c.coordinators[0].api)) if e.get("member") == "n3"]
     check([e["action"] for e in audit] == ["drain", "undrain"] and all(e["by"] for e in audit), f"audit events: {audit}")
-    print(f"        empty with {moment} of 6000 accepted")
+    print(f"        empty when {moment} were accepted")
 
 
 def test_paused_backlog(lab):
