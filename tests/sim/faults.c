@@ -453,10 +453,7 @@ void faults_start(struct sim *sim)
     if (sim->faults_on == 0)
         sim->faults_on = UINT64_C(1) << FAULT_CRASH;
     if (!sim->steady)
-        sim->faults_on |= 1u << sim_draw(sim, FAULT_JOIN);
-    /* one that can always strike */ /* What a taken spool holds may be due to go back to one whose node has left for good: a known gap. */
-    if (sim->takeover)
-        sim->faults_on &= ~(UINT64_C(1) << FAULT_LEAVE);
+        sim->faults_on |= 1u << sim_draw(sim, FAULT_JOIN); /* one that can always strike */
     if (sim->options->faults != 0)
         sim->faults_on = sim->options->faults;
     sim_after(sim, sim_between(sim, 100 * USEC_MS, 2 * USEC_SEC), next_fault, NULL);

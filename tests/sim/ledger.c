@@ -204,6 +204,18 @@ static struct message *own_message(struct ledger *ledger, const struct spool_rec
     return message;
 }
 
+/* What a report is about ended on a disk that was lost, before the second one had it: so it ends once more, in the copy, and
+ * the report about that has the same name, and an age of its own. Nobody was told of the first one. */
+static void made_anew(
+    const struct sim *sim, const struct disk *disk, struct message *message, const struct spool_record *record)
+{
+    if (!message->own || record->kind != RECORD_HOLD || record->mail->expires == message->mail->expires ||
+        sim->spools[disk->spool]->primary != disk)
+        return;
+    mail_drop(&message->mail);
+    message->mail = mail_hold(record->mail);
+}
+
 static void note_items(struct sim *sim, struct frame *frame, const struct spool_record *record)
 {
     frame->item_count = record->item_count;
@@ -278,6 +290,7 @@ void ledger_appended(struct ledger *ledger, struct disk *disk, struct frame *fra
     if (frame->message == NULL) {
         sim_fail(ledger->sim, "log: %s writes about a message that nobody knows", member->name);
     } else {
+        made_anew(ledger->sim, disk, frame->message, &record);
         note_items(ledger->sim, frame, &record);
         if (record.kind == RECORD_DONE && record.item_count == 0)
             note_tomb(frame, disk);

@@ -71,8 +71,8 @@ static void report(const struct options *options, const struct sim *sim, const c
         printf(" --strict");
     if (options->sim.copies > 0)
         printf(" --copies %u", options->sim.copies);
-    if (options->sim.takeover)
-        printf(" --takeover");
+    if (options->sim.no_takeover)
+        printf(" --no-takeover");
     if (options->faults != NULL)
         printf(" --faults %s", options->faults);
     if (options->worlds != NULL)
@@ -240,7 +240,7 @@ static int usage(void)
     fprintf(stderr,
         "usage: sim [--seeds FROM..TO | --seed N] [--steps N] [--nodes N] [--keys] [--strict] [--trace] "
         "[--hash] [--twice]\n"
-        "           [--copies N] [--takeover] [--faults NAME,NAME...] "
+        "           [--copies N] [--no-takeover] [--faults NAME,NAME...] "
         "           [--jobs N] [--failures N] [--mutant-expected]\n"
         "       sim --fairness | --scheduling [--messages N] [--seeds FROM..TO | --seed N] [--trace]\n");
     return 2;
@@ -281,7 +281,7 @@ static int read_options(int argc, char **argv, struct options *options)
         {"mutant-expected", no_argument, NULL, 'm'}, {"fairness", no_argument, NULL, 'F'},
         {"scheduling", no_argument, NULL, 'S'}, {"messages", required_argument, NULL, 'M'},
         {"copies", required_argument, NULL, 'c'}, {"faults", required_argument, NULL, 'w'},
-        {"takeover", no_argument, NULL, 'T'}, {NULL, 0, NULL, 0}};
+        {"no-takeover", no_argument, NULL, 'T'}, {NULL, 0, NULL, 0}};
     for (int letter; (letter = getopt_long(argc, argv, "", names, NULL)) != -1;) {
         if (letter == 's' && read_seeds(optarg, options) != 0)
             return -1;
@@ -303,7 +303,7 @@ static int read_options(int argc, char **argv, struct options *options)
             return -1;
         if (letter == 'F' || letter == 'S')
             options->worlds = letter == 'F' ? "fairness" : "scheduling";
-        options->sim.takeover |= letter == 'T';
+        options->sim.no_takeover |= letter == 'T';
         options->sim.keys |= letter == 'y';
         options->sim.strict |= letter == 'x';
         options->sim.trace |= letter == 't';

@@ -112,7 +112,7 @@ static void draw_copies(struct sim *sim)
     uint64_t number = hash64(2, &sim->seed, sizeof sim->seed);
     sim->copies = sim->options->copies > 0 ? sim->options->copies : 1 + number % 2;
     sim->min_copies = sim->copies == 2 && number >> 8 & 7 ? 2 : 1;
-    sim->takeover = sim->copies == 2 && sim->options->takeover;
+    sim->takeover = sim->copies == 2 && !sim->options->no_takeover;
     sim->steady = sim->steady && sim->copies == 1;
 }
 
