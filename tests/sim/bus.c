@@ -16,24 +16,22 @@
 
 struct member *sim_member(struct sim *sim, const char *name)
 {
-    for (int i = 0; i < sim->members_count; i++)
-        if (strcmp(sim->members[i].name, name) == 0)
-            return &sim->members[i];
-    return NULL;
+    char *end;
+    unsigned long number = strtoul(name[0] == '\0' ? name : name + 1, &end, 10);
+    size_t index = (name[0] == 'n' ? 0 : (size_t)sim->nodes) + number - 1;
+    bool known = number > 0 && *end == '\0' && index < (size_t)sim->members_count;
+    return known && strcmp(sim->members[index].name, name) == 0 ? &sim->members[index] : NULL;
 }
 
 int sim_spool_number(const struct sim *sim, const char *name)
 {
-    for (size_t i = 0; i < sim->spool_count; i++)
-        if (strcmp(sim->spools[i]->name, name) == 0)
-            return (int)i;
-    return -1;
+    const struct spool *spool = sim_spool(sim, name);
+    return spool == NULL ? -1 : spool->number;
 }
 
 struct spool *sim_spool(const struct sim *sim, const char *name)
 {
-    int number = sim_spool_number(sim, name);
-    return number < 0 ? NULL : sim->spools[number];
+    return map_get_text(&sim->spool_names, name);
 }
 
 struct spool *sim_spool_new(struct member *home, const char *name)
@@ -42,6 +40,8 @@ struct spool *sim_spool_new(struct member *home, const char *name)
     struct spool *spool = xcalloc(1, sizeof *spool);
     snprintf(spool->name, sizeof spool->name, "%s", name);
     spool->home = home;
+    spool->number = (int)sim->spool_count;
+    map_set_text(&sim->spool_names, spool->name, spool);
     sim->spools = xrealloc(sim->spools, (sim->spool_count + 1) * sizeof(struct spool *));
     sim->spools[sim->spool_count++] = spool;
     return spool;

@@ -157,7 +157,8 @@ static struct join *new_join(struct control *control)
         .wire = wire_ours,
         .process = member->process};
     snprintf(live.id, sizeof live.id, "%s", member->name);
-    snprintf(live.endpoint, sizeof live.endpoint, "tcp://10.0.0.%d:7101", member->index + 1);
+    snprintf(live.endpoint, sizeof live.endpoint, "tcp://10.0.%d.%d:7101", member->index / 250,
+        member->index % 250 + 1);
     operator_key(member, live.public_key);
     if (member_is_node(member)) {
         live.weight = 1;
@@ -358,15 +359,16 @@ static void spec_news(struct control *control, const struct kv_news *news)
 {
     char path[MEMBER_PATH_SIZE];
     struct kv_news own = *news;
-    struct kv_pair pairs[SIM_MEMBERS];
+    struct kv_pair *pairs = xcalloc(news->pair_count + 1, sizeof *pairs);
     own.pairs = pairs;
     own.pair_count = 0;
     member_path(path, SIM_CLUSTER, "spec", control->member->name);
     for (size_t i = 0; i < news->pair_count; i++)
-        if (strcmp(news->pairs[i].key, path) == 0 && own.pair_count < SIM_MEMBERS)
+        if (strcmp(news->pairs[i].key, path) == 0)
             pairs[own.pair_count++] = news->pairs[i];
     if (own.type != KV_CHANGES || own.pair_count > 0)
         join_spec_news(control->join, &own, control_time(control->member));
+    free(pairs);
 }
 
 void control_news(struct member *member, int topic, const struct kv_news *news)

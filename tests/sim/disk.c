@@ -263,10 +263,9 @@ struct disk *disk_new(struct member *member, int spool)
 
 struct disk *disk_find(const struct sim *sim, const char *id)
 {
-    for (size_t i = 0; i < sim->disk_count; i++)
-        if (strcmp(sim->disks[i]->id, id) == 0)
-            return sim->disks[i];
-    return NULL;
+    unsigned long number = strtoul(id, NULL, 10);
+    bool known = number > 0 && number <= sim->disk_count;
+    return known && strcmp(sim->disks[number - 1]->id, id) == 0 ? sim->disks[number - 1] : NULL;
 }
 
 void disks_free(struct sim *sim)
@@ -283,4 +282,5 @@ void disks_free(struct sim *sim)
     for (size_t i = 0; i < sim->spool_count; i++)
         free(sim->spools[i]);
     free(sim->spools);
+    map_free(&sim->spool_names);
 }

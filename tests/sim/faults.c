@@ -465,7 +465,8 @@ void faults_stop(struct sim *sim)
 {
     trace_line(sim, "world", "calm", "faults stop after %llu; now everything must end",
         (unsigned long long)sim->faults_done);
-    memset(sim->cut_until, 0, sizeof sim->cut_until);
+    for (int i = 0; i < sim->members_count; i++)
+        memset(sim->cut_until[i], 0, (size_t)sim->members_count * sizeof sim->cut_until[i][0]);
     link_calm(sim);
     orders_end(sim);
     sim->lossy_until = 0;

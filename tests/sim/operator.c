@@ -6,7 +6,7 @@
 
 void operator_key(const struct member *member, char key[MEMBER_KEY_SIZE])
 {
-    snprintf(key, MEMBER_KEY_SIZE, "%038d%02d", 0, member->index);
+    snprintf(key, MEMBER_KEY_SIZE, "%040d", member->index);
 }
 
 void operator_writes(struct member *member)

@@ -47,15 +47,15 @@ static const char *const limits[SIM_PROFILES] = {
 /* Pools: everybody has `shared`; `fast` every second node, `bulk` every third; 1 to 3 sources a node. */
 static void write_sources(struct buffer *out, int node)
 {
-    int count = 1 + node % SIM_SOURCES;
+    int count = 1 + node % 3;
     for (int i = 0; i < count; i++) {
         const char *pools = "shared";
         if (i == count - 1 && node % 2 == 0)
             pools = "shared, fast";
         if (i == 0 && node % 3 == 0)
             pools = node % 2 == 0 && count == 1 ? "shared, fast, bulk" : "shared, bulk";
-        buffer_printf(out, "    - { address: 10.1.%d.%d, helo: mx%d.n%d.sender.example, pools: [%s] }\n",
-            node + 1, i + 1, i + 1, node + 1, pools);
+        buffer_printf(out, "    - { address: 10.%d.%d.%d, helo: mx%d.n%d.sender.example, pools: [%s] }\n",
+            1 + node / 250, node % 250 + 1, i + 1, i + 1, node + 1, pools);
     }
 }
 

@@ -30,10 +30,10 @@
 #include "proto/bus_msg.h"
 
 enum {
-    SIM_NODES = 20,
+    SIM_NODES = 1000,
     SIM_COORDINATORS = 3,
     SIM_MEMBERS = SIM_NODES + SIM_COORDINATORS,
-    SIM_SOURCES = 3,   /* of a node, at most */
+    SIM_SOURCES = 10,  /* of a node, at most */
     SIM_PROVIDERS = 8, /* sites of MX hosts; each is a provider of its own */
     SIM_TRACE_LINES = 64,
     SIM_TRACE_WIDTH = 232,
@@ -177,6 +177,7 @@ struct disk {
 /* A spool: who holds its log is what its register says. */
 struct spool {
     char name[32];
+    int number; /* in sim->spools */
     struct member *home;       /* whose it is at first */
     struct spool_register reg; /* as it stands in the store; epoch 0: none yet */
     struct disk *primary;      /* that it names; null: none */
@@ -321,6 +322,7 @@ struct sim {
     size_t disk_count;
     struct spool **spools;
     size_t spool_count;
+    struct map spool_names; /* name -> struct spool */
     usec_t cut_until[SIM_MEMBERS][SIM_MEMBERS];
     usec_t lossy_until;
     struct weather weather, calm;
