@@ -163,7 +163,7 @@ static void on_view(
     if (sim->view != NULL && view->epoch <= sim->view->epoch)
         sim_fail(sim, "view: epoch %llu is written over epoch %llu", (unsigned long long)view->epoch,
             (unsigned long long)sim->view->epoch);
-    note_hash(sim, view->epoch, hash64(1, after->value, after->len));
+    note_hash(sim, view->epoch, agree_view_hash(after->value, after->len));
     if (sim->view == NULL || !same_placement(sim->view, view))
         sim->agree->place_epoch = view->epoch;
     turned_view(sim, sim->view, view);
@@ -175,11 +175,16 @@ static void on_view(
     sim->counts->views++;
 }
 
-void agree_view_known(struct member *member, const struct view *view, const void *bytes, size_t len)
+uint64_t agree_view_hash(const void *bytes, size_t len)
+{
+    return hash64(1, bytes, len);
+}
+
+void agree_view_known(struct member *member, const struct view *view, uint64_t hash)
 {
     struct sim *sim = member->sim;
     const struct agree *agree = sim->agree;
-    if (view->epoch >= agree->epochs || agree->hashes[view->epoch] != hash64(1, bytes, len))
+    if (view->epoch >= agree->epochs || agree->hashes[view->epoch] != hash)
         sim_fail(sim, "view: %s knows another view of epoch %llu than was published", member->name,
             (unsigned long long)view->epoch);
     if (view->epoch < member->newest_epoch)

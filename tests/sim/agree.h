@@ -13,8 +13,10 @@ void agree_start(struct sim *sim);
 void agree_free(struct sim *sim);
 void agree_changed(
     struct sim *sim, uint64_t client, const struct kv_pair *before, const struct kv_pair *after);
-/* A member has learned these bytes of view/current. */
-void agree_view_known(struct member *member, const struct view *view, const void *bytes, size_t len);
+/* Of the bytes of view/current. */
+uint64_t agree_view_hash(const void *bytes, size_t len);
+/* A member has learned this view, read from bytes with that hash. */
+void agree_view_known(struct member *member, const struct view *view, uint64_t hash);
 /* A node begins to serve its spool with that incarnation. */
 void agree_serves(struct member *member, uint64_t incarnation);
 /* Not let in, or no longer. */

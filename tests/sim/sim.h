@@ -177,7 +177,7 @@ struct disk {
 /* A spool: who holds its log is what its register says. */
 struct spool {
     char name[32];
-    int number; /* in sim->spools */
+    int number;                /* in sim->spools */
     struct member *home;       /* whose it is at first */
     struct spool_register reg; /* as it stands in the store; epoch 0: none yet */
     struct disk *primary;      /* that it names; null: none */
@@ -294,6 +294,11 @@ struct store_link; /* store_link.c */
 struct agree;      /* agree.c */
 struct control;    /* control.c: of one process */
 
+struct read_view {
+    struct view *view;
+    uint64_t revision, hash;
+};
+
 struct sim {
     uint64_t seed, steps, aside;
     const struct sim_options *options;
@@ -328,8 +333,9 @@ struct sim {
     struct weather weather, calm;
     uint64_t faults_on; /* bits of fault_kind */
     uint64_t faults_done;
-    struct view *view;     /* as published last */
-    struct map turns_told; /* turned.c */
+    struct view *view;          /* as published last */
+    struct read_view last_read; /* by a member */
+    struct map turns_told;      /* turned.c */
     struct store_link *link;
     struct agree *agree;
     bool asleep; /* members and store: nothing happens between them */

@@ -4,14 +4,29 @@
 
 #include "tests/sim/store_link.h"
 
+/* What several watches are told alike: a view goes to everybody, and is large. */
+struct shared_pairs {
+    unsigned holders;
+    bool listed;
+    uint64_t from, revision; /* all there is (listed), or the changes in (from, revision] */
+    char prefix[256];
+    struct kv_pair *pairs; /* in the same block */
+};
+
 struct item { /* news on its way */
     struct item *next;
     uint64_t revision;
-    struct kv_news news; /* its pairs are in the same block */
+    struct shared_pairs *shared; /* whose pairs they are; null: there are none */
+    struct kv_news news;
+};
+
+struct watch_group { /* those with one prefix */
+    struct watch *first;
 };
 
 struct watch {
-    struct watch *next;
+    struct watch *next, *next_alike; /* of all; of its group */
+    uint64_t concerned;              /* by changes up to this revision */
     uint64_t id, life;
     struct member *member;
     int topic;
@@ -27,6 +42,10 @@ struct store_link {
     link_answered *answered;
     link_told *told;
     struct watch *watches, **last_watch;
+    struct map watch_ids;             /* id -> watch */
+    struct map prefixes;              /* prefix -> watch_group */
+    uint64_t pumped;                  /* changes up to this revision went to all whose way was whole */
+    struct shared_pairs *last_shared; /* what was told last; held */
     uint64_t next_watch, under_way;
     usec_t away_until, bad_until, swept;
     bool leases_stand; /* no quorum: no lease ends */

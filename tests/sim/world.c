@@ -351,6 +351,7 @@ void sim_free(struct sim **sim_at)
     disks_free(sim);
     if (sim->view != NULL)
         view_drop(&sim->view);
+    view_drop(&sim->last_read.view);
     ledger_free(&sim->ledger);
     layout_free(&sim->layout);
     free(sim);
