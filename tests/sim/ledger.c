@@ -374,11 +374,11 @@ void ledger_disk_lost(struct ledger *ledger, struct disk *disk)
 /* What has ended there, and was told, is forgotten some time: a copy need not know it. */
 static void inherit(struct truth *truth, const struct disk *former, const struct disk *heir)
 {
-    const struct standing *was = truth_on(truth, former);
-    bool ended = was->state == CUSTODY_DONE ? truth->finals > 0
-                                            : was->state == CUSTODY_MOVED || was->state == CUSTODY_REFUSED;
+    const struct standing was = *truth_on(truth, former); /* a new place moves the others */
+    bool ended = was.state == CUSTODY_DONE ? truth->finals > 0
+                                           : was.state == CUSTODY_MOVED || was.state == CUSTODY_REFUSED;
     if (ended && truth_on(truth, heir)->state == CUSTODY_NONE)
-        *place_on(truth, heir) = *was;
+        *place_on(truth, heir) = was;
 }
 
 void ledger_primary_changed(struct ledger *ledger, int spool, const struct disk *former)
