@@ -206,8 +206,8 @@ static struct message *own_message(struct ledger *ledger, const struct spool_rec
 
 /* What a report is about ended on a disk that was lost, before the second one had it: so it ends once more, in the copy, and
  * the report about that has the same name, and an age of its own. Nobody was told of the first one. */
-static void made_anew(
-    const struct sim *sim, const struct disk *disk, struct message *message, const struct spool_record *record)
+static void made_anew(const struct sim *sim, const struct disk *disk, struct message *message,
+    const struct spool_record *record)
 {
     if (!message->own || record->kind != RECORD_HOLD || record->mail->expires == message->mail->expires ||
         sim->spools[disk->spool]->primary != disk)

@@ -262,12 +262,12 @@ struct trace {
 struct sim_options {
     uint64_t steps;
     bool trace;
-    int nodes;       /* 0 = the seed decides */
-    bool keys;       /* see sim->steady */
-    unsigned copies; /* 0 = the seed decides */
+    int nodes;        /* 0 = the seed decides */
+    bool keys;        /* see sim->steady */
+    unsigned copies;  /* 0 = the seed decides */
     bool no_takeover; /* the spools of dead nodes are not taken over, where there are two copies */
-    uint64_t faults; /* bits of fault_kind; 0 = the seed decides */
-    bool strict;     /* mail must not expire when nothing stands in its way */
+    uint64_t faults;  /* bits of fault_kind; 0 = the seed decides */
+    bool strict;      /* mail must not expire when nothing stands in its way */
     const struct fairness_world *world; /* one that is made for a measurement; null: the seed's own */
     unsigned messages;                  /* of its campaign */
 };
