@@ -21,6 +21,7 @@ _Static_assert(TOPIC_LEADER + LEADER_TOPICS <= TOPIC_NODE, "topics have numbers 
 #define AWAKE_FOR (12 * USEC_SEC)
 /* When everybody who should be there has been there for so long, without faults, the view must say so. */
 #define SETTLE_WITHIN (60 * USEC_SEC)
+#define TOLD_WITHIN (5 * USEC_SEC) /* by then all turns have been told */
 
 struct core_port {
     struct control *control;
@@ -493,7 +494,9 @@ static void pulse(struct sim *sim, struct sim_event *event)
     if (sim->now - sim->unsettled_since > SETTLE_WITHIN)
         sim_fail(sim, "settle: for %lld s nobody has hindered the members, but the view is wrong: %s",
             (long long)(SETTLE_WITHIN / USEC_SEC), wrong);
-    if (wrong == NULL && sim->phase != PHASE_LOAD && all_there(sim) && !any_frozen(sim))
+    if (wrong != NULL || sim->phase == PHASE_LOAD || !all_there(sim) || any_frozen(sim))
+        sim->settled_since = sim->now;
+    if (sim->now - sim->settled_since >= TOLD_WITHIN)
         turned_settled(sim);
     if (wrong == NULL && sim->now > sim->awake_until && link_quiet(sim) && !any_frozen(sim)) {
         trace_line(sim, "world", "sleeps", "between members and store");

@@ -446,9 +446,21 @@ void ledger_answered(struct ledger *ledger, struct member *member, struct messag
     message->answered = true;
 }
 
+/* What a dead primary wrote alone is nobody's any more: its heir has never heard of it, and says so. */
+static bool is_in_a_spool(const struct sim *sim, const struct message *message)
+{
+    bool has_it = false;
+    int spool;
+    for (uint32_t i = 0; i < message->mail->recipient_count && !has_it; i++) {
+        size_t at = 0;
+        has_it = truth_next(sim, &message->truths[i], &at, &spool) != NULL;
+    }
+    return sim->takeover ? has_it : message->seen;
+}
+
 void ledger_refused(struct ledger *ledger, struct member *member, struct message *message)
 {
-    if (message->seen || message->answered)
+    if (message->answered || is_in_a_spool(ledger->sim, message))
         sim_fail(ledger->sim, "P1: %s says that m%u is refused for good, but a spool has it", member->name,
             message->number);
     message->refused = true;

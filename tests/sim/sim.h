@@ -339,7 +339,7 @@ struct sim {
     struct store_link *link;
     struct agree *agree;
     bool asleep; /* members and store: nothing happens between them */
-    usec_t asleep_since, slept, awake_until, unsettled_since;
+    usec_t asleep_since, slept, awake_until, unsettled_since, settled_since;
     struct layout *layout;
     struct ledger *ledger;
     struct clients *clients;
