@@ -86,6 +86,12 @@ static void tell_accepted(struct node *node, const struct delivery *delivery)
     load_count(node->load, mail_domain(delivery->held->mail->recipients[delivery->index]), node->now);
 }
 
+static void watch_age(struct node *node, struct held *held)
+{
+    if (!heap_has(&held->expiry))
+        heap_put(&node->expiries, &held->expiry, held->mail->expires);
+}
+
 static void gained(void *context, struct delivery *delivery)
 {
     struct node *node = context;
@@ -94,8 +100,7 @@ static void gained(void *context, struct delivery *delivery)
         tell_accepted(node, delivery);
     body_kept(node, held);
     census_join(node, held);
-    if (!heap_has(&held->expiry))
-        heap_put(&node->expiries, &held->expiry, held->mail->expires);
+    watch_age(node, held);
     heap_put(&node->due, &delivery->timer, delivery->due);
     delivery->mood = MOOD_WAITING;
     if (delivery->due > node->now) {
@@ -124,6 +129,7 @@ static void placed_anew(void *context, struct delivery *delivery)
     if (delivery->mood == MOOD_SENDING)
         return;
     delivery_leave_mood(node, delivery);
+    watch_age(node, delivery->held); /* a start that found it under way did not gain it */
     bool expired = node->now >= delivery->held->mail->expires; /* while it was on its way: it ends at once */
     heap_put(&node->due, &delivery->timer, expired ? node->now : delivery->due);
     delivery->mood = MOOD_WAITING;

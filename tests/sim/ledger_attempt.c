@@ -295,7 +295,7 @@ static void note_crashed(struct sim *sim, const struct member *member, struct at
     if (!attempt->logged || attempt->settled || attempt->crashed || attempt->wire->life != member->life)
         return;
     attempt->crashed = true;
-    if (own->state == CUSTODY_HELD && own->attempt == 0)
+    if (own->state == CUSTODY_HELD && own->attempt == 0 && !attempt_is_deposed(sim, attempt))
         sim_fail(sim, "INTENT: %s died when m%u.%u had been ended and its log says that nobody is at it",
             member->name, truth->message->number, truth->index);
 }
