@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/alloc.h"
 #include "node/node_state.h"
 #include "tests/unit/desk_help.h"
 #include "tests/unit/node_help.h"
@@ -388,6 +389,38 @@ static void attempts_of_the_former_process_are_in_doubt(void **state)
     bus_msg_free(&msg);
 }
 
+/* A start does not gain what is on its way; yet it is held again when the other node refuses it. */
+static void what_comes_back_after_a_start_has_an_age(void **state)
+{
+    (void)state;
+    struct settings *settings = node_help_settings("node: { id: n1 }\n");
+    struct node_ports ports = node_help_ports(NULL);
+    struct node *node = node_new("n1", "n1.0", 1, settings, &ports, 1);
+    struct bus_msg *msg = node_help_mail(1, 0), *answer = bus_msg_new(BUS_MOVE_ANSWER, "n2", "n1");
+    mail_add_recipient(msg->mail, "a@a.test");
+    struct record_item item = {.state = CUSTODY_LEAVING, .peer = "n2.0", .due = 2 * USEC_DAY};
+    struct spool_record leaving = {
+        .kind = RECORD_HOLD, .id = msg->id, .mail = msg->mail, .items = &item, .item_count = 1};
+    replay(node, 1, &leaving);
+    node_recovered(node, USEC_SEC);
+    snprintf(answer->spool, sizeof answer->spool, "n2.0");
+    snprintf(answer->from_spool, sizeof answer->from_spool, "n1.0");
+    answer->id = msg->id;
+    answer->items = xcalloc(1, sizeof *answer->items);
+    answer->items[0] = (struct bus_item){.hop = 1, .verdict = BUS_REFUSED};
+    answer->item_count = 1;
+    node_bus(node, answer, USEC_SEC);
+    node_committed(node, 2, USEC_SEC);
+    node_tick(node, USEC_DAY - 1);
+    assert_int_equal(node_figures(node).expired, 0);
+    node_tick(node, USEC_DAY);
+    assert_int_equal(node_figures(node).expired, 1);
+    node_free(&node);
+    settings_free(&settings);
+    bus_msg_free(&msg);
+    bus_msg_free(&answer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -406,6 +439,7 @@ int main(void)
         cmocka_unit_test(logging_ends_in_the_middle),
         cmocka_unit_test(who_is_deposed_ends_nothing),
         cmocka_unit_test(attempts_of_the_former_process_are_in_doubt),
+        cmocka_unit_test(what_comes_back_after_a_start_has_an_age),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
