@@ -91,7 +91,7 @@ static void park_all(struct heir *heir, struct held *const *parking, size_t coun
     if (!park_commit(heir->park))
         return;
     for (size_t i = 0; i < count; i++) {
-        park_expect(heir->park, parking[i]->row_due);
+        park_expect(heir->park, parking[i]->row_due, &parking[i]->mail->id);
         custody_park(heir->custody, parking[i]);
     }
 }

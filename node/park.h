@@ -60,7 +60,7 @@ size_t park_walk(struct park *park, uint64_t *seq, struct mail_id *ids, size_t m
 /* The next of the agenda that are due at `upto`. */
 size_t park_agenda(struct park *park, usec_t upto, struct mail_id *ids, size_t max);
 /* Something was parked that is due then (what stays in memory needs no waking). */
-void park_expect(struct park *park, usec_t due);
+void park_expect(struct park *park, usec_t due, const struct mail_id *id);
 /* Nothing of the agenda is due before; USEC_NEVER: nothing is. */
 usec_t park_next(const struct park *park);
 /* Writes R. */

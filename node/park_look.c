@@ -107,10 +107,17 @@ size_t park_agenda(struct park *park, usec_t upto, struct mail_id *ids, size_t m
     return agenda.count;
 }
 
-void park_expect(struct park *park, usec_t due)
+/* Many have the same date (a window that opens, one reply to all of a message): then the id decides. */
+void park_expect(struct park *park, usec_t due, const struct mail_id *id)
 {
-    if (due < park->next)
-        park->next = due;
+    uint8_t key[PARK_KEY];
+    size_t len = park_due_key(key, due, id);
+    bool marked = park->mark_len == len && park_get_number(park->mark + 1, 8) == (uint64_t)park->next;
+    if (due > park->next || (due == park->next && (!marked || memcmp(key, park->mark, len) >= 0)))
+        return;
+    memcpy(park->mark, key, len);
+    park->mark_len = len;
+    park->next = due;
 }
 
 usec_t park_next(const struct park *park)

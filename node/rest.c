@@ -176,7 +176,7 @@ static void park_one(struct node *node, struct held *held)
             delivery_leave_mood(node, held->deliveries[i]);
             delivery_leave_queue(node, held->deliveries[i]);
         }
-    park_expect(node->rest.park, held->row_due);
+    park_expect(node->rest.park, held->row_due, &held->mail->id);
     custody_park(node->custody, held);
 }
 

@@ -53,7 +53,7 @@ static void park_all(struct node *node, struct held *const *parking, size_t coun
     if (!park_commit(node->rest.park))
         return;
     for (size_t i = 0; i < count; i++) {
-        park_expect(node->rest.park, parking[i]->row_due);
+        park_expect(node->rest.park, parking[i]->row_due, &parking[i]->mail->id);
         custody_park(node->custody, parking[i]);
     }
 }

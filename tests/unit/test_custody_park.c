@@ -567,11 +567,12 @@ static void test_the_agenda_is_in_order_and_goes_on(void **state)
     struct mail_id ids[4];
     open_desk(&desk);
     for (unsigned i = 0; i < 6; i++) {
+        struct mail_id id = bench_id(i);
         inject(a, i, 1);
         custody_retry(a->custody, bench_delivery(a, i, 0), a->now + (10 - i) * USEC_MIN, "{}", a->now);
         bench_commit(a);
         bench_park(a, i);
-        park_expect(a->park, a->now + (10 - i) * USEC_MIN);
+        park_expect(a->park, a->now + (10 - i) * USEC_MIN, &id);
     }
     assert_true(park_next(a->park) <= a->now + 5 * USEC_MIN);
     assert_int_equal(park_agenda(a->park, a->now + 5 * USEC_MIN - 1, ids, 4), 0);
@@ -585,6 +586,32 @@ static void test_the_agenda_is_in_order_and_goes_on(void **state)
     assert_true(park_next(a->park) == a->now + 9 * USEC_MIN);
     assert_int_equal(park_agenda(a->park, a->now + 10 * USEC_MIN, ids, 4), 2);
     assert_true(park_next(a->park) == USEC_NEVER);
+    close_desk(&desk);
+}
+
+/* A reply to all of a message, a window that opens: many have one date, and are parked one after the other. */
+static void test_the_agenda_misses_none_of_one_date(void **state)
+{
+    (void)state;
+    struct desk desk;
+    struct bench *a = &desk.a;
+    struct mail_id ids[8];
+    open_desk(&desk);
+    usec_t due = a->now + 10 * USEC_MIN;
+    for (unsigned i = 8; i-- > 0;) {
+        struct mail_id id = bench_id(i);
+        inject(a, i, 1);
+        custody_retry(a->custody, bench_delivery(a, i, 0), due, "{}", a->now);
+        bench_commit(a);
+        bench_park(a, i);
+        park_expect(a->park, due, &id);
+        assert_int_equal(park_agenda(a->park, due - 1, ids, 8), 0); /* leaves its mark at the first */
+    }
+    assert_int_equal(park_agenda(a->park, due, ids, 3), 3);
+    assert_int_equal(park_agenda(a->park, due, ids + 3, 5), 5);
+    for (unsigned i = 0; i < 8; i++)
+        for (unsigned j = 0; j < i; j++)
+            assert_memory_not_equal(&ids[i], &ids[j], sizeof ids[i]);
     close_desk(&desk);
 }
 
@@ -610,6 +637,7 @@ int main(void)
         cmocka_unit_test(test_rows_of_resident_messages_let_r_advance),
         cmocka_unit_test(test_a_table_that_knows_more_than_the_log_is_refused),
         cmocka_unit_test(test_the_agenda_is_in_order_and_goes_on),
+        cmocka_unit_test(test_the_agenda_misses_none_of_one_date),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
