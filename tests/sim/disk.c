@@ -70,6 +70,7 @@ static void start_sync(struct disk *disk)
     bool slow = sim->now < disk->slow_until;
     usec_t takes = slow ? sim_between(sim, 100 * USEC_MS, 4 * USEC_SEC) : sim_between(sim, 100, 4 * USEC_MS);
     disk->going = disk->count;
+    disk->busy_until = sim->now + takes;
     struct sim_event *event = sim_after(sim, takes, synced, NULL);
     event->aside = disk != member->disk;
     event->other = (uint64_t)disk->number;

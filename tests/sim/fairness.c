@@ -16,6 +16,16 @@ static void look_later(struct sim *sim, const struct message *message, usec_t de
     event->other = seen;
 }
 
+/* A mirror that is silent holds it back, and while the store is away nobody can be severed. */
+static bool is_held_back(const struct member *member, const struct truth *truth)
+{
+    const struct held *held = custody_find(node_custody(member->node), &truth->message->id);
+    for (uint32_t i = 0; held != NULL && i < held->count; i++)
+        if (held->deliveries[i]->index == truth->index)
+            return !held->deliveries[i]->committed;
+    return node_waits(member->node);
+}
+
 /* Some node has had it all that time, and could have acted: which; null = none. */
 static const struct member *idle_holder(const struct sim *sim, const struct truth *truth)
 {
@@ -24,8 +34,9 @@ static const struct member *idle_holder(const struct sim *sim, const struct trut
         usec_t since = sim->now - SOON;
         if (truth_on(truth, member->disk)->state == CUSTODY_HELD && member->up && !member->table_bad &&
             member->frozen_until <= since && member->disk->slow_until <= since &&
-            member->stalled_at <= since && sim->spools[member->disk->spool]->primary == member->disk &&
-            truth->message->mail->expires - member->skew <= since)
+            member->disk->busy_until <= since && member->stalled_at <= since &&
+            sim->spools[member->disk->spool]->primary == member->disk &&
+            truth->message->mail->expires - member->skew <= since && !is_held_back(member, truth))
             return member;
     }
     return NULL;

@@ -172,6 +172,7 @@ struct disk {
     uint64_t synced_seq;
     bool lost; /* with all there was on it */
     usec_t slow_until;
+    usec_t busy_until; /* a sync goes on */
 };
 
 /* A spool: who holds its log is what its register says. */
