@@ -86,27 +86,28 @@ static void tell_accepted(struct node *node, const struct delivery *delivery)
     load_count(node->load, mail_domain(delivery->held->mail->recipients[delivery->index]), node->now);
 }
 
-static void watch_age(struct node *node, struct held *held)
+/* It is this node's to end from now on: placed when it is due, found anew by each view, and ended when it is too old. */
+static void wait_until(struct node *node, struct delivery *delivery, usec_t due)
 {
+    struct held *held = delivery->held;
+    census_join(node, held);
     if (!heap_has(&held->expiry))
         heap_put(&node->expiries, &held->expiry, held->mail->expires);
+    heap_put(&node->due, &delivery->timer, due);
+    delivery->mood = MOOD_WAITING;
+    if (due > node->now) {
+        delivery_join_queue(node, delivery);
+        rest_consider(node, held);
+    }
 }
 
 static void gained(void *context, struct delivery *delivery)
 {
     struct node *node = context;
-    struct held *held = delivery->held;
     if (delivery->made_seq > node->told_seq)
         tell_accepted(node, delivery);
-    body_kept(node, held);
-    census_join(node, held);
-    watch_age(node, held);
-    heap_put(&node->due, &delivery->timer, delivery->due);
-    delivery->mood = MOOD_WAITING;
-    if (delivery->due > node->now) {
-        delivery_join_queue(node, delivery);
-        rest_consider(node, held);
-    }
+    body_kept(node, delivery->held);
+    wait_until(node, delivery, delivery->due);
 }
 
 /* What of the message stays may only have waited for this one. */
@@ -122,17 +123,15 @@ static void left(void *context, struct delivery *delivery)
             rest_consider(node, held);
 }
 
-/* Placed by the next turn of the clock, which is due at once. */
+/* Also what was leaving when a start read the log: that one did not gain it. */
 static void placed_anew(void *context, struct delivery *delivery)
 {
     struct node *node = context;
     if (delivery->mood == MOOD_SENDING)
         return;
     delivery_leave_mood(node, delivery);
-    watch_age(node, delivery->held); /* a start that found it under way did not gain it */
     bool expired = node->now >= delivery->held->mail->expires; /* while it was on its way: it ends at once */
-    heap_put(&node->due, &delivery->timer, expired ? node->now : delivery->due);
-    delivery->mood = MOOD_WAITING;
+    wait_until(node, delivery, expired ? node->now : delivery->due);
 }
 
 static void returned(void *context, struct delivery *delivery, const char *spool)
