@@ -212,6 +212,7 @@ void custody_free(struct custody **custody)
     map_free(&c->peers);
     free_refusals(c);
     tombs_free(c);
+    loose_free_all(c);
     heap_free(&c->moves);
     heap_free(&c->forgets);
     heap_free(&c->askings);
@@ -327,8 +328,12 @@ void custody_tick(struct custody *custody, usec_t now)
     move_tick(custody, now);
     settle_tick(custody, now);
     forget_refusals(custody, now);
-    tomb_tick(custody, now);
     restate_tick(custody, now);
+#ifndef TODOKU_WITHOUT_LASTING_ENDS
+    if (custody->reads_back)
+        return;
+#endif
+    tomb_tick(custody, now);
     for (struct heap_node *node; (node = heap_pop(&custody->forgets, now)) != NULL;) {
         struct held *held = heap_item(node, struct held, forget);
         if (may_be_forgotten(custody, held))
@@ -340,11 +345,13 @@ void custody_tick(struct custody *custody, usec_t now)
 
 usec_t custody_deadline(const struct custody *custody)
 {
-    const struct heap *heaps[] = {&custody->moves, &custody->forgets, &custody->askings};
-    usec_t first = tomb_deadline(custody), again = restate_deadline(custody);
+    const struct heap *heaps[] = {&custody->moves, &custody->askings, &custody->forgets};
+    size_t count = sizeof heaps / sizeof heaps[0] - (custody->reads_back ? 1 : 0); /* nothing is forgotten */
+    usec_t first = custody->reads_back ? USEC_NEVER : tomb_deadline(custody);
+    usec_t again = restate_deadline(custody);
     if (again < first)
         first = again;
-    for (size_t i = 0; i < sizeof heaps / sizeof heaps[0]; i++) {
+    for (size_t i = 0; i < count; i++) {
         const struct heap_node *node = heap_first(heaps[i]);
         if (node != NULL && node->key < first)
             first = node->key;

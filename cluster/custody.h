@@ -203,6 +203,15 @@ void custody_recovered(struct custody *custody, usec_t now);
 /* Between two frames, to save memory: true: it may be parked, as far as the log was read. One that has ended may be
  * gone. */
 bool custody_replay_rests(struct custody *custody, struct held *held, usec_t now);
+/* Or from its end, for who serves what is known while he still reads (custody_back.c): after custody_log_ends and
+ * custody_begin_epoch; then each frame, the newest first. `known_r`: by this frame all is known of that message, and it is
+ * served from now on as after custody_recovered; null: of none. Between two frames everything else may be called, but what
+ * is not known yet must not be called unknown. An older base frame of what is known is released at once. */
+void custody_back_begin(struct custody *custody);
+int custody_back(struct custody *custody, uint64_t seq, const struct spool_record *record, bool base,
+    usec_t now, struct held **known_r, struct error *error);
+/* The log's beginning was reached. True: all is known; false: again, up to `most` things are done in one call. */
+bool custody_back_end(struct custody *custody, size_t most, usec_t now, struct held **known_r);
 /* The log's last frame has this number, though it may not have been replayed (damaged): the next is higher.
  */
 void custody_log_ends(struct custody *custody, uint64_t seq);

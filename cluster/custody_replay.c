@@ -44,6 +44,21 @@ static bool names_open(const struct spool_record *record)
     return false;
 }
 
+void replay_base(struct custody *custody, struct held *held, uint64_t seq, const struct spool_record *record)
+{
+    held_set_base(custody, held, seq);
+    held->disk_seq = seq;
+    held->bodiless = !names_open(record);
+}
+
+/* A base frame that stands for an ended message's id: the one that said how it ended is damaged. */
+static void ends(struct held *held)
+{
+    for (uint32_t i = 0; i < held->count; i++)
+        if (delivery_is_open(held->deliveries[i]))
+            delivery_set_state(held->deliveries[i], CUSTODY_DONE);
+}
+
 static struct held *replay_held(
     struct custody *custody, struct held *held, uint64_t seq, const struct spool_record *record, bool base)
 {
@@ -53,9 +68,9 @@ static struct held *replay_held(
         return held;
     if (held->base_seq != 0)
         custody_release_later(custody, held->base_seq);
-    held_set_base(custody, held, seq);
-    held->disk_seq = seq;
-    held->bodiless = !names_open(record);
+    replay_base(custody, held, seq, record);
+    if (record->kind != RECORD_HOLD)
+        ends(held);
     return held;
 }
 
@@ -139,7 +154,7 @@ bool custody_replay_rests(struct custody *custody, struct held *held, usec_t now
     return false;
 }
 
-static void recover(struct custody *custody, struct held *held, usec_t now)
+void replay_recover(struct custody *custody, struct held *held, usec_t now)
 {
     bool asks = false;
     settle(held);
@@ -171,7 +186,7 @@ void custody_recovered(struct custody *custody, usec_t now)
     struct map_entry *at = NULL;
     custody->burying = true;
     for (struct held *held; (held = map_next(&custody->messages, &at)) != NULL;)
-        recover(custody, held, now);
+        replay_recover(custody, held, now);
     custody->burying = false;
     custody->recovered = true;
     tombs_sort(custody);

@@ -102,6 +102,9 @@ struct custody {
     struct heap fresh;             /* struct held by fresh_seq, if that is not 0; may lag behind it */
     struct custody_figures parked; /* messages, held, final: of rows whose messages are not in memory */
     bool recovered;                /* the log has been read */
+    bool reads_back;               /* it is being read from its end, */
+    uint64_t back_seq;             /* and this frame was the last */
+    struct map loose;              /* id -> struct loose: met without its base frame so far */
     bool mute;                     /* custody_set_answers: false */
     struct list unsaid;            /* struct unsaid: answers that wait for that */
     bool burying;                  /* what it says has ended: tombs are sorted later */
@@ -214,6 +217,13 @@ bool came_settled(const struct delivery *delivery);
 int replay_item(struct custody *custody, struct held *held, const struct record_item *item, uint64_t seq,
     struct error *error);
 void custody_release_later(struct custody *custody, uint64_t seq);
+/* This is its newest base frame. */
+void replay_base(struct custody *custody, struct held *held, uint64_t seq, const struct spool_record *record);
+/* All is known of it: it is served from now on. It may be gone afterwards. */
+void replay_recover(struct custody *custody, struct held *held, usec_t now);
+
+/* custody_back.c */
+void loose_free_all(struct custody *custody);
 
 /* custody_restate.c */
 void restate_with(struct custody *custody, struct held *held, struct blob *body, usec_t now);

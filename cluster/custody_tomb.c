@@ -108,6 +108,18 @@ static void push(struct tombs *tombs, const struct tomb *tomb)
     enter(tombs, last);
 }
 
+/* The log is read from its end. */
+static void push_front(struct tombs *tombs, const struct tomb *tomb)
+{
+    if (tombs->count == tombs->size)
+        resize(tombs, tombs->size == 0 ? FIRST_SIZE : 2 * tombs->size);
+    tombs->front = (tombs->front - 1) & (tombs->size - 1);
+    tombs->count++;
+    struct tomb *first = tomb_at(tombs, 0);
+    *first = *tomb;
+    enter(tombs, first);
+}
+
 /* A burst's room is given back. */
 static void shrink(struct tombs *tombs)
 {
@@ -121,6 +133,10 @@ static void add(struct custody *custody, const struct mail_id *id, uint64_t seq,
 {
     struct tombs *tombs = &custody->tombs;
     struct tomb tomb = {.id = *id, .base_seq = seq, .until = until};
+    if (custody->reads_back && tombs->count > 0 && seq < tomb_at(tombs, 0)->base_seq) {
+        push_front(tombs, &tomb);
+        return;
+    }
     push(tombs, &tomb);
     if (custody->burying)
         return;

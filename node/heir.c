@@ -11,6 +11,7 @@
 #include "node/heir_inside.h"
 #include "node/node.h"
 
+#define RECOVER_STEP 4096 /* of what was met without its base frame */
 #define SHUT "this spool was taken over from a dead node and takes nothing: ask another node"
 
 struct heir *heir_new(const struct heir_settings *settings, const struct heir_ports *ports)
@@ -37,6 +38,7 @@ struct heir *heir_new(const struct heir_settings *settings, const struct heir_po
     heir_custody_ports(heir, &custody_ports);
     heir->custody = custody_new(heir->member, heir->spool, settings->reg->incarnation, &custody_ports);
     heir->epoch = settings->reg->epoch;
+    heir->now = settings->swapped;
     return heir;
 }
 
@@ -47,7 +49,6 @@ void heir_free(struct heir **heir)
     if (h == NULL)
         return;
     custody_free(&h->custody);
-    park_free(&h->park);
     heir_targets_free(h);
     heap_free(&h->due);
     heap_free(&h->doubts);
@@ -72,78 +73,121 @@ void heir_notice(struct heir *heir, const char *format, ...)
 
 /* ---- reading ---- */
 
+void heir_log_ends(struct heir *heir, uint64_t seq, uint64_t messages, usec_t now)
+{
+    must(!heir->begun);
+    heir->now = now;
+    heir->begun = true;
+    heir->figures.unread = messages;
+    custody_log_ends(heir->custody, seq);
+    custody_begin_epoch(heir->custody, heir->epoch);
+    custody_back_begin(heir->custody);
+    heir_notice(heir,
+        "spool %s is taken over: what it holds, about %llu messages, is moved on while its log is read, "
+        "newest first",
+        heir->spool, (unsigned long long)messages);
+}
+
+static void becomes_known(struct heir *heir, const struct held *held)
+{
+    heir_tally(heir, held, 1);
+    heir->more = true;
+}
+
 static int replay(
     struct heir *heir, uint64_t seq, const struct spool_record *record, bool base, struct error *error)
 {
-    if (custody_replay(heir->custody, seq, record, base, error) != 0)
-        return -1;
+    struct held *known;
+    int status = custody_back(heir->custody, seq, record, base, heir->now, &known, error);
+    if (known != NULL)
+        becomes_known(heir, known);
     /* The dead node may not have told it: rather twice than never. */
     if (record->detail != NULL && seq > heir->told)
         heir->ports.event(heir->ports.context, record->detail, strlen(record->detail));
-    return 0;
+    return status;
+}
+
+static bool is_void(struct heir *heir, uint64_t seq, bool base)
+{
+    if (!mirror_note_is_cut(&heir->note, seq))
+        return false;
+    if (base)
+        heir->ports.release(heir->ports.context, seq);
+    return true;
+}
+
+int heir_replay_decoded(struct heir *heir, uint64_t seq, enum record_result result,
+    struct spool_record *record, bool base, struct error *error)
+{
+    must(heir->begun);
+    int status = 0;
+    if (heir->state != HEIR_READS) /* deposed meanwhile */
+        status = 0;
+    else if (is_void(heir, seq, base))
+        status = 0;
+    else if (result == RECORD_GOOD)
+        status = replay(heir, seq, record, base, error);
+    else if (result != RECORD_SKIPPED || base)
+        status = result == RECORD_BAD ? -1 : NODE_NEWER;
+    if (result == RECORD_GOOD)
+        record_clear(record);
+    return status;
 }
 
 int heir_replay(
     struct heir *heir, uint64_t seq, const void *bytes, size_t len, bool base, struct error *error)
 {
     struct spool_record record;
-    if (mirror_note_is_cut(&heir->note, seq)) {
-        if (base)
-            heir->ports.release(heir->ports.context, seq);
-        return 0;
-    }
     enum record_result result = record_decode(bytes, len, &record, error);
-    if (result == RECORD_SKIPPED && !base) {
-        custody_log_ends(heir->custody, seq);
-        return 0;
-    }
-    if (result != RECORD_GOOD)
-        return result == RECORD_BAD ? -1 : NODE_NEWER;
-    int status = replay(heir, seq, &record, base, error);
-    record_clear(&record);
-    heir_let_go(heir);
-    return status;
+    return heir_replay_decoded(heir, seq, result, &record, base, error);
 }
 
-void heir_log_ends(struct heir *heir, uint64_t seq)
+bool heir_has_room(const struct heir *heir)
 {
-    custody_log_ends(heir->custody, seq);
+    struct custody_figures figures = custody_figures(heir->custody);
+    return figures.held + figures.leaving < heir->at_hand;
 }
 
-void heir_recovered(struct heir *heir, usec_t now)
+void heir_unread(struct heir *heir, uint64_t messages)
 {
-    must(heir->state == HEIR_READS);
+    heir->figures.unread = messages;
+}
+
+bool heir_recovered(struct heir *heir, usec_t now)
+{
+    must(heir->begun && heir->state == HEIR_READS);
+    struct held *known;
     heir->now = now;
-    custody_begin_epoch(heir->custody, heir->epoch);
-    custody_recovered(heir->custody, now);
-    struct map_entry *at = NULL;
-    for (const struct held *held; (held = custody_next(heir->custody, &at)) != NULL;)
-        heir_tally(heir, held, 1);
+    bool over = custody_back_end(heir->custody, RECOVER_STEP, now, &known);
+    if (known != NULL)
+        becomes_known(heir, known);
+    if (!over)
+        return false;
     heir->state = HEIR_EMPTIES;
-    heir_rows_commit(heir);
+    heir->figures.unread = 0;
+    heir->more = true;
     struct custody_figures figures = custody_figures(heir->custody);
     uint64_t open = figures.held + figures.leaving;
     heir_notice(heir,
-        "spool %s is taken over: %llu deliveries are to be moved on; %llu of them are in doubt: they may "
-        "have been sent, "
-        "and wait",
-        heir->spool, (unsigned long long)open, (unsigned long long)heir->figures.in_doubt);
+        "the log of spool %s has been read: %llu deliveries have moved, %llu are still to be moved on; %llu "
+        "of them are in doubt: they may have been sent, and wait",
+        heir->spool, (unsigned long long)figures.moved, (unsigned long long)open,
+        (unsigned long long)heir->figures.in_doubt);
+    return true;
 }
 
 /* ---- the end of each step ---- */
 
 static bool is_over(const struct heir *heir)
 {
-    return heir->state == HEIR_READS || heir->state == HEIR_RETIRED || heir->state == HEIR_DEPOSED;
+    return !heir->begun || heir->state == HEIR_RETIRED || heir->state == HEIR_DEPOSED;
 }
 
 static void settle(struct heir *heir)
 {
     if (is_over(heir))
         return;
-    heir_bring(heir);
     heir_pump(heir);
-    heir_rows_commit(heir);
     struct custody_figures figures = custody_figures(heir->custody);
     if (heir->state == HEIR_EMPTIES && figures.held + figures.leaving == 0) {
         heir->state = HEIR_WAITS;
@@ -195,15 +239,29 @@ static bool is_all_newer(const struct held *held, const struct bus_msg *msg)
     return held != NULL && msg->type == BUS_MOVE;
 }
 
+/* What is not known may be in what was not read yet. */
+static bool may_be_unread(const struct heir *heir)
+{
+#ifdef TODOKU_WITHOUT_UNREAD_SILENCE
+    return false;
+#endif
+    return heir->state == HEIR_READS;
+}
+
 /* False: nothing is said now, and it will be asked again. */
 static bool is_taken_up(struct heir *heir, const struct bus_msg *msg)
 {
-    struct held *held;
-    if (msg->type != BUS_INJECT && msg->type != BUS_MOVE)
+    if (msg->type == BUS_MOVE_ANSWER || msg->type == BUS_SETTLED)
         return true;
-    if (!custody_fetch(heir->custody, &msg->id, &held))
+    const struct held *held = custody_find(heir->custody, &msg->id);
+    bool known = held != NULL || custody_knows(heir->custody, &msg->id);
+    if (!known && may_be_unread(heir)) {
+        heir->figures.unanswered++;
         return false;
-    if (held == NULL && !custody_knows(heir->custody, &msg->id)) {
+    }
+    if (msg->type == BUS_SETTLED_ASK)
+        return true;
+    if (!known) {
         heir->figures.refused++;
         return true;
     }

@@ -8,6 +8,9 @@
  *   READS --heir_recovered--> EMPTIES --nothing is held any more--> WAITS --what ended need not be known any more-->
  *   RETIRES --swapped--> RETIRED: the directory may go        any --the register names another--> DEPOSED, for good
  *
+ * - The log is read from its end (cluster/custody_back.c). So a message is wholly known as soon as its newest base frame
+ *   is met, and moves while what is older is still read: the first ones at once, however deep the queue is. What is not
+ *   known while it READS is not called unknown: nothing is said, and it is asked again.
  * - What the copy holds is moved as any node moves what belongs to another one: an INTENT on the disk, then a MOVE, asked
  *   again for ever (cluster/custody_move.c). Who refuses is left alone for a while: what nobody else takes goes to the
  *   home spool of this node, which hands it on when that can be.
@@ -20,14 +23,14 @@
  * - It is empty when its records, too, have had their time, against late copies (PROTOCOL section 6), and not before
  *   HEIR_LEAST after the swap: coordinators may still ask.
  *
- * How to use: heir_new, the log frame by frame (frames that the note cuts are passed over here), heir_recovered, then
- * messages for the spool, commits, bodies, views and ticks. Effects go out through ports, which must not call back in.
- * Until heir_recovered has returned another thread may own it, if its ports are ready for that. A crash at any time is
- * as good as a stop: the next start finds the same in the log.
+ * How to use: heir_new, heir_log_ends, then each frame of the log, the newest first (those that the note cuts are passed
+ * over here) as long as heir_has_room, then heir_recovered until that is true. From heir_log_ends on messages for the
+ * spool, commits, bodies, views and ticks may come, between any two frames, too. Effects go out through ports, which must
+ * not call back in. A crash at any time is as good as a stop: the next start finds the same in the log.
  *
- * Memory: about 1.2 KB a message. With a table (node/park.h) what is held beyond `at_hand` deliveries lies there, found
- * by its date; the table is made anew whenever the log is read. What has ended or moved stays in memory until it is
- * forgotten: 10 minutes, with an idempotency key 24 hours.
+ * Memory: about 1.2 KB a message of those that are known, of which `at_hand` deliveries wait at most: the others are not
+ * read yet. What has ended or moved stays until it is forgotten: 10 minutes, with an idempotency key 24 hours, and not
+ * before all is read. About 250 bytes for each message of which something was met, but not its base frame.
  * Errors: a frame that is not understood is the owner's to tell. Time: `now` comes in. */
 #ifndef NODE_HEIR_H
 #define NODE_HEIR_H
@@ -35,12 +38,11 @@
 #include "cluster/custody.h"
 #include "cluster/mirror.h"
 #include "cluster/store_port.h"
-#include "node/park.h"
 
 #define HEIR_QUARANTINE (30 * USEC_SEC)
 #define HEIR_LEAST CUSTODY_KEEP
 #define HEIR_WINDOW 1024    /* deliveries under way to one spool */
-#define HEIR_AT_HAND 262144 /* deliveries in memory, if there is a table */
+#define HEIR_AT_HAND 262144 /* deliveries that wait in memory; beyond that the log is not read on */
 
 struct heir_settings {
     const char *member, *home;        /* this node, and its home spool. Copied, as all texts are */
@@ -73,15 +75,21 @@ struct heir;
 struct heir *heir_new(const struct heir_settings *settings, const struct heir_ports *ports);
 void heir_free(struct heir **heir);
 
-/* Before the log is read, if at all: an empty table. -1: it can't be used, go on without. */
-int heir_set_table(struct heir *heir, const struct park_table *table, uint64_t log_end, struct error *error);
-/* It has failed: what was replayed may not be all. While the log is read the owner starts over without it. */
-bool heir_table_works(const struct heir *heir);
-/* As node_replay: 0, -1, or NODE_NEWER, with which the owner must not go on. */
+/* Before all else: its last frame, and about how many messages it has. From now on it serves. */
+void heir_log_ends(struct heir *heir, uint64_t seq, uint64_t messages, usec_t now);
+/* Each frame, the newest first. As node_replay: 0, -1, or NODE_NEWER, with which the owner must not go on. What came of it
+ * happens at the next tick, which is due at once. */
 int heir_replay(
     struct heir *heir, uint64_t seq, const void *record, size_t len, bool base, struct error *error);
-void heir_log_ends(struct heir *heir, uint64_t seq);
-void heir_recovered(struct heir *heir, usec_t now);
+/* The same; `result`: of record_decode, which another thread may have called. The record is cleared. */
+int heir_replay_decoded(struct heir *heir, uint64_t seq, enum record_result result,
+    struct spool_record *record, bool base, struct error *error);
+/* False: enough waits here; read on when some of it has moved. */
+bool heir_has_room(const struct heir *heir);
+/* About so many messages are in what was not read yet. */
+void heir_unread(struct heir *heir, uint64_t messages);
+/* The log's beginning was reached. False: to be called again, between other things. */
+bool heir_recovered(struct heir *heir, usec_t now);
 
 void heir_set_view(struct heir *heir, struct view *view, usec_t now); /* held */
 void heir_set_silent(struct heir *heir, const char *member, bool silent, usec_t now);
@@ -103,12 +111,13 @@ enum heir_state { HEIR_READS = 1, HEIR_EMPTIES, HEIR_WAITS, HEIR_RETIRES, HEIR_R
 struct heir_figures {
     enum heir_state state;
     uint64_t held, leaving; /* deliveries: not moved yet; under way */
+    uint64_t unread;        /* messages about which nothing is known yet, about */
     uint64_t moved;         /* since this start */
     uint64_t known;         /* messages of which something is known, held or not */
     uint64_t in_doubt;      /* wait for the end of their quarantine */
     uint64_t doubts;        /* met since this start */
     uint64_t refused;       /* messages handed in that were not known, and refused */
-    uint64_t unanswered;    /* known, but not to be answered yet */
+    uint64_t unanswered;    /* not to be answered yet, known or not */
 };
 struct heir_figures heir_figures(const struct heir *heir);
 const char *heir_state_name(enum heir_state state);

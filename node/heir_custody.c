@@ -67,13 +67,6 @@ static void forgotten(void *context, struct held *held)
         heir_unschedule(context, held->deliveries[i]);
 }
 
-static void unparked(void *context, struct held *held)
-{
-    for (uint32_t i = 0; i < held->count; i++)
-        if (held->deliveries[i]->state == CUSTODY_HELD)
-            heir_schedule(context, held->deliveries[i]);
-}
-
 static void told(void *context, uint64_t seq, const struct mail *mail, const char *detail)
 {
     struct heir *heir = context;
@@ -102,11 +95,5 @@ void heir_custody_ports(struct heir *heir, struct custody_ports *ports)
         .forgotten = forgotten,
         .told = told,
         .want_body = want_body,
-        .row_get = heir_row_get,
-        .row_put = heir_row_put,
-        .row_remove = heir_row_remove,
-        .rows_from = heir_rows_from,
-        .row_bad = heir_row_bad,
-        .unparked = unparked,
     };
 }

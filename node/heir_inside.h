@@ -1,7 +1,7 @@
 /* heir_inside - what the files of heir share (node/heir*.c only, not the door)
  *
- * heir.c: its life, messages. heir_custody.c: custody's ports. heir_move.c: what goes where, and when. heir_rest.c: the
- * table. heir_retire.c: the register. */
+ * heir.c: its life, messages. heir_custody.c: custody's ports. heir_move.c: what goes where, and when. heir_retire.c: the
+ * register. */
 #ifndef NODE_HEIR_INSIDE_H
 #define NODE_HEIR_INSIDE_H
 
@@ -48,13 +48,9 @@ struct heir {
     struct map targets; /* by spool */
     struct map reading; /* frame -> struct held */
     uint64_t blocked;   /* in heaps of targets */
-    bool paired, more;
+    bool begun, paired, more;
     struct heir_figures figures;
     struct buffer scratch, doubt;
-
-    struct park *park;
-    uint64_t let_go_next; /* deliveries in memory, before more are let go of */
-    bool table_said;
 
     enum heir_asked asked;
     uint64_t refs, ask_ref;
@@ -80,19 +76,6 @@ void heir_pump(struct heir *heir);
 usec_t heir_move_deadline(const struct heir *heir);
 void heir_view_changed(struct heir *heir);
 void heir_targets_free(struct heir *heir);
-
-/* ---- heir_rest.c ---- */
-/* Between two frames: memory stays bounded. */
-void heir_let_go(struct heir *heir);
-/* Brings back what is due next, as long as there is room. */
-void heir_bring(struct heir *heir);
-/* Makes changes of rows true. */
-void heir_rows_commit(struct heir *heir);
-int heir_row_get(void *heir, const struct mail_id *id, struct buffer *bytes);
-void heir_row_put(void *heir, const struct custody_row *row, const struct custody_row *old);
-void heir_row_remove(void *heir, const struct custody_row *row);
-size_t heir_rows_from(void *heir, uint64_t base_seq, struct mail_id *ids, size_t max);
-void heir_row_bad(void *heir, const char *why);
 
 /* ---- heir_retire.c ---- */
 bool heir_is_empty(const struct heir *heir);

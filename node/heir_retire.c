@@ -13,8 +13,7 @@
 
 bool heir_is_empty(const struct heir *heir)
 {
-    return custody_figures(heir->custody).messages == 0 && custody_parked(heir->custody) == 0 &&
-           custody_oldest_end(heir->custody) == UINT64_MAX;
+    return custody_figures(heir->custody).messages == 0 && custody_oldest_end(heir->custody) == UINT64_MAX;
 }
 
 static void ask(struct heir *heir, enum heir_asked what, const struct kv_request *request)

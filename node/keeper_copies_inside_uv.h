@@ -3,7 +3,7 @@
  * keeper_copies_uv.c: all copies, what is for which. keeper_copy_uv.c: one of them, its spool and its mirror.
  * keeper_copy_life_uv.c: how it is opened, and how it ends.
  *
- *   WAITS -> OPENS -> OPEN -> ENDS -> gone, or TAKEN (closed here; an heir has it) -> ENDS -> gone
+ *   WAITS -> OPENS -> OPEN -> ENDS -> gone, or TAKEN (an heir has its log) -> ENDS -> gone
  *   OPENS -> ILL (tried again) */
 #ifndef NODE_KEEPER_COPIES_INSIDE_UV_H
 #define NODE_KEEPER_COPIES_INSIDE_UV_H

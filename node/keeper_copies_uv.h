@@ -22,6 +22,7 @@
 #include "cluster/mirror.h"
 #include "cluster/view.h"
 #include "node/keeper_store_uv.h"
+#include "node/spool.h"
 
 #define KEEPER_COPIES_MOST 64
 #define KEEPER_COPIES_AGAIN (60 * USEC_SEC)
@@ -35,12 +36,13 @@ struct keeper_copies_settings { /* texts are copied */
     bool takes_over; /* verdicts count: a dead node's spool is taken over */
 };
 
-/* A spool that was taken over. Its directory is closed: who is told may open it. */
+/* A spool that was taken over. Its log is open: who is told listens to it from now on (spool_listen), and closes it. */
 struct copy_taken {
     const char *spool, *dir;
     struct spool_register reg;
     const struct mirror_note *note; /* its `cuts` are never read */
     uint64_t told;                  /* events of frames up to here are surely told */
+    struct spool *log;              /* null: only in tests; who is told opens it */
 };
 
 struct keeper_copies_ports {

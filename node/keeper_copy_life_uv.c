@@ -100,7 +100,8 @@ void copy_open(struct keeper_copy *copy)
 static void close_work(uv_work_t *work)
 {
     struct keeper_copy *copy = work->data;
-    spool_close(&copy->closing);
+    if (copy->end != END_SERVE)
+        spool_close(&copy->closing);
     if (copy->end == END_SET_ASIDE)
         set_aside(copy);
     copy->failed =
@@ -122,10 +123,14 @@ static void close_done(uv_work_t *work, int status)
         return;
     }
     copy->phase = PHASE_TAKEN;
-    if (all->ports.serve != NULL)
-        all->ports.serve(all->ports.context, &copy->taken);
-    else
+    if (all->ports.serve == NULL) {
         log_error(copy->dir, "this copy is the primary, and nobody here sends its mail");
+        spool_close(&copy->closing);
+        return;
+    }
+    copy->taken.log = copy->closing;
+    copy->closing = NULL;
+    all->ports.serve(all->ports.context, &copy->taken);
 }
 
 static void start_closing(struct keeper_copy *copy)

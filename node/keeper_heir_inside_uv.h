@@ -1,7 +1,8 @@
 /* keeper_heir_inside_uv - what the files of keeper_heir share (node/keeper_heir*_uv.c only)
  *
- * keeper_heir_uv.c: all of them, on the loop. keeper_heir_log_uv.c: one's log and table, opened and read in the pool;
- * what the heir asks for meanwhile is kept until the loop has it. */
+ * keeper_heir_uv.c: all of them, on the loop. keeper_heir_log_uv.c: one's log, opened if it was not handed over.
+ * keeper_heir_read_uv.c: the log read from its end, in portions: the pool reads and decodes one while the loop gives the heir
+ * what stands in the one before, a few milliseconds at a time. */
 #ifndef NODE_KEEPER_HEIR_INSIDE_UV_H
 #define NODE_KEEPER_HEIR_INSIDE_UV_H
 
@@ -11,59 +12,49 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "node/keeper_heir_uv.h"
-#include "node/park_rocks.h"
 #include "node/spool.h"
 
-enum entry_phase { ENTRY_OPENS, ENTRY_OPEN, ENTRY_ILL, ENTRY_ENDS };
+enum entry_phase { ENTRY_OPENS, ENTRY_SYNCS, ENTRY_OPEN, ENTRY_ILL, ENTRY_ENDS };
 
 struct entry {
     struct list link;
     struct keeper_heirs *all;
-    char spool_name[MEMBER_ID_SIZE], dir[PATH_MAX], table_dir[PATH_MAX], *key, disk[DISK_ID_SIZE];
+    char spool_name[MEMBER_ID_SIZE], dir[PATH_MAX], *key;
     struct spool_register reg;
     struct mirror_note note;
     uint64_t told;
     usec_t swapped, again;
     enum entry_phase phase;
-    bool retired, disk_failed;
+    bool retired;
 
-    struct heir *heir;    /* the pool's, while that opens it; from then on the loop's: */
-    struct heir *serving; /* null until then */
+    struct heir *heir; /* null but while it is OPEN, or ENDS */
     struct spool *spool;
-    struct park_rocks *rocks;
     struct store_user user;
     struct store_port store;
     _Atomic uint64_t committed;
     _Atomic bool failed; /* the disk */
     uint64_t committed_told;
-    uint64_t reads;  /* in the pool */
+    uint64_t works;  /* in the pool: bodies, a portion, the opening */
     uint64_t unread; /* bodies, since that was said last, */
     usec_t unread_said;
 
-    /* In the pool: the opening or the closing. */
-    uv_work_t work;
-    bool off_loop, opened, distrusts_table;
-    struct list effects; /* struct effect: what was asked for off the loop */
-    uint64_t *releases;  /* before the log was open */
-    size_t release_count;
-    struct error error;
-    bool met_newer;
-};
+    /* The reading. */
+    struct spool_back back;         /* the pool's, while it reads, */
+    bool reading, all_read;         /* which these say */
+    struct portion *portion, *next; /* what the heir is given; what comes after that */
 
-/* One of these has a value. */
-struct effect {
-    struct list link;
-    struct bus_msg *msg;
-    char *event;
-    uint64_t read;
+    /* In the pool: the opening. */
+    uv_work_t work;
+    bool opened;
+    struct error error;
 };
 
 struct keeper_heirs {
     uv_loop_t *loop;
     struct keeper_store *store;
     struct keeper_heirs_ports ports;
-    char member[MEMBER_ID_SIZE], home[MEMBER_ID_SIZE], cluster[MEMBER_ID_SIZE], tables[PATH_MAX];
-    uint64_t process, segment_size, reserve, table_from, at_hand;
+    char member[MEMBER_ID_SIZE], home[MEMBER_ID_SIZE], cluster[MEMBER_ID_SIZE];
+    uint64_t process, segment_size, reserve, at_hand;
     usec_t quarantine, least;
     struct heir_figures past; /* of those that are retired: what only rises */
     struct view *view;
@@ -78,17 +69,26 @@ struct keeper_heirs {
 /* ---- keeper_heir_uv.c ---- */
 /* Until when the loop may sleep; to be called after anything that an heir was told. */
 void heirs_arm(struct keeper_heirs *all);
-/* The log was read, or not. */
-void entry_opened(struct entry *entry);
-/* What came of it while it was in the pool. */
+/* The log is open, and all of it on the disk: a heir begins. */
+void entry_begin(struct entry *entry);
+/* `entry->error` says why: nothing of it moves until it was opened again, in a while. */
+void entry_is_ill(struct entry *entry);
 void entry_read_body(struct entry *entry, uint64_t seq);
 
 /* ---- keeper_heir_log_uv.c ---- */
-/* In the pool, then entry_opened(). */
+/* From the directory, in the pool; then entry_begin() or entry_is_ill(). What was open is closed first. */
 void entry_open(struct entry *entry);
-void entry_do_effects(struct entry *entry);
-void entry_drop_effects(struct entry *entry);
-/* Blocks on the disk. */
-void entry_close_log(struct entry *entry);
+/* It was handed over open. */
+void entry_adopt(struct entry *entry, struct spool *log);
+void entry_make_heir(struct entry *entry);
+
+/* ---- keeper_heir_read_uv.c ---- */
+/* Has the next portion read, if there is room for it. */
+void entry_read_on(struct entry *entry);
+/* There is something for entry_replay() to do. */
+bool entry_replays(const struct entry *entry);
+/* Gives the heir what was read, for a few milliseconds. */
+void entry_replay(struct entry *entry, usec_t now);
+void entry_drop_portions(struct entry *entry);
 
 #endif

@@ -11,8 +11,6 @@
 #include "cluster/member_record.h"
 #include "node/keeper_heir_inside_uv.h"
 
-#define TABLE_FROM ((uint64_t)48 << 20)
-
 struct body_read {
     uv_work_t work;
     struct entry *entry;
@@ -57,7 +55,7 @@ static void read_done(uv_work_t *work, int status)
     struct keeper_heirs *all = entry->all;
     (void)status;
     all->working--;
-    entry->reads--;
+    entry->works--;
     if (read->body == NULL)
         say_unread(entry, read->error.text);
     if (entry->phase == ENTRY_OPEN)
@@ -73,7 +71,7 @@ void entry_read_body(struct entry *entry, uint64_t seq)
     read->work.data = read;
     read->entry = entry;
     read->seq = seq;
-    entry->reads++;
+    entry->works++;
     entry->all->working++;
     must(uv_queue_work(entry->all->loop, &read->work, read_work, read_done) == 0);
 }
@@ -96,6 +94,8 @@ static void on_news(void *context, const struct kv_news *news, usec_t now)
     heirs_arm(entry->all);
 }
 
+static void entry_look(struct entry *entry, usec_t now);
+
 static struct entry *find(const struct keeper_heirs *all, const char *spool)
 {
     for (struct entry *entry = next_of(all, &all->entries); entry != NULL; entry = next_of(all, &entry->link))
@@ -112,19 +112,23 @@ void keeper_heirs_take(struct keeper_heirs *heirs, const struct copy_taken *take
     entry->all = heirs;
     snprintf(entry->spool_name, sizeof entry->spool_name, "%s", taken->spool);
     snprintf(entry->dir, sizeof entry->dir, "%s", taken->dir);
-    snprintf(entry->table_dir, sizeof entry->table_dir, "%.4000s/%s", heirs->tables, taken->spool);
     member_path(key, heirs->cluster, "spool", taken->spool);
     entry->key = xstrdup(key);
     entry->reg = taken->reg;
     entry->note = *taken->note;
     entry->told = taken->told;
     entry->swapped = clock_now();
-    list_init(&entry->effects);
     list_push_back(&heirs->entries, &entry->link);
     entry->user =
         (struct store_user){.context = entry, .key = entry->key, .result = on_result, .news = on_news};
     entry->store = keeper_store_join(heirs->store, &entry->user);
-    entry_open(entry);
+    if (taken->log == NULL) {
+        entry_open(entry);
+        return;
+    }
+    entry_adopt(entry, taken->log);
+    entry_look(entry, entry->swapped);
+    heirs_arm(heirs);
 }
 
 static void tell_silent(const struct entry *entry, usec_t now)
@@ -134,26 +138,49 @@ static void tell_silent(const struct entry *entry, usec_t now)
         heir_set_silent(entry->heir, member, true, now);
 }
 
-void entry_opened(struct entry *entry)
+void entry_begin(struct entry *entry)
 {
     struct keeper_heirs *all = entry->all;
     usec_t now = clock_now();
-    if (!entry->opened) {
-        entry->phase = ENTRY_ILL;
-        entry->again = now + KEEPER_HEIR_AGAIN;
-        log_error(entry->dir,
-            "spool %s was taken over, and its log can't be read; nothing of it moves; it is tried again: %s",
-            entry->spool_name, entry->error.text);
-    } else if (!all->closing) {
-        entry->phase = ENTRY_OPEN;
-        entry->serving = entry->heir;
-        entry->committed_told = spool_last_seq(entry->spool);
-        heir_set_paired(entry->heir, all->paired);
-        entry_do_effects(entry);
-        if (all->view != NULL)
-            heir_set_view(entry->heir, all->view, now);
-        tell_silent(entry, now);
-    }
+    if (all->closing)
+        return;
+    uint64_t end = spool_last_seq(entry->spool);
+    entry->phase = ENTRY_OPEN;
+    entry->back = (struct spool_back){0};
+    entry->all_read = false;
+    entry->committed_told = end;
+    entry_make_heir(entry);
+    heir_log_ends(entry->heir, end, spool_figures(entry->spool).live, now);
+    heir_set_paired(entry->heir, all->paired);
+    if (all->view != NULL)
+        heir_set_view(entry->heir, all->view, now);
+    tell_silent(entry, now);
+    entry_read_on(entry);
+    heirs_arm(all);
+}
+
+/* Of what is over: it only rises. */
+static void keep_figures(struct entry *entry)
+{
+    struct heir_figures *past = &entry->all->past, last = heir_figures(entry->heir);
+    past->moved += last.moved;
+    past->doubts += last.doubts;
+    past->refused += last.refused;
+    past->unanswered += last.unanswered;
+}
+
+void entry_is_ill(struct entry *entry)
+{
+    struct keeper_heirs *all = entry->all;
+    if (entry->heir != NULL)
+        keep_figures(entry);
+    heir_free(&entry->heir);
+    entry_drop_portions(entry);
+    entry->phase = ENTRY_ILL;
+    entry->again = clock_now() + KEEPER_HEIR_AGAIN;
+    log_error(entry->dir,
+        "spool %s was taken over, and its log can't be read; nothing of it moves; it is tried again: %s",
+        entry->spool_name, entry->error.text);
     heirs_arm(all);
 }
 
@@ -161,10 +188,10 @@ void entry_opened(struct entry *entry)
 static void entry_free(struct entry *entry)
 {
     keeper_store_leave(entry->all->store, &entry->user);
-    must(entry->reads == 0);
-    entry_close_log(entry);
+    must(entry->works == 0);
+    spool_close(&entry->spool);
     heir_free(&entry->heir);
-    entry_drop_effects(entry);
+    entry_drop_portions(entry);
     free(entry->key);
     free(entry);
 }
@@ -175,32 +202,33 @@ static void entry_retire(struct entry *entry)
     struct keeper_heirs *all = entry->all;
     char spool[MEMBER_ID_SIZE];
     memcpy(spool, entry->spool_name, sizeof spool);
-    struct heir_figures last = heir_figures(entry->heir);
-    all->past.moved += last.moved;
-    all->past.doubts += last.doubts;
-    all->past.refused += last.refused;
-    all->past.unanswered += last.unanswered;
+    keep_figures(entry);
     list_remove(&entry->link);
     entry_free(entry);
     all->ports.retired(all->ports.context, spool);
 }
 
+/* Bodies that are being read are read to the end. */
 static void entry_look(struct entry *entry, usec_t now)
 {
-    if (entry->phase == ENTRY_ILL && now >= entry->again)
+    if (entry->phase == ENTRY_ILL && now >= entry->again && entry->works == 0)
         entry_open(entry);
-    if (entry->phase != ENTRY_OPEN)
+    if (entry->phase == ENTRY_SYNCS && spool_committed(entry->spool) >= spool_last_seq(entry->spool))
+        entry_begin(entry);
+    if (entry->phase != ENTRY_SYNCS && entry->phase != ENTRY_OPEN)
         return;
     if (atomic_load(&entry->failed)) {
         entry->phase = ENTRY_ENDS;
         return;
     }
     uint64_t committed = atomic_load_explicit(&entry->committed, memory_order_acquire);
-    if (committed > entry->committed_told) {
+    if (entry->phase == ENTRY_OPEN && committed > entry->committed_told) {
         entry->committed_told = committed;
         heir_committed(entry->heir, committed, now);
     }
-    if (heir_deadline(entry->heir) <= now)
+    if (entry->phase == ENTRY_OPEN && entry_replays(entry))
+        entry_replay(entry, now);
+    if (entry->phase == ENTRY_OPEN && heir_deadline(entry->heir) <= now)
         heir_tick(entry->heir, now);
 }
 
@@ -212,7 +240,7 @@ static void look(struct keeper_heirs *all)
     for (struct entry *entry = next_of(all, &all->entries), *next; entry != NULL; entry = next) {
         next = next_of(all, &entry->link);
         entry_look(entry, now);
-        if (entry->retired && entry->reads == 0)
+        if (entry->retired && entry->works == 0)
             entry_retire(entry);
     }
     heirs_arm(all);
@@ -238,7 +266,7 @@ void heirs_arm(struct keeper_heirs *all)
         usec_t then = entry->phase == ENTRY_ILL    ? entry->again
                       : entry->phase == ENTRY_OPEN ? heir_deadline(entry->heir)
                                                    : USEC_NEVER;
-        if (entry->retired && entry->reads == 0)
+        if ((entry->retired && entry->works == 0) || entry_replays(entry))
             then = now;
         deadline = then < deadline ? then : deadline;
     }
@@ -259,14 +287,12 @@ struct keeper_heirs *keeper_heirs_open(uv_loop_t *loop, struct keeper_store *sto
     snprintf(all->member, sizeof all->member, "%s", settings->member);
     snprintf(all->home, sizeof all->home, "%s", settings->home);
     snprintf(all->cluster, sizeof all->cluster, "%s", settings->cluster);
-    snprintf(all->tables, sizeof all->tables, "%s", settings->tables);
     all->process = settings->process;
     all->segment_size = settings->segment_size;
     all->reserve = settings->reserve;
     all->quarantine = settings->quarantine;
     all->least = settings->least;
     all->at_hand = settings->at_hand;
-    all->table_from = settings->table_from == 0 ? TABLE_FROM : settings->table_from;
     list_init(&all->entries);
     must(uv_async_init(loop, &all->wake, on_wake) == 0);
     must(uv_timer_init(loop, &all->timer) == 0);
@@ -366,9 +392,9 @@ size_t keeper_heirs_count(const struct keeper_heirs *heirs)
 
 static struct heir_figures figures_of(const struct entry *entry)
 {
-    if (entry->serving == NULL)
+    if (entry->heir == NULL)
         return (struct heir_figures){.state = HEIR_READS};
-    return heir_figures(entry->serving);
+    return heir_figures(entry->heir);
 }
 
 bool keeper_heirs_each(
@@ -393,6 +419,7 @@ struct heir_figures keeper_heirs_figures(const struct keeper_heirs *heirs)
         sum.state = one.state < sum.state ? one.state : sum.state;
         sum.held += one.held;
         sum.leaving += one.leaving;
+        sum.unread += one.unread;
         sum.moved += one.moved;
         sum.known += one.known;
         sum.in_doubt += one.in_doubt;

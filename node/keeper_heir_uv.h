@@ -1,13 +1,14 @@
 /* keeper_heir_uv - spools that were taken over, on this node's disk and loop
  *
- * One heir (node/heir.h) for each copy that became a primary (node/keeper_copies_uv.h): its log is opened and read in
- * libuv's pool, and while that goes on what is said to the spool is dropped: it is asked again. From then on the heir lives
- * on the loop. A queue that is deep has a table beside it, in `tables`/<spool>, made anew at each start.
+ * One heir (node/heir.h) for each copy that became a primary (node/keeper_copies_uv.h), on the loop. Its log is handed over
+ * open, and read from its end: libuv's pool reads and decodes a portion of it while the loop replays the one before, a few
+ * milliseconds at a time, and the heir moves what it knows. So a deep queue moves at once, and what does not fit into
+ * memory stays in the log until there is room.
  *
  * What it moves to this node's own home spool goes by the same bus as all messages, which hands it over within the
  * process: the body is not copied. (That home takes a MOVE from a spool of its own member though it has no mirror.)
  *
- * What can go wrong: a log that can't be opened, or that a newer program wrote, is told and tried again each
+ * What can go wrong: a log that can't be opened or read, or that a newer program wrote, is told and tried again each
  * KEEPER_HEIR_AGAIN: nothing of it moves meanwhile. A disk that fails stops its heir: nothing that it would say could be
  * kept; a start of the node with a good disk goes on.
  *
@@ -24,11 +25,9 @@
 
 struct keeper_heirs_settings { /* texts are copied */
     const char *member, *home, *cluster;
-    const char *tables; /* "<data_dir>/heirs"; made when it is needed */
     uint64_t process;
     uint64_t segment_size, reserve; /* as the home spool's */
     usec_t quarantine;              /* 0 = HEIR_QUARANTINE */
-    uint64_t table_from;            /* bytes of a log that has a table. 0 = 48 MiB */
     usec_t least;                   /* as heir_settings; tests take less, */
     uint64_t at_hand;               /* and of this */
 };
@@ -46,7 +45,7 @@ struct keeper_heirs *keeper_heirs_open(uv_loop_t *loop, struct keeper_store *sto
     const struct keeper_heirs_settings *settings, const struct keeper_heirs_ports *ports);
 /* Writes out the logs; runs the loop until its work in the pool has ended. The loop must run once more. */
 void keeper_heirs_close(struct keeper_heirs **heirs);
-/* As keeper_copies' port `serve`: lent. */
+/* As keeper_copies' port `serve`: lent, but the log, which is theirs now. */
 void keeper_heirs_take(struct keeper_heirs *heirs, const struct copy_taken *taken);
 /* True: it was for one of them. Lent. */
 bool keeper_heirs_message(struct keeper_heirs *heirs, const struct bus_msg *msg, usec_t now);

@@ -21,7 +21,11 @@ static void port_event(void *context, const char *json, size_t len)
 static void port_serve(void *context, const struct copy_taken *taken)
 {
     const struct keeper *k = context;
-    keeper_heirs_take(k->heirs, taken);
+    struct spool *log = taken->log;
+    if (k->heirs != NULL)
+        keeper_heirs_take(k->heirs, taken);
+    else /* amid the end: the next start goes on */
+        spool_close(&log);
 }
 
 static void port_retired(void *context, const char *spool)
@@ -32,12 +36,9 @@ static void port_retired(void *context, const char *spool)
 
 static void open_heirs(struct keeper *k)
 {
-    char tables[PATH_MAX];
-    snprintf(tables, sizeof tables, "%.4000s/heirs", k->settings->node.data_dir);
     struct keeper_heirs_settings settings = {.member = k->member,
         .home = k->spool_name,
         .cluster = k->claim.cluster,
-        .tables = tables,
         .process = k->home.reg.process,
         .segment_size = k->settings->node.spool_segment,
         .reserve = k->settings->node.spool_reserve,
@@ -111,7 +112,7 @@ void keeper_others_tell(struct keeper *k)
         .bytes = figures.bytes,
         .ill = figures.ill,
         .taken = keeper_heirs_count(k->heirs),
-        .taken_queued = heirs.held + heirs.leaving + (heirs.state == HEIR_READS),
+        .taken_queued = heirs.held + heirs.leaving + heirs.unread + (heirs.state == HEIR_READS),
         .in_doubt = heirs.in_doubt,
         .taken_moved = heirs.moved,
         .doubts = heirs.doubts};

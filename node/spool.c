@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/panic.h"
+#include "node/spool_back.h"
 #include "node/spool_disk.h"
 #include "node/spool_frame.h"
 #include "node/spool_index.h"
@@ -125,6 +126,16 @@ void spool_close(struct spool **spool)
 {
     if (*spool != NULL)
         spool_free(spool);
+}
+
+void spool_listen(struct spool *spool, const struct spool_listener *listener)
+{
+    spool_writer_listen(spool->writer, listener);
+}
+
+uint64_t spool_committed(const struct spool *spool)
+{
+    return spool_writer_committed(spool->writer);
 }
 
 const char *spool_disk_id(const struct spool *spool)
@@ -242,6 +253,12 @@ void spool_frames_from(struct spool *spool, uint64_t after, size_t bytes, struct
 {
     spool_reader_read(&spool->reader, &spool->disk, spool->lock, &spool->index, after,
         spool_writer_committed(spool->writer), bytes, frames_r);
+}
+
+int spool_read_back(
+    struct spool *spool, struct spool_back *back, const struct spool_portion *portion, struct error *error)
+{
+    return spool_back_read(back, &spool->disk, spool->lock, &spool->index, portion, error);
 }
 
 bool spool_is_whole(const struct spool *spool, uint64_t after)

@@ -86,6 +86,11 @@ struct spool *spool_open(const struct spool_settings *settings, const struct spo
 /* Writes out what was appended, stops the writer, unlocks. */
 void spool_close(struct spool **spool);
 
+/* Somebody else is told from now on; when it has returned, the one before is not any more. */
+void spool_listen(struct spool *spool, const struct spool_listener *listener);
+/* All frames up to this one are on the disk. */
+uint64_t spool_committed(const struct spool *spool);
+
 /* The disk's id, 32 hexadecimal digits. */
 const char *spool_disk_id(const struct spool *spool);
 /* The number of the last frame in the log (0: none). */
@@ -109,6 +114,24 @@ struct spool_frames {
 };
 void spool_frames_from(struct spool *spool, uint64_t after, size_t bytes, struct spool_frames *frames_r);
 void spool_frames_clear(struct spool_frames *frames);
+/* From the log's end towards its beginning, a portion at a time: about so many bytes of the log, and so many base frames at
+ * most. Within a portion frames come in the order of the log (node/spool_back.h); what is appended after the first one is
+ * not read. 1: there is more, 0: the beginning was reached, -1. Blocks on the disk; from any thread, but one at a time. */
+struct spool_back { /* where it stands: zeroed at first */
+    bool begun;
+    uint64_t number, offset; /* before that place of this segment, */
+    uint64_t below;          /* below this frame, */
+    uint64_t living;         /* and there are about so many base frames that live */
+};
+struct spool_portion {
+    uint64_t bytes;
+    size_t bases;
+    void *context;
+    void (*frame)(void *context, uint64_t seq, const void *record, size_t len, bool base); /* lent */
+    void (*damaged)(void *context, const char *file, uint64_t offset, const char *why);    /* may be null */
+};
+int spool_read_back(
+    struct spool *spool, struct spool_back *back, const struct spool_portion *portion, struct error *error);
 /* Whether nothing behind `after` is in segments that have gone. When in doubt, no. */
 bool spool_is_whole(const struct spool *spool, uint64_t after);
 /* Base records that live, behind `after`, rising; returns how many. */

@@ -25,6 +25,7 @@
 
 struct spool_writer {
     const struct spool_disk *disk;
+    pthread_mutex_t listening; /* over who listens, while he is told */
     struct spool_listener listener;
     uint64_t reserve;
     pthread_t thread;
@@ -86,16 +87,20 @@ static bool has_failed(const struct spool_writer *writer)
 static void fail_for_good(struct spool_writer *writer, const struct error *error)
 {
     atomic_store(&writer->room, SPOOL_FAILED);
+    pthread_mutex_lock(&writer->listening);
     if (writer->listener.failed != NULL)
         writer->listener.failed(writer->listener.context, error->text);
+    pthread_mutex_unlock(&writer->listening);
 }
 
 static void commit(struct spool_writer *writer, uint64_t seq, size_t frames)
 {
     atomic_fetch_add_explicit(&writer->frames, frames, memory_order_relaxed);
     atomic_store_explicit(&writer->committed, seq, memory_order_release);
+    pthread_mutex_lock(&writer->listening);
     if (writer->listener.committed != NULL)
         writer->listener.committed(writer->listener.context, seq);
+    pthread_mutex_unlock(&writer->listening);
 }
 
 /* Where the slice that starts at `from` ends. */
@@ -193,6 +198,7 @@ struct spool_writer *spool_writer_start(const struct spool_writer_settings *sett
     writer->reserve = settings->reserve;
     atomic_init(&writer->committed, settings->tail.seq);
     pthread_mutex_init(&writer->lock, NULL);
+    pthread_mutex_init(&writer->listening, NULL);
     writer->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (writer->wake < 0) {
         error_set(error, "spool %s: no eventfd: %s", settings->disk->path, strerror(errno));
@@ -213,6 +219,7 @@ no_thread:
 no_output:
     close(writer->wake);
 no_wake:
+    pthread_mutex_destroy(&writer->listening);
     pthread_mutex_destroy(&writer->lock);
     free(writer);
     return NULL;
@@ -241,6 +248,7 @@ bool spool_writer_free(struct spool_writer **writer)
     spool_batch_free(&w->filling);
     spool_batch_free(&w->writing);
     close(w->wake);
+    pthread_mutex_destroy(&w->listening);
     pthread_mutex_destroy(&w->lock);
     free(w);
     return whole;
@@ -270,6 +278,13 @@ void spool_writer_remove(struct spool_writer *writer, struct spool_removal remov
     pthread_mutex_unlock(&writer->lock);
     if (wake)
         wake_up(writer);
+}
+
+void spool_writer_listen(struct spool_writer *writer, const struct spool_listener *listener)
+{
+    pthread_mutex_lock(&writer->listening);
+    writer->listener = *listener;
+    pthread_mutex_unlock(&writer->listening);
 }
 
 enum spool_room spool_writer_room(const struct spool_writer *writer)

@@ -7,7 +7,7 @@
  * After the first error of a write or sync nothing is written, deleted or called committed any more; what is
  * appended is thrown away.
  * Threads: append, remove, free from the owner's; room and figures from any. The listener is called on the
- * writer's thread, never with a lock held. */
+ * writer's thread, with no lock held but its own: it must not change who listens. */
 #ifndef NODE_SPOOL_WRITER_H
 #define NODE_SPOOL_WRITER_H
 
@@ -41,6 +41,7 @@ void spool_writer_append(struct spool_writer *writer, uint64_t segment, const st
     const struct buffer *record, struct blob *body);
 /* Deletes a segment (or puts it aside) after everything appended so far is on the disk. */
 void spool_writer_remove(struct spool_writer *writer, struct spool_removal removal);
+void spool_writer_listen(struct spool_writer *writer, const struct spool_listener *listener);
 enum spool_room spool_writer_room(const struct spool_writer *writer);
 /* Everything up to this frame is on the disk. */
 uint64_t spool_writer_committed(const struct spool_writer *writer);

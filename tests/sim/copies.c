@@ -177,21 +177,30 @@ static void heir_retired(void *context)
     ((struct copy *)context)->retired = true;
 }
 
+/* Null: there is none. */
+static const struct frame *frame_before(const struct disk *disk, uint64_t seq)
+{
+    size_t low = 0, high = disk->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (disk->frames[middle].seq < seq)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low == 0 ? NULL : &disk->frames[low - 1];
+}
+
+/* Meanwhile segments may go. */
 static void read_log(struct copy *copy)
 {
-    for (size_t i = 0; i < copy->disk->count; i++) {
-        const struct frame *frame = &copy->disk->frames[i];
+    const struct frame *frame;
+    for (uint64_t seq = UINT64_MAX; (frame = frame_before(copy->disk, seq)) != NULL;) {
         struct error error = {""};
-        size_t before = copy->disk->count;
-        uint64_t seq = frame->seq;
+        seq = frame->seq;
         if (heir_replay(copy->heir, seq, frame->record, frame->len, frame->base, &error) != 0)
             sim_fail(copy->member->sim, "replay: the heir %s does not understand frame %llu of %s: %s",
                 copy->member->name, (unsigned long long)seq, spool_of(copy)->name, error.text);
-        if (copy->disk->count < before) /* a segment has gone */
-            for (i = 0; i < copy->disk->count && copy->disk->frames[i].seq < seq; i++)
-                ;
-        if (i < copy->disk->count && copy->disk->frames[i].seq > seq)
-            i--;
     }
 }
 
@@ -225,10 +234,11 @@ static void open_heir(struct sim *sim, struct sim_event *event)
     copy->heir = heir_new(&settings, &ports);
     sim->counts->heirs++;
     copy->disk->reading = true; /* what is told now was told by the dead node, or should have been */
+    heir_log_ends(copy->heir, disk_last(copy->disk), copy->disk->count, member_now(member));
     read_log(copy);
+    while (!heir_recovered(copy->heir, member_now(member)))
+        ;
     copy->disk->reading = false;
-    heir_log_ends(copy->heir, disk_last(copy->disk));
-    heir_recovered(copy->heir, member_now(member));
     if (control_view(member) != NULL)
         heir_set_view(copy->heir, control_view(member), member_now(member));
 }

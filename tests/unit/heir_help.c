@@ -129,8 +129,6 @@ void estate_end(void)
     free(estate.log);
     while (estate.sent_count > 0)
         bus_msg_free(&estate.sent[--estate.sent_count]);
-    if (estate.table != NULL)
-        park_memory_free(&estate.table);
 }
 
 static struct mail *mail_of(unsigned number, unsigned digest, const char *recipients, usec_t due)
@@ -182,6 +180,14 @@ static struct delivery *find(const struct custody *custody, unsigned number, uin
 struct delivery *estate_dead(unsigned number, uint32_t index)
 {
     return find(estate.dead, number, index);
+}
+
+uint64_t estate_oldest(void)
+{
+    for (size_t i = 0; i < estate.count; i++)
+        if (estate.log[i].base && !estate.log[i].released)
+            return estate.log[i].seq;
+    return 0;
 }
 
 /* ---- the heir ---- */
@@ -275,22 +281,31 @@ static struct view *make_view(void)
     return view;
 }
 
+static bool is_reading(void)
+{
+    return heir_figures(estate.heir).state == HEIR_READS;
+}
+
 static void read_log(void)
 {
-    struct error error;
-    struct park_table table;
-    if (estate.table != NULL) {
-        park_memory_wipe(estate.table);
-        table = park_memory_table(estate.table);
-        must(heir_set_table(estate.heir, &table, log_end(), &error) == 0);
+    estate.unread = estate.count;
+    heir_log_ends(estate.heir, log_end(), estate.count, estate.now);
+    while (!estate.reads_later && is_reading()) {
+        must(heir_has_room(estate.heir));
+        estate_read_back(estate.count);
     }
-    for (size_t i = 0; i < estate.count; i++) {
-        const struct estate_frame *frame = &estate.log[i];
+}
+
+void estate_read_back(size_t frames)
+{
+    struct error error;
+    if (is_reading() && estate.unread == 0)
+        (void)heir_recovered(estate.heir, estate.now);
+    for (; frames > 0 && estate.unread > 0 && heir_has_room(estate.heir); frames--) {
+        const struct estate_frame *frame = &estate.log[--estate.unread];
         must(heir_replay(estate.heir, frame->seq, buffer_bytes(&frame->bytes), buffer_len(&frame->bytes),
                  frame->base, &error) == 0);
     }
-    heir_log_ends(estate.heir, log_end());
-    heir_recovered(estate.heir, estate.now);
 }
 
 static void take_over(void)
@@ -494,6 +509,14 @@ struct bus_msg *estate_move_of(unsigned number, uint32_t hop)
 }
 
 void estate_run(unsigned rounds, usec_t step)
+{
+    for (unsigned round = 0; round < rounds; round++) {
+        estate_read_back(16);
+        estate_run_unread(1, step);
+    }
+}
+
+void estate_run_unread(unsigned rounds, usec_t step)
 {
     for (unsigned round = 0; round < rounds; round++) {
         estate.now += step;

@@ -31,11 +31,12 @@ struct estate {
     struct mirror_note note;
     usec_t quarantine;
     uint32_t window;
-    struct park_memory *table; /* null: none */
     uint64_t at_hand, told;
+    bool reads_later; /* a part of the log each round of estate_run, and when estate_read_back says so */
 
     struct estate_frame *log;
     size_t count, size;
+    size_t unread; /* frames, from the first one on */
     uint64_t committed;
     struct bus_msg *sent[ESTATE_SENT]; /* by the heir and the others; not delivered yet */
     size_t sent_count;
@@ -61,10 +62,14 @@ void estate_end(void);
 /* While "a" lives: hands it mail number `number`, for these recipients ("," between), and brings it to its disk. */
 void estate_mail(unsigned number, const char *recipients, usec_t due);
 struct delivery *estate_dead(unsigned number, uint32_t index);
+/* Its oldest living base frame, or 0. */
+uint64_t estate_oldest(void);
 /* What "a" appended is on its disk, and on the copy. */
 void estate_dead_commits(void);
 /* "a" is dead, its copy is taken over: the heir reads the log up to frame `upto` (0: all), and has a view. */
 void estate_inherit(uint64_t upto);
+/* The heir reads so many frames more, if it has room; or hears that there are none. */
+void estate_read_back(size_t frames);
 /* The heir's process dies; what was not committed is lost but for `kept` frames. The next one takes over again. */
 void estate_crash(size_t kept);
 
@@ -87,6 +92,8 @@ struct bus_msg *estate_inject_of(unsigned number, unsigned digest);
 struct bus_msg *estate_move_of(unsigned number, uint32_t hop);
 /* Passes everything on, in order, `rounds` times, with `step` of time between. */
 void estate_run(unsigned rounds, usec_t step);
+/* The same, but the heir reads nothing meanwhile. */
+void estate_run_unread(unsigned rounds, usec_t step);
 /* Answers what the heir asked of the store: what really happened (`done`), and whether it is told. */
 void estate_store(bool done, bool told);
 

@@ -186,6 +186,7 @@ static void on_serve(void *context, const struct copy_taken *taken)
     struct copy_world *w = context;
     w->served++;
     w->taken = *taken;
+    spool_close(&w->taken.log);
     snprintf(w->taken_spool, sizeof w->taken_spool, "%s", taken->spool);
     snprintf(w->taken_dir, sizeof w->taken_dir, "%s", taken->dir);
     w->taken_note = *taken->note;

@@ -191,6 +191,82 @@ static void test_inject(void **state)
     assert_true(figures().unanswered == 3 && figures().refused == 2);
 }
 
+/* ---- while it reads ---- */
+
+/* What was read moves, the newest first; what was not may be there. */
+static void test_moves_while_it_reads(void **state)
+{
+    (void)state;
+    some_mail(40);
+    estate.reads_later = true;
+    estate_inherit(0);
+    assert_true(figures().state == HEIR_READS && figures().unread == 40);
+    estate_read_back(5);
+    assert_int_equal(figures().held, 5);
+    estate_run(1, USEC_MS); /* reads on */
+    for (unsigned i = 0; i < 10; i++)
+        estate_run_unread(1, USEC_MS);
+    assert_int_equal(figures().state, HEIR_READS);
+    for (unsigned i = 0; i < 40; i++)
+        assert_int_equal(estate_holders(i, 0), i >= 40 - 5 - 16);
+    estate_run(10, USEC_MS);
+    check_once(40);
+    assert_true(figures().state == HEIR_WAITS && figures().unread == 0);
+}
+
+static void test_little_room(void **state)
+{
+    (void)state;
+    some_mail(100);
+    estate.reads_later = true;
+    estate.at_hand = 10;
+    estate_inherit(0);
+    estate_read_back(100);
+    assert_true(figures().held == 10 && figures().leaving == 0 && !heir_has_room(estate.heir));
+    estate_run(100, USEC_MS);
+    check_once(100);
+}
+
+/* What is not known may stand in what was not read yet: it is neither refused nor called settled. */
+static void test_unread_is_not_unknown(void **state)
+{
+    (void)state;
+    some_mail(3);
+    estate.reads_later = true;
+    estate_inherit(0);
+    heir_set_paired(estate.heir, true);
+    estate_read_back(1);
+    estate_run_unread(10, USEC_MS);
+    assert_true(estate_holders(2, 0) == 1 && estate_holders(1, 0) == 0);
+    assert_int_equal(inject(2, 1), BUS_REPEATED);
+    assert_int_equal(inject(1, 1), 0);
+    assert_int_equal(inject(99, 1), 0);
+    assert_null(estate_ask(estate_move_of(99, 1)));
+    struct bus_msg *ask = estate_move_of(1, 1);
+    ask->type = BUS_SETTLED_ASK;
+    assert_null(estate_ask(ask));
+    estate_run_unread(1, USEC_HOUR * 48); /* nothing is forgotten, nor is it over */
+    heir_tick(estate.heir, estate.now);
+    assert_int_equal(figures().state, HEIR_READS);
+    assert_int_equal(inject(2, 1), BUS_REPEATED);
+    estate_run(10, USEC_MS);
+    check_once(3);
+    assert_int_equal(inject(99, 1), BUS_FULL);
+}
+
+/* An open attempt stands behind the message's frame, and before it in the reading. */
+static void attempt(unsigned number);
+static void test_doubt_while_it_reads(void **state)
+{
+    (void)state;
+    some_mail(30);
+    attempt(3);
+    estate.reads_later = true;
+    estate_inherit(0);
+    estate_run(10, USEC_MS);
+    assert_true(estate_holders(3, 0) == 0 && figures().in_doubt == 1 && figures().held == 1);
+}
+
 static void test_other_incarnation(void **state)
 {
     (void)state;
@@ -321,7 +397,7 @@ static void test_doubt(void **state)
     estate_inherit(0);
     usec_t swapped = estate.now;
     assert_true(figures().in_doubt == 1 && figures().doubts == 1);
-    assert_non_null(strstr(estate.notice, "1 of them are in doubt"));
+    assert_non_null(strstr(estate.notice, "3 are still to be moved on; 1 of them are in doubt"));
     estate_run(100, USEC_MS);
     assert_true(estate_holders(0, 0) == 1 && estate_holders(1, 0) == 0 && estate_holders(2, 0) == 1);
     estate_run(1, swapped + HEIR_QUARANTINE - 1 - estate.now);
@@ -512,6 +588,10 @@ int main(void)
         TEST(test_silent),
         TEST(test_view_changes),
         TEST(test_inject),
+        TEST(test_moves_while_it_reads),
+        TEST(test_little_room),
+        TEST(test_unread_is_not_unknown),
+        TEST(test_doubt_while_it_reads),
         TEST(test_other_incarnation),
         TEST(test_known_move),
         TEST(test_not_taken_back),
