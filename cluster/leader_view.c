@@ -127,12 +127,29 @@ static void set_text(char **to, const char *text)
     *to = text == NULL || text[0] == '\0' ? NULL : xstrdup(text);
 }
 
+static bool has_pools_of(const struct view_node *node, const struct view_source *source)
+{
+    for (size_t i = 0; i < node->source_count; i++) {
+        const struct view_source *at = &node->sources[i];
+        size_t same = 0;
+        while (same < source->pool_count && at->pool_count == source->pool_count &&
+               strcmp(at->pools[same], source->pools[same]) == 0)
+            same++;
+        if (same == source->pool_count && at->pool_count == source->pool_count)
+            return true;
+    }
+    return false;
+}
+
+/* A view goes to everybody, and who places mail asks for pools only: of those with the same ones the first will do. */
 static void copy_sources(struct view_node *node, const struct view_source *sources, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         const struct view_source *from = &sources[i];
+        if (has_pools_of(node, from))
+            continue;
         view_add_source(node, from->address, from->helo, (const char *const *)from->pools, from->pool_count);
-        set_text(&node->sources[i].public_address, from->public_address);
+        set_text(&node->sources[node->source_count - 1].public_address, from->public_address);
     }
 }
 

@@ -50,7 +50,7 @@ struct view_node {
     struct view_turn turn; /* to up, draining or down */
     char *endpoint;        /* of its bus, or null (one process) */
     char *rack;            /* or null */
-    struct view_source *sources;
+    struct view_source *sources; /* heads publish one for each list of pools; all of them stand in live/ */
     size_t source_count;
 };
 

@@ -177,6 +177,33 @@ static void test_left_out(void **state)
     finish(&h);
 }
 
+/* A view goes to everybody: of sources with the same pools it names one. */
+static void test_one_source_for_its_pools(void **state)
+{
+    (void)state;
+    struct head h;
+    char *pools[] = {(char *)"main", (char *)"fast"};
+    struct view_source sources[] = {{(char *)"192.0.2.1", NULL, (char *)"a.example", pools, 1},
+        {(char *)"192.0.2.2", (char *)"198.51.100.2", (char *)"b.example", pools, 1},
+        {(char *)"192.0.2.3", (char *)"198.51.100.3", (char *)"c.example", pools, 2},
+        {(char *)"192.0.2.4", NULL, (char *)"d.example", pools, 2},
+        {(char *)"192.0.2.5", NULL, (char *)"e.example", NULL, 0}};
+    struct member_live live = {.role = MEMBER_NODE, .weight = 1, .sources = sources, .source_count = 5};
+    begin(&h, "c1", lease_c1);
+    run(&h, 2 * USEC_SEC);
+    put_live_as(&live, "n1", 111, 6);
+    run(&h, 2 * USEC_SEC);
+    struct view *view = stored();
+    const struct view_node *n1 = view_node(view, "n1");
+    assert_int_equal(n1->source_count, 3);
+    assert_string_equal(n1->sources[0].address, "192.0.2.1");
+    assert_string_equal(n1->sources[1].public_address, "198.51.100.3");
+    assert_int_equal(n1->sources[1].pool_count, 2);
+    assert_int_equal(n1->sources[2].pool_count, 0);
+    view_drop(&view);
+    finish(&h);
+}
+
 static void test_too_big(void **state)
 {
     (void)state;
@@ -185,9 +212,14 @@ static void test_too_big(void **state)
     char helo[250];
     memset(helo, 'a', sizeof helo - 1);
     helo[249] = '\0';
+    static char names[3000][8];
+    static char *pools[3000];
     struct view_source *sources = xcalloc(3000, sizeof *sources);
-    for (int i = 0; i < 3000; i++)
-        sources[i] = (struct view_source){(char *)"192.0.2.1", NULL, helo, NULL, 0};
+    for (int i = 0; i < 3000; i++) {
+        snprintf(names[i], sizeof names[i], "p%d", i);
+        pools[i] = names[i];
+        sources[i] = (struct view_source){(char *)"192.0.2.1", NULL, helo, &pools[i], 1};
+    }
     live.sources = sources;
     live.source_count = 3000;
     begin(&h, "c1", lease_c1);
@@ -588,6 +620,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_balance, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_pace, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_left_out, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_one_source_for_its_pools, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_too_big, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_nobody_could_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_down_only_after_quiet, set_up, tear_down),
