@@ -13,6 +13,7 @@
 #include "tests/sim/control.h"
 #include "tests/sim/copies.h"
 #include "tests/sim/ledger.h"
+#include "tests/sim/scale.h"
 #include "tests/sim/store_link.h"
 #include "tests/sim/turned.h"
 
@@ -173,6 +174,8 @@ static void on_view(
         view_drop(&sim->view);
     sim->view = view;
     sim->counts->views++;
+    if (sim->scale != NULL)
+        scale_published(sim, view->epoch, after->len);
 }
 
 uint64_t agree_view_hash(const void *bytes, size_t len)

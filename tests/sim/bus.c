@@ -12,6 +12,7 @@
 #include "proto/copy_wire.h"
 #include "tests/sim/copies.h"
 #include "tests/sim/ledger.h"
+#include "tests/sim/scale.h"
 #include "tests/sim/sim.h"
 
 struct member *sim_member(struct sim *sim, const char *name)
@@ -96,6 +97,8 @@ static void arrive(struct sim *sim, struct sim_event *event)
     char text[160];
     describe(sim, event->msg, text, sizeof text);
     trace_member(member, "bus <-", "%s from %s", text, event->msg->from);
+    if (sim->scale != NULL)
+        scale_works(member, event->msg);
     if (copies_bus(member, event->msg))
         return;
     if (member->node != NULL)
@@ -104,11 +107,12 @@ static void arrive(struct sim *sim, struct sim_event *event)
         route_message(member->route, event->msg, member_now(member));
 }
 
-static usec_t draw_delay(struct sim *sim)
+static usec_t draw_delay(struct member *from, const struct bus_msg *msg)
 {
+    struct sim *sim = from->sim;
     bool bad = sim->now < sim->lossy_until;
     usec_t usual = sim->phase == PHASE_LOAD ? sim->weather.bus_delay : sim->calm.bus_delay;
-    usec_t delay = sim_between(sim, 50, usual);
+    usec_t delay = sim->scale != NULL ? scale_bus_takes(from, msg) : sim_between(sim, 50, usual);
     if (sim->phase == PHASE_LOAD && sim_chance(sim, bad ? 300 : sim->weather.bus_late))
         delay += sim_between(sim, USEC_MS, bad ? 20 * USEC_SEC : 2 * USEC_SEC);
     return delay;
@@ -137,8 +141,8 @@ void bus_model_send(struct member *from, struct bus_msg *msg)
         return;
     }
     if (load && sim_chance(sim, bad ? 200 : sim->weather.bus_twice))
-        put(to, bus_msg_copy(msg), draw_delay(sim));
+        put(to, bus_msg_copy(msg), draw_delay(from, msg));
     if (load && sim_chance(sim, sim->weather.bus_ghost))
         put(to, bus_msg_copy(msg), sim_between(sim, USEC_MIN, 2 * USEC_HOUR));
-    put(to, msg, draw_delay(sim));
+    put(to, msg, draw_delay(from, msg));
 }

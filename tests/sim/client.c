@@ -14,6 +14,7 @@
 #include "tests/sim/fairness_world.h"
 #include "tests/sim/layout.h"
 #include "tests/sim/ledger.h"
+#include "tests/sim/scale.h"
 #include "tests/sim/sim.h"
 
 struct order {
@@ -327,6 +328,8 @@ void clients_start(struct sim *sim)
     sim->clients = xcalloc(1, sizeof *sim->clients);
     if (sim->fairness != NULL)
         fairness_begin(sim);
+    else if (sim->scale != NULL)
+        scale_begin(sim);
     else
         sim_after(sim, 10 * USEC_MS, next_burst, NULL);
 }

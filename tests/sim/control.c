@@ -13,6 +13,7 @@
 #include "node/node.h"
 #include "tests/sim/agree.h"
 #include "tests/sim/copies.h"
+#include "tests/sim/scale.h"
 #include "tests/sim/store_link.h"
 #include "tests/sim/turned.h"
 
@@ -200,6 +201,7 @@ void control_start(struct member *member)
 {
     struct control *control = xcalloc(1, sizeof *control);
     control_wake(member->sim);
+    scale_hinders(member);
     member->control = control;
     member->process = random_next(&member->sim->random) | 1;
     member->wrong_disk = member_is_node(member) && !sim_has_copies(member->sim) &&
@@ -272,6 +274,12 @@ bool control_is_head(const struct member *member)
 {
     return member->control != NULL && member->control->leader != NULL &&
            leader_is_head(member->control->leader);
+}
+
+void control_set_balance(struct member *member, struct balance_plan *plan)
+{
+    leader_set_balance(member->control->leader, plan, control_time(member));
+    settle(member->control);
 }
 
 static void tick(struct sim *sim, struct sim_event *event)
@@ -362,6 +370,8 @@ static void learn_view(struct control *control, const struct kv_news *news)
             return;
         }
         agree_view_known(member, view, hash);
+        if (member->sim->scale != NULL)
+            scale_knows(member, view->epoch);
         if (control->view == NULL || view->epoch > control->view->epoch) {
             view_drop(&control->view);
             control->view = view_hold(view);

@@ -9,6 +9,7 @@
 #ifndef SIM_CONTROL_H
 #define SIM_CONTROL_H
 
+#include "cluster/balance.h"
 #include "cluster/member_record.h"
 #include "tests/sim/sim.h"
 
@@ -46,6 +47,8 @@ void control_hangs(struct member *member);
 void control_wake(struct sim *sim);
 void control_watch_over(struct sim *sim); /* starts the pulse that lets them sleep, and looks after the end */
 bool control_is_head(const struct member *member);
+/* What the next view is to say of hot domains and shares; takes it over. */
+void control_set_balance(struct member *member, struct balance_plan *plan);
 
 /* operator.c: spec/, as `todoku members` would write it. */
 void operator_key(const struct member *member, char key[MEMBER_KEY_SIZE]); /* the member's public one */

@@ -11,6 +11,7 @@
 #include "node/node.h"
 #include "tests/sim/copies.h"
 #include "tests/sim/ledger.h"
+#include "tests/sim/scale.h"
 #include "tests/sim/sim.h"
 
 static void frame_clear(struct frame *frame)
@@ -63,12 +64,22 @@ static void synced(struct sim *sim, struct sim_event *event)
         start_sync(disk);
 }
 
+static size_t bytes_after(const struct disk *disk, size_t from)
+{
+    size_t bytes = 0;
+    for (size_t i = from; i < disk->count; i++)
+        bytes += disk->frames[i].len + (disk->frames[i].body == NULL ? 0 : disk->frames[i].body->len);
+    return bytes;
+}
+
 static void start_sync(struct disk *disk)
 {
     struct member *member = disk->member;
     struct sim *sim = member->sim;
     bool slow = sim->now < disk->slow_until;
-    usec_t takes = slow ? sim_between(sim, 100 * USEC_MS, 4 * USEC_SEC) : sim_between(sim, 100, 4 * USEC_MS);
+    usec_t takes = sim->scale != NULL && !slow ? scale_sync_takes(sim, bytes_after(disk, disk->synced))
+                   : slow                      ? sim_between(sim, 100 * USEC_MS, 4 * USEC_SEC)
+                                               : sim_between(sim, 100, 4 * USEC_MS);
     disk->going = disk->count;
     disk->busy_until = sim->now + takes;
     struct sim_event *event = sim_after(sim, takes, synced, NULL);

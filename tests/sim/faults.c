@@ -417,6 +417,18 @@ static bool strike(struct sim *sim, enum fault_kind kind, struct member *member)
     }
 }
 
+bool faults_strike(struct sim *sim, enum fault_kind kind, struct member *member)
+{
+    uint32_t doing = member == NULL ? 1u << DOING_NOTHING : ledger_doing(sim->ledger, member);
+    if (!strike(sim, kind, member))
+        return false;
+    sim->faults_done++;
+    sim->counts->faults[kind]++;
+    for (int i = 0; i < DOING_KINDS; i++)
+        sim->counts->coverage[kind][i] += doing >> i & 1;
+    return true;
+}
+
 static void next_fault(struct sim *sim, struct sim_event *event)
 {
     (void)event;
@@ -431,18 +443,12 @@ static void next_fault(struct sim *sim, struct sim_event *event)
     struct member *member = draw_node(sim);
     if (member != NULL && sim->now < member->frozen_until && kind != FAULT_CRASH)
         return;
-    uint32_t doing = member == NULL ? 1u << DOING_NOTHING : ledger_doing(sim->ledger, member);
-    if (!strike(sim, kind, member))
-        return;
-    sim->faults_done++;
-    sim->counts->faults[kind]++;
-    for (int i = 0; i < DOING_KINDS; i++)
-        sim->counts->coverage[kind][i] += doing >> i & 1;
+    faults_strike(sim, kind, member);
 }
 
 void faults_start(struct sim *sim)
 {
-    if (sim->fairness != NULL)
+    if (sim->fairness != NULL || sim->scale != NULL)
         return;
     for (int i = 0; i < FAULT_KINDS; i++)
         if (sim_chance(sim, 600))

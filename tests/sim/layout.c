@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "node/node.h"
 #include "tests/sim/fairness_world.h"
+#include "tests/sim/scale.h"
 
 static void make_site(struct sim *sim, struct site *site, int index)
 {
@@ -59,12 +60,14 @@ struct host *layout_host(struct layout *layout, const struct mx_address *address
     return &layout->sites[site].hosts[host];
 }
 
-int layout_domain(const struct layout *layout, const char *name)
+int layout_domain(const struct sim *sim, const char *name)
 {
+    const struct layout *layout = sim->layout;
     for (int i = 0; i < LAYOUT_DOMAINS; i++)
         if (strcmp(layout->domains[i].name, name) == 0)
             return i;
-    return -1;
+    int domain = sim->scale == NULL ? -1 : scale_domain(sim, name);
+    return domain < 0 ? -1 : LAYOUT_DOMAINS + domain;
 }
 
 static struct mx_answer *no_hosts(enum mx_status status, usec_t expires, const char *why)
@@ -98,10 +101,14 @@ static struct mx_answer *look_up(struct sim *sim, int index, usec_t now)
 {
     struct layout *layout = sim->layout;
     bool load = sim->phase == PHASE_LOAD;
+    bool own = index >= LAYOUT_DOMAINS; /* the run's */
     if (index >= 0 && load &&
-        (sim->now < layout->domains[index].broken_until || sim_chance(sim, sim->weather.dns_temporary)))
+        ((!own && sim->now < layout->domains[index].broken_until) ||
+            sim_chance(sim, sim->weather.dns_temporary)))
         return no_hosts(MX_TEMPORARY, now + 15 * USEC_SEC, "the name servers do not answer");
-    int site = index < 0 ? DOMAIN_MISSING : layout->domains[index].site;
+    int site = index < 0 ? DOMAIN_MISSING
+               : own     ? scale_site(index - LAYOUT_DOMAINS)
+                         : layout->domains[index].site;
     usec_t expires = now + sim_between(sim, USEC_MIN, USEC_HOUR);
     if (site == DOMAIN_NULL_MX)
         return no_hosts(MX_NULL, expires, "the domain takes no mail (null MX)");
@@ -112,8 +119,7 @@ static struct mx_answer *look_up(struct sim *sim, int index, usec_t now)
 
 static void answer_dns(struct sim *sim, struct sim_event *event)
 {
-    struct mx_answer *answer =
-        look_up(sim, layout_domain(sim->layout, event->bytes), member_now(event->member));
+    struct mx_answer *answer = look_up(sim, layout_domain(sim, event->bytes), member_now(event->member));
     trace_member(event->member, "dns", "%s: %s", event->bytes,
         answer->status == MX_OK ? answer->hosts[0].name : answer->why);
     node_resolved(event->member->node, event->bytes, answer, member_now(event->member));

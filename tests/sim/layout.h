@@ -38,6 +38,6 @@ struct layout *layout_new(struct sim *sim);
 void layout_free(struct layout **layout);
 struct host *layout_host(struct layout *layout, const struct mx_address *address);
 /* Index of a domain, or -1. */
-int layout_domain(const struct layout *layout, const char *name);
+int layout_domain(const struct sim *sim, const char *name);
 
 #endif

@@ -77,6 +77,9 @@ static void report(const struct options *options, const struct sim *sim, const c
         printf(" --faults %s", options->faults);
     if (options->worlds != NULL)
         printf(" --%s --messages %u", options->worlds, options->sim.messages);
+    if (options->sim.scale)
+        printf(" --%s --messages %u --domains %u", options->sim.throughput ? "throughput" : "scale",
+            options->sim.messages, options->sim.domains);
     printf("\n");
     fflush(stdout);
 }
@@ -93,7 +96,7 @@ static int run_once(const struct options *options, uint64_t seed, struct sim_cou
         report(options, sim, what);
         return 0; /* what it owned is in an unknown state: left alone */
     }
-    alarm(options->sim.world == NULL ? SEED_SECONDS : WORLD_SECONDS);
+    alarm(options->sim.world == NULL && !options->sim.scale ? SEED_SECONDS : WORLD_SECONDS);
     bool good = sim_run(sim);
     alarm(0);
     *hash_r = sim->trace.hash;
@@ -242,6 +245,8 @@ static int usage(void)
         "[--hash] [--twice]\n"
         "           [--copies N] [--no-takeover] [--faults NAME,NAME...] "
         "           [--jobs N] [--failures N] [--mutant-expected]\n"
+        "       sim --scale | --throughput [--nodes N] [--domains N] [--messages N] [--copies N] [--seeds "
+        "FROM..TO | --seed N]\n"
         "       sim --fairness | --scheduling [--messages N] [--seeds FROM..TO | --seed N] [--trace]\n");
     return 2;
 }
@@ -281,7 +286,9 @@ static int read_options(int argc, char **argv, struct options *options)
         {"mutant-expected", no_argument, NULL, 'm'}, {"fairness", no_argument, NULL, 'F'},
         {"scheduling", no_argument, NULL, 'S'}, {"messages", required_argument, NULL, 'M'},
         {"copies", required_argument, NULL, 'c'}, {"faults", required_argument, NULL, 'w'},
-        {"no-takeover", no_argument, NULL, 'T'}, {NULL, 0, NULL, 0}};
+        {"no-takeover", no_argument, NULL, 'T'}, {"scale", no_argument, NULL, 'L'},
+        {"throughput", no_argument, NULL, 'R'}, {"domains", required_argument, NULL, 'D'},
+        {NULL, 0, NULL, 0}};
     for (int letter; (letter = getopt_long(argc, argv, "", names, NULL)) != -1;) {
         if (letter == 's' && read_seeds(optarg, options) != 0)
             return -1;
@@ -304,6 +311,10 @@ static int read_options(int argc, char **argv, struct options *options)
         if (letter == 'F' || letter == 'S')
             options->worlds = letter == 'F' ? "fairness" : "scheduling";
         options->sim.no_takeover |= letter == 'T';
+        if (letter == 'D')
+            options->sim.domains = (unsigned)strtoul(optarg, NULL, 10);
+        options->sim.scale |= letter == 'L' || letter == 'R';
+        options->sim.throughput |= letter == 'R';
         options->sim.keys |= letter == 'y';
         options->sim.strict |= letter == 'x';
         options->sim.trace |= letter == 't';
@@ -314,17 +325,24 @@ static int read_options(int argc, char **argv, struct options *options)
             return -1;
     }
     if (options->to == 0)
-        options->to = options->worlds == NULL ? 100 : 1;
+        options->to = options->worlds == NULL && !options->sim.scale ? 100 : 1;
+    if (options->sim.scale && options->sim.nodes == 0)
+        options->sim.nodes = SIM_NODES;
+    options->sim.story = options->hash || options->twice;
     bool sound = options->sim.copies <= 2 && options->jobs >= 1 && options->jobs <= MAX_JOBS &&
                  options->from <= options->to && options->sim.nodes <= SIM_NODES &&
-                 (options->sim.nodes == 0 || options->sim.nodes >= 4);
+                 (options->sim.nodes == 0 || options->sim.nodes >= 4 || options->sim.throughput) &&
+                 options->sim.domains > 1 && options->sim.domains <= 10000000 && options->sim.messages > 0;
     return optind == argc && sound ? 0 : -1;
 }
 
 int main(int argc, char **argv)
 {
-    struct options options = {
-        .sim = {.steps = 2000, .messages = 20000}, .from = 1, .jobs = 1, .failures = 5, .program = argv[0]};
+    struct options options = {.sim = {.steps = 2000, .messages = 20000, .domains = 1000000},
+        .from = 1,
+        .jobs = 1,
+        .failures = 5,
+        .program = argv[0]};
     if (read_options(argc, argv, &options) != 0)
         return usage();
     static struct result all;

@@ -9,6 +9,7 @@
 
 #include "base/buffer.h"
 #include "base/panic.h"
+#include "tests/sim/scale.h"
 #include "tests/sim/sim.h"
 
 static const char *const retries[SIM_PROFILES] = {
@@ -70,11 +71,14 @@ static void write_schedules(struct buffer *out)
         SIM_RELEASE_COUNT, SIM_RELEASE_SECONDS);
 }
 
-static void write_settings(struct buffer *out, int profile, int node)
+static void write_settings(struct buffer *out, int profile, int node, const char *sources)
 {
     buffer_printf(out, "node:\n  id: n%d\n  data_dir: /nowhere\n  window: %s\n  sources:\n", node + 1,
         profile == 1 ? "1MiB" : "16MiB");
-    write_sources(out, node);
+    if (sources == NULL)
+        write_sources(out, node);
+    else
+        buffer_add_text(out, sources);
     buffer_printf(out,
         "delivery:\n  port: 25\n  tls: %s\n  max_age: %s\n  retry: %s\n  dsn: %s\n"
         "  timeouts: { connect: 30s, greeting: 1m, command: 1m, data: 1m, block: 1m, dot: 2m }\n",
@@ -96,10 +100,10 @@ static void write_settings(struct buffer *out, int profile, int node)
         write_schedules(out);
 }
 
-static struct settings *parse(int profile, int node)
+struct settings *sim_settings_with(int profile, int node, const char *sources)
 {
     struct buffer text = {0};
-    write_settings(&text, profile, node);
+    write_settings(&text, profile, node, sources);
     struct fault *faults = NULL;
     size_t fault_count = 0;
     struct settings *settings =
@@ -115,10 +119,12 @@ static struct settings *parse(int profile, int node)
 
 const struct settings *sim_settings(const struct sim *sim, int node)
 {
+    if (sim->scale != NULL)
+        return scale_settings(sim, node);
     static struct settings *made[SIM_PROFILES][SIM_NODES][2][2];
     struct settings **at = &made[sim->profile][node][sim->copies - 1][sim->min_copies - 1];
     if (*at == NULL) {
-        *at = parse(sim->profile, node);
+        *at = sim_settings_with(sim->profile, node, NULL);
         (*at)->cluster.copies = sim->copies;
         (*at)->cluster.min_copies = sim->min_copies;
     }

@@ -257,7 +257,7 @@ struct weather {
 struct trace {
     char lines[SIM_TRACE_LINES][SIM_TRACE_WIDTH];
     uint64_t count, hash;
-    bool aloud;
+    bool aloud, silent; /* silent: nothing is kept */
 };
 
 struct sim_options {
@@ -271,6 +271,9 @@ struct sim_options {
     bool strict;      /* mail must not expire when nothing stands in its way */
     const struct fairness_world *world; /* one that is made for a measurement; null: the seed's own */
     unsigned messages;                  /* of its campaign */
+    bool scale, throughput;             /* scale.h */
+    unsigned domains;                   /* of a run at scale */
+    bool story;                         /* it is kept there, too */
 };
 
 /* What many runs add up to. */
@@ -290,6 +293,7 @@ struct copy;      /* copies.h */
 struct clients;   /* client.c */
 struct orders;    /* orders.c */
 struct fairness;  /* fairness_world.c */
+struct scale;     /* scale.h */
 struct fairness_world;
 struct store_link; /* store_link.c */
 struct agree;      /* agree.c */
@@ -346,6 +350,7 @@ struct sim {
     struct clients *clients;
     struct orders *orders;     /* orders.c; null until there was one */
     struct fairness *fairness; /* null: no world of that kind */
+    struct scale *scale;       /* the same: scale.h */
     struct wire *wires;
     struct trace trace;
     struct sim_counts *counts;
@@ -380,6 +385,8 @@ void trace_print(const struct trace *trace);
 
 /* settings.c: the settings of a node, made once per process. */
 const struct settings *sim_settings(const struct sim *sim, int node);
+/* New ones; `sources`: lines of YAML, or null for the profile's own. */
+struct settings *sim_settings_with(int profile, int node, const char *sources);
 /* What the lanes of that profile allow for a site. */
 const struct setting_provider *sim_limits(const struct settings *settings, int site);
 int sim_source_index(const struct settings *settings, const char *address);
@@ -473,6 +480,8 @@ void coordinator_gone(struct member *member); /* its process ended: what it had 
 /* faults.c */
 void faults_start(struct sim *sim);
 void faults_stop(struct sim *sim);
+/* One of that kind, now; at this node, where it is a node's. False: it can't be. */
+bool faults_strike(struct sim *sim, enum fault_kind kind, struct member *member);
 /* A segment has been deleted, or a checkpoint begun, while something waits for its sync: a good moment to
  * crash. */
 void faults_good_moment(struct member *member);

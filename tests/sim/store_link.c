@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "tests/sim/agree.h"
 #include "tests/sim/control.h"
+#include "tests/sim/scale.h"
 
 /* A request may arrive after its sender has given up. */
 #define LATEST (8 * USEC_SEC)
@@ -58,6 +59,8 @@ bool link_up(const struct member *member)
 
 usec_t link_delay(struct sim *sim)
 {
+    if (sim->scale != NULL)
+        return scale_store_takes(sim, false);
     if (sim->phase == PHASE_LOAD && store_now(sim) < sim->link->bad_until && sim_chance(sim, 300))
         return sim_between(sim, 100 * USEC_MS, LATEST);
     if (sim->phase == PHASE_LOAD && sim_chance(sim, 20))
@@ -210,7 +213,10 @@ static void request_arrives(struct sim *sim, struct sim_event *event)
     struct kv_result result;
     if (!sim->link->leases_stand)
         store_expire(sim->link->store, store_now(sim));
+    uint64_t revision = store_revision(sim->link->store);
     store_apply(sim->link->store, ask->client, &ask->request, store_now(sim), &result);
+    if (sim->scale != NULL)
+        scale_requested(sim, &ask->request, store_revision(sim->link->store) > revision);
     usec_t delay = link_delay(sim);
     if (ask->given_up)
         trace_line(sim, "store", "late", "a request that %s has given up", member->name);

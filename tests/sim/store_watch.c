@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "tests/sim/scale.h"
 #include "tests/sim/store_link_inside.h"
 
 static struct watch *watch_find(struct sim *sim, uint64_t id)
@@ -71,6 +72,14 @@ static struct shared_pairs *share(
     return shared;
 }
 
+static usec_t told_takes(struct sim *sim, const struct kv_pair *pairs, size_t count)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < count; i++)
+        bytes += strlen(pairs[i].key) + pairs[i].len;
+    return sim->scale == NULL ? link_delay(sim) : scale_told_takes(sim, bytes);
+}
+
 /* `from`: the revision after which the changes begin. */
 static void news_later(struct sim *sim, struct watch *watch, enum kv_news_type type,
     const struct kv_pair *pairs, size_t count, uint64_t from, uint64_t revision)
@@ -87,7 +96,7 @@ static void news_later(struct sim *sim, struct watch *watch, enum kv_news_type t
         .why = type == KV_AWAY ? "the store has not answered for seconds" : NULL};
     *watch->last = item;
     watch->last = &item->next;
-    usec_t at = sim->now + link_delay(sim);
+    usec_t at = sim->now + told_takes(sim, pairs, count);
     watch->stream_at = at > watch->stream_at ? at : watch->stream_at;
     struct sim_event *event = sim_aside(sim, watch->stream_at - sim->now, news_arrive, watch->member);
     event->life = watch->life;
@@ -186,6 +195,7 @@ static void mend(struct sim *sim, struct sim_event *event)
         return;
     }
     watch->broken = false;
+    scale_hinders(watch->member);
     const struct kv_pair *pairs;
     size_t count;
     if (watch->listed && !watch->away && watch->told > 0 && sim_chance(sim, 500) &&
@@ -203,6 +213,7 @@ static void watch_break(struct sim *sim, struct watch *watch)
         return;
     watch->broken = true;
     watch->broken_since = sim->now;
+    scale_hinders(watch->member);
     queue_clear(watch);
     sim_aside(sim, sim_between(sim, USEC_MS, USEC_SEC), mend, NULL)->number = watch->id;
 }

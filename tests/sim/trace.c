@@ -20,6 +20,8 @@ void trace_start(struct trace *trace, bool aloud)
 void trace_line(struct sim *sim, const char *who, const char *what, const char *format, ...)
 {
     struct trace *trace = &sim->trace;
+    if (trace->silent)
+        return;
     char *line = trace->lines[trace->count++ % SIM_TRACE_LINES];
     usec_t at = sim->now - SIM_START;
     int used = snprintf(line, SIM_TRACE_WIDTH, "%6" PRId64 ".%06" PRId64 " %-5s %-9s ", at / USEC_SEC,

@@ -17,6 +17,7 @@
 #include "tests/sim/layout.h"
 #include "tests/sim/ledger.h"
 #include "tests/sim/orders.h"
+#include "tests/sim/scale.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/store_link.h"
 #include "tests/sim/turned.h"
@@ -116,6 +117,28 @@ static void draw_copies(struct sim *sim)
     sim->steady = sim->steady && sim->copies == 1;
 }
 
+/* Settings and weather as most have them; tables as they are delivered. */
+static void plan_scale(struct sim *sim)
+{
+    sim->scale = xcalloc(1, sizeof *sim->scale);
+    sim->profile = 0;
+    sim->steady = sim->slow = false;
+    sim->park_ahead = 5 * USEC_SEC;
+    sim->checkpoint_every = 10 * USEC_SEC;
+    sim->checkpoint_bytes = sim->room = sim->least = 0;
+    sim->beyond_for = 0;
+    sim->trace.silent = !sim->trace.aloud && !sim->options->story;
+}
+
+/* Single losses on the way to the store are TCP's affair: one in a thousand would be one a second here, and each costs
+ * a lease. */
+static void calm_weather(struct sim *sim)
+{
+    sim->weather.store_loss = 0;
+    if (sim->options->throughput)
+        sim->weather = sim->calm;
+}
+
 static void draw_plan(struct sim *sim)
 {
     static const int sizes[] = {4, 8, 20, 20};
@@ -163,6 +186,10 @@ static void draw_plan(struct sim *sim)
     sim->calm = (struct weather){.bus_delay = USEC_MS};
     if (sim->options->world != NULL)
         plan_measurement(sim);
+    if (sim->options->scale) {
+        plan_scale(sim);
+        calm_weather(sim);
+    }
 }
 
 /* Its first spool, on its first disk. */
@@ -214,6 +241,8 @@ struct sim *sim_new(uint64_t seed, const struct sim_options *options, struct sim
     place_members(sim);
     if (options->world != NULL)
         fairness_plan(sim);
+    if (sim->scale != NULL)
+        scale_plan(sim);
     return sim;
 }
 
@@ -244,10 +273,18 @@ static void begin_last(struct sim *sim)
     sim->phase = PHASE_LAST;
     sim->phase_until = sim->now + (sim_chance(sim, 300) ? LAST_LONG : LAST_FOR);
     trace_line(sim, "world", "drained", "everything has ended; a while longer for what is late");
-    if (sim_chance(sim, 500))
+    if (sim->scale == NULL && sim_chance(sim, 500))
         for (int i = 0; i < sim->nodes; i++)
             if (sim->members[i].running)
                 member_crash(&sim->members[i], true);
+}
+
+static bool loaded(const struct sim *sim)
+{
+    if (sim->scale != NULL)
+        return !scale_loading(sim);
+    return sim->steps >= sim->options->steps && sim->faults_done >= LEAST_FAULTS &&
+           clients_submitted(sim) >= LEAST_MESSAGES;
 }
 
 /* Goes on to the next act when its time has come; false at the end of the last. */
@@ -255,8 +292,7 @@ static bool turn_page(struct sim *sim)
 {
     if (sim->fairness != NULL)
         return !sim->failed && !fairness_over(sim);
-    if (sim->phase == PHASE_LOAD && sim->steps >= sim->options->steps && sim->faults_done >= LEAST_FAULTS &&
-        clients_submitted(sim) >= LEAST_MESSAGES) {
+    if (sim->phase == PHASE_LOAD && loaded(sim)) {
         sim->phase = PHASE_CALM;
         sim->phase_until = sim->now + CALM_AT_MOST;
         sim->calm_since = sim->now;
@@ -264,7 +300,8 @@ static bool turn_page(struct sim *sim)
     } else if (sim->phase == PHASE_CALM && drained(sim)) {
         begin_last(sim);
     } else if (sim->phase == PHASE_CALM &&
-               (sim->now > sim->phase_until || sim->steps > 50 * sim->options->steps)) {
+               (sim->now > sim->phase_until ||
+                   (sim->scale == NULL && sim->steps > 50 * sim->options->steps))) {
         ledger_complain_open(sim->ledger);
     } else if (sim->phase == PHASE_LAST && sim->now > sim->phase_until) {
         return false;
@@ -281,6 +318,7 @@ static void act(struct sim *sim, struct sim_event *event)
         return;
     }
     if (member != NULL && sim->now < member->frozen_until && !(member->hung && event->aside)) {
+        scale_hinders(member);
         heap_put(&sim->heap, &event->at, member->frozen_until);
         return;
     }
@@ -321,6 +359,8 @@ bool sim_run(struct sim *sim)
         ledger_check_end(sim->ledger);
     if (!sim->failed && sim->fairness != NULL)
         fairness_judge(sim);
+    if (!sim->failed && sim->scale != NULL)
+        scale_judge(sim);
     sim->counts->steps += sim->steps;
     sim->counts->aside += sim->aside;
     sim->counts->seeds++;
@@ -344,6 +384,7 @@ void sim_free(struct sim **sim_at)
     clients_free(sim);
     orders_free(sim);
     fairness_free(sim);
+    scale_free(sim);
     link_free(sim);
     agree_free(sim);
     turned_free(sim);
