@@ -44,12 +44,12 @@ struct view_node {
     uint32_t share; /* of the mail that is placed message by message, in 1/VIEW_SHARE of its weight's part; 0:
                              it was never said, and means VIEW_SHARE */
     bool draining;
-    bool down;             /* declared dead: gets no new mail; what it holds waits for it */
-    bool returns;          /* down, but expected back soon: nobody takes its spool over */
-    uint64_t process;      /* this start of it, as the bus knows it */
-    struct view_turn turn; /* to up, draining or down */
-    char *endpoint;        /* of its bus, or null (one process) */
-    char *rack;            /* or null */
+    bool down;                   /* declared dead: gets no new mail; what it holds waits for it */
+    bool returns;                /* down, but expected back soon: nobody takes its spool over */
+    uint64_t process;            /* this start of it, as the bus knows it */
+    struct view_turn turn;       /* to up, draining or down */
+    char *endpoint;              /* of its bus, or null (one process) */
+    char *rack;                  /* or null */
     struct view_source *sources; /* heads publish one for each list of pools; all of them stand in live/ */
     size_t source_count;
 };

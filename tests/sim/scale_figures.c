@@ -79,6 +79,7 @@ void scale_knows(struct member *member, uint64_t epoch)
     struct note *note = &f->notes[at - 1];
     usec_t took = sim->now - note->published;
     if (!is_free(sim, member, note->published)) {
+        took = sim->now - sim->scale->hindered[member->index];
         f->hindered_most = took > f->hindered_most ? took : f->hindered_most;
         return;
     }
@@ -174,7 +175,7 @@ static void print_views(const struct scale_figures *f)
     qsort(slowest, f->count, sizeof *slowest, by_value);
     printf("  views: %zu of at most %zu octets; a member knows one after %.1f ms (p50), %.1f ms (p99); the "
            "last one after "
-           "%.1f ms (p50), %.1f ms (p99), %.1f ms (most); where something hindered it, %.1f s at most\n",
+           "%.1f ms (p50), %.1f ms (p99), %.1f ms (most); after a hindrance, %.1f s at most\n",
         f->count, f->largest, percentile(f, 0.5), percentile(f, 0.99), (double)slowest[f->count / 2] / 1000,
         (double)slowest[f->count * 99 / 100] / 1000, (double)slowest[f->count > 0 ? f->count - 1 : 0] / 1000,
         (double)f->hindered_most / USEC_SEC);
