@@ -229,7 +229,7 @@ static int post(struct bus_link *link, const struct bus_msg *msg, usec_t now, st
         return error_set(error, "%llu bytes wait for it already, and it does not take them",
             (unsigned long long)peer->out.bytes);
     }
-    bool bulk = msg->type == BUS_INJECT || msg->type == BUS_MOVE;
+    bool bulk = msg->type == BUS_INJECT || bus_is_move(msg);
     list_push_back(bulk ? &peer->out.bulk : &peer->out.urgent, &parcel->link);
     peer->out.bytes += parcel->cost;
     peer->out.count++;

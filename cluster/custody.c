@@ -23,7 +23,14 @@ struct custody *custody_new(
     list_init(&custody->body_waiters);
     list_init(&custody->asides);
     list_init(&custody->unsaid);
+    move_texts_init(&custody->texts);
     return custody;
+}
+
+void custody_set_brief(struct custody *custody, bool brief, const char *near)
+{
+    custody->brief = brief;
+    snprintf(custody->near, sizeof custody->near, "%s", near);
 }
 
 void custody_set_incarnation(struct custody *custody, uint64_t incarnation)
@@ -207,12 +214,15 @@ void custody_free(struct custody **custody)
     }
     map_free(&c->messages);
     at = NULL;
-    for (struct peer *peer; (peer = map_next(&c->peers, &at)) != NULL;)
+    for (struct peer *peer; (peer = map_next(&c->peers, &at)) != NULL;) {
+        free(peer->sent);
         free(peer);
+    }
     map_free(&c->peers);
     free_refusals(c);
     tombs_free(c);
     loose_free_all(c);
+    move_texts_free(&c->texts);
     heap_free(&c->moves);
     heap_free(&c->forgets);
     heap_free(&c->askings);
@@ -328,6 +338,7 @@ void custody_tick(struct custody *custody, usec_t now)
     move_tick(custody, now);
     settle_tick(custody, now);
     forget_refusals(custody, now);
+    move_texts_tick(&custody->texts, now);
     restate_tick(custody, now);
 #ifndef TODOKU_WITHOUT_LASTING_ENDS
     if (custody->reads_back)
@@ -348,9 +359,11 @@ usec_t custody_deadline(const struct custody *custody)
     const struct heap *heaps[] = {&custody->moves, &custody->askings, &custody->forgets};
     size_t count = sizeof heaps / sizeof heaps[0] - (custody->reads_back ? 1 : 0); /* nothing is forgotten */
     usec_t first = custody->reads_back ? USEC_NEVER : tomb_deadline(custody);
-    usec_t again = restate_deadline(custody);
+    usec_t again = restate_deadline(custody), texts = move_texts_deadline(&custody->texts);
     if (again < first)
         first = again;
+    if (texts < first)
+        first = texts;
     for (size_t i = 0; i < count; i++) {
         const struct heap_node *node = heap_first(heaps[i]);
         if (node != NULL && node->key < first)
@@ -366,7 +379,11 @@ void custody_message(struct custody *custody, const struct bus_msg *msg, const c
         custody_take_inject(custody, msg, shut, now);
         break;
     case BUS_MOVE:
+    case BUS_MOVE_BRIEF:
         custody_take_move(custody, msg, shut == NULL, now);
+        break;
+    case BUS_MOVE_WHOLE:
+        move_whole(custody, msg, now);
         break;
     case BUS_MOVE_ANSWER:
         move_answered(custody, msg, now);

@@ -95,6 +95,8 @@ struct custody_figures {
     uint64_t moved, refused; /* deliveries that other spools took, refused; since the start */
     uint64_t attempts;       /* open ones: deliveries */
     uint64_t late_moves;     /* not answered: too long under way, or a clock is wrong by minutes */
+    uint64_t brief,
+        whole; /* MOVEs sent without the text, and those asked for with it after all; since the start */
 };
 
 /* One message in this spool. */
@@ -193,6 +195,11 @@ void custody_set_incarnation(struct custody *custody, uint64_t incarnation);
  * speaks a wire version that knows such records. */
 void custody_log_attempts(struct custody *custody, uint64_t process);
 
+/* From now on a body whose text a spool has just got goes there without it (cluster/move_texts.h), and texts that come are
+ * kept for that; at first not. `near`: the spool of this process, to which nothing crosses a network; "": there is none.
+ * Only while the cluster speaks WIRE_BRIEF. */
+void custody_set_brief(struct custody *custody, bool brief, const char *near);
+
 /* Before the log is read: there are rows of so many messages, with so many deliveries. */
 void custody_rows_known(struct custody *custody, uint64_t messages, uint64_t held, uint64_t final);
 /* While the log is read, in its order; then custody_recovered once: gained is called for all that is HELD and
@@ -223,7 +230,7 @@ void custody_begin_epoch(struct custody *custody, uint64_t epoch);
  * (node/heir.h). At first: true. */
 void custody_set_answers(struct custody *custody, bool allowed);
 
-/* INJECT, MOVE, MOVE_ANSWER, SETTLED_ASK, SETTLED. Lent. `shut`: why nothing new is taken; null = it is. */
+/* INJECT, MOVE, MOVE_BRIEF, MOVE_WHOLE, MOVE_ANSWER, SETTLED_ASK, SETTLED. Lent. `shut`: why nothing new is taken; null = it is. */
 void custody_message(struct custody *custody, const struct bus_msg *msg, const char *shut, usec_t now);
 void custody_committed(struct custody *custody, uint64_t seq, usec_t now);
 /* The body asked for by want_body, or null if the disk could not give it. */

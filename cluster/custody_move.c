@@ -40,6 +40,46 @@ void move_free(struct custody *custody, struct move *move)
     free(move);
 }
 
+static struct texts_sent *sent_to(struct peer *peer)
+{
+    if (peer->sent == NULL)
+        peer->sent = xcalloc(1, sizeof *peer->sent);
+    return peer->sent;
+}
+
+/* It got this text in another MOVE, or in this one, if it came; so it is enough to name it. If it has it no more it
+ * says so (MOVE_WHOLE). */
+static bool is_there(const struct move *move, const struct body_text *text)
+{
+    if (move->whole)
+        return false;
+    if (move->asked > 0)
+        return move->asked % MOVE_WHOLE_EACH != MOVE_WHOLE_EACH - 1;
+    return texts_sent_has(sent_to(move->peer), text->check);
+}
+
+/* The body, or its head and its text's name. */
+static void add_body(struct custody *custody, struct move *move, struct bus_msg *msg)
+{
+    move->brief = false;
+    if (custody->brief && move->body->len >= TEXT_SHORTEST && strcmp(move->peer->name, custody->near) != 0) {
+        struct body_text text = body_text_of(move->body);
+        move->brief = text.len >= TEXT_SHORTEST && is_there(move, &text);
+        if (move->brief) {
+            msg->type = BUS_MOVE_BRIEF;
+            msg->text_check = text.check;
+            body_text_hash(move->body, &text, msg->text_hash);
+            msg->body = blob_copy(move->body->bytes, text.at);
+            custody->figures.brief++;
+        } else if (text.len >= TEXT_SHORTEST && move->body->len <= TEXT_LONGEST) {
+            texts_sent_add(sent_to(move->peer), text.check);
+        }
+    }
+    if (!move->brief)
+        msg->body = blob_hold(move->body);
+    move->whole = false;
+}
+
 static void send_move(struct custody *custody, struct move *move, usec_t now)
 {
     struct held *held = move->held;
@@ -49,7 +89,7 @@ static void send_move(struct custody *custody, struct move *move, usec_t now)
     msg->at = now;
     msg->id = held->mail->id;
     msg->mail = mail_hold(held->mail);
-    msg->body = blob_hold(move->body);
+    add_body(custody, move, msg);
     msg->items = xcalloc(move->count, sizeof *msg->items);
     for (uint32_t i = 0; i < move->count; i++) {
         const struct leaving *leaving = &move->leaving[i];
@@ -62,6 +102,7 @@ static void send_move(struct custody *custody, struct move *move, usec_t now)
             };
     }
     custody->ports.send(custody->ports.context, msg);
+    move->asked++;
     heap_put(&custody->moves, &move->timer, now + move->interval);
     if (move->interval < MOVE_ASK_LATEST)
         move->interval *= 2;
@@ -298,4 +339,31 @@ void move_answered(struct custody *custody, const struct bus_msg *msg, usec_t no
     free(gone);
     free(back);
     end_answered(custody, held, now);
+}
+
+static bool is_asked(const struct move *move, const struct bus_msg *msg)
+{
+    for (uint32_t i = 0; i < msg->item_count; i++)
+        for (uint32_t j = 0; j < move->count; j++)
+            if (move->leaving[j].delivery->index == msg->items[i].index &&
+                move->leaving[j].hop == msg->items[i].hop && still_leaving(move, &move->leaving[j]))
+                return true;
+    return false;
+}
+
+/* The target has that text no more: nothing was taken, and nothing refused. Once for each MOVE that went without it. */
+void move_whole(struct custody *custody, const struct bus_msg *msg, usec_t now)
+{
+    struct held *held;
+    if (strcmp(msg->from_spool, custody->spool) != 0 || !custody_fetch(custody, &msg->id, &held) ||
+        held == NULL)
+        return;
+    list_each_safe (link, &held->moves) {
+        struct move *move = list_item(link, struct move, sibling);
+        if (!move->brief || strcmp(move->peer->name, msg->spool) != 0 || !is_asked(move, msg))
+            continue;
+        custody->figures.whole++;
+        move->whole = true;
+        send_move(custody, move, now);
+    }
 }

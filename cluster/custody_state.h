@@ -3,11 +3,14 @@
 #define CLUSTER_CUSTODY_STATE_H
 
 #include "cluster/custody.h"
+#include "cluster/move_texts.h"
 
 /* Bytes of MOVEs under way to one spool at most (a single larger message goes alone). */
 #define MOVE_CREDIT (4u << 20)
 #define MOVE_ASK_AGAIN USEC_SEC
 #define MOVE_ASK_LATEST (16 * USEC_SEC)
+/* Asked again without its text, but for every fourth time: nobody may understand that. */
+#define MOVE_WHOLE_EACH 4
 #define SETTLED_ASK_AGAIN (2 * USEC_SEC)
 /* Restated in one go at most. */
 #define RESTATE_MOST 256
@@ -51,7 +54,8 @@ struct unsaid {
 struct peer {
     char name[MEMBER_ID_SIZE];
     uint64_t in_flight;
-    struct list waiting; /* struct move, not sent yet */
+    struct list waiting;     /* struct move, not sent yet */
+    struct texts_sent *sent; /* null: none yet */
 };
 
 /* Deliveries of one message on their way to one spool: asked again until each is answered. */
@@ -65,6 +69,9 @@ struct move {
     struct blob *body; /* held while it is under way */
     uint64_t credit;   /* taken from the peer's */
     usec_t interval;
+    uint32_t asked; /* how often it was sent */
+    bool brief;     /* the last time without its text */
+    bool whole;     /* that was not enough */
     uint32_t count;
     struct leaving {
         struct delivery *delivery;
@@ -113,9 +120,12 @@ struct custody {
     struct heap moves, forgets, askings;
     struct list body_waiters; /* struct body_wait */
     struct list asides;       /* struct aside, by until */
-    uint64_t aside_last;      /* the highest base frame set aside, and up to which one others are restated, */
-    uint64_t aside_reach;     /* while there are any */
-    uint64_t *stale;          /* base frames that the replay found restated */
+    bool brief;               /* custody_set_brief */
+    char near[MEMBER_ID_SIZE];
+    struct move_texts texts;
+    uint64_t aside_last;  /* the highest base frame set aside, and up to which one others are restated, */
+    uint64_t aside_reach; /* while there are any */
+    uint64_t *stale;      /* base frames that the replay found restated */
     size_t stale_count;
 };
 
@@ -180,6 +190,7 @@ void custody_take_move(struct custody *custody, const struct bus_msg *msg, bool 
 /* custody_move.c: what goes out */
 void move_start(struct custody *custody, struct move *move, usec_t now);
 void move_answered(struct custody *custody, const struct bus_msg *msg, usec_t now);
+void move_whole(struct custody *custody, const struct bus_msg *msg, usec_t now);
 void move_resume(struct custody *custody, struct held *held, usec_t now);
 void move_tick(struct custody *custody, usec_t now);
 void move_body(struct custody *custody, struct move *move, struct blob *body, usec_t now);

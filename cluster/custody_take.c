@@ -151,6 +151,7 @@ static enum fate fate_of(const struct delivery *delivery, uint32_t hop)
 }
 
 struct take {
+    struct blob *body;     /* held: as it came, or put together; null: only its head came, and it is here */
     struct bus_msg *known; /* answered at once */
     struct bus_msg *later; /* answered when logged */
     struct delivery **taken;
@@ -189,15 +190,18 @@ static void take_item(struct custody *custody, struct held *held, const struct b
     add_item(&take->later, msg, item, room ? BUS_TAKEN : BUS_REFUSED);
 }
 
-static void log_taken(struct custody *custody, struct held *held, const struct bus_msg *msg,
-    struct take *take, bool room, usec_t now)
+static bool has_body(const struct held *held)
+{
+    return held != NULL && held->base_seq != 0 && !held->bodiless && !held->lost;
+}
+
+static void log_taken(struct custody *custody, struct held *held, struct take *take, bool room, usec_t now)
 {
     uint64_t old = held->base_seq, seq;
-    bool has_body = held->base_seq != 0 && !held->bodiless && !held->lost;
-    if (room && !has_body) {
-        held->body = held->body != NULL ? held->body : blob_hold(msg->body);
+    if (room && !has_body(held)) {
+        held->body = held->body != NULL ? held->body : blob_hold(take->body);
         held->bodiless = held->lost = false;
-        seq = log_hold(custody, held, msg->body, now);
+        seq = log_hold(custody, held, take->body, now);
     } else if (held->base_seq == 0) {
         held->bodiless = true;
         seq = log_hold(custody, held, NULL, now);
@@ -232,6 +236,45 @@ static bool move_is_sound(struct custody *custody, const struct bus_msg *msg, us
     return msg->item_count > 0;
 }
 
+static bool takes_any(struct held *held, const struct bus_msg *msg)
+{
+    for (uint32_t i = 0; i < msg->item_count; i++)
+        if (fate_of(held == NULL ? NULL : held_delivery(held, msg->items[i].index), msg->items[i].hop) ==
+            FATE_TAKE)
+            return true;
+    return false;
+}
+
+/* Nothing is taken of it, nor refused (guards 13 and 14): whoever moves goes on asking. */
+static void ask_whole(struct custody *custody, const struct bus_msg *msg)
+{
+    struct bus_msg *answer = bus_msg_answer(msg, BUS_MOVE_WHOLE);
+    answer->items = xmemdup(msg->items, msg->item_count * sizeof *msg->items);
+    answer->item_count = msg->item_count;
+    custody->ports.send(custody->ports.context, answer);
+}
+
+/* False: it would be taken, and there is no body. *body_r: held, or null. */
+static bool body_of_move(struct custody *custody, struct held *held, const struct bus_msg *msg, bool room,
+    struct blob **body_r, usec_t now)
+{
+    bool wanted = room && !has_body(held) && takes_any(held, msg);
+    if (msg->type == BUS_MOVE) {
+        if (custody->brief && strcmp(msg->from, custody->member) != 0)
+            move_texts_keep(&custody->texts, msg->body, now);
+        *body_r = blob_hold(msg->body);
+        return true;
+    }
+#ifdef TODOKU_WITHOUT_TEXT
+    *body_r = blob_hold(msg->body);
+    return true;
+#endif
+    *body_r = !wanted ? NULL
+                      : move_texts_join(&custody->texts, msg->body, msg->mail->body_len, msg->text_check,
+                            msg->text_hash, now);
+    return !wanted || *body_r != NULL;
+}
+
 void custody_take_move(struct custody *custody, const struct bus_msg *msg, bool room, usec_t now)
 {
     if (!move_is_sound(custody, msg, now))
@@ -239,7 +282,12 @@ void custody_take_move(struct custody *custody, const struct bus_msg *msg, bool 
     struct held *held;
     if (!custody_fetch(custody, &msg->id, &held))
         return;
-    struct take take = {.taken = xcalloc(msg->item_count, sizeof(struct delivery *))};
+    struct take take = {0};
+    if (!body_of_move(custody, held, msg, room, &take.body, now)) {
+        ask_whole(custody, msg);
+        return;
+    }
+    take.taken = xcalloc(msg->item_count, sizeof(struct delivery *));
     for (uint32_t i = 0; i < msg->item_count; i++) {
         const struct bus_item *item = &msg->items[i];
         switch (fate_of(held == NULL ? NULL : held_delivery(held, item->index), item->hop)) {
@@ -261,6 +309,7 @@ void custody_take_move(struct custody *custody, const struct bus_msg *msg, bool 
     if (take.known != NULL)
         custody->ports.send(custody->ports.context, take.known);
     if (take.taken_count > 0)
-        log_taken(custody, held, msg, &take, room, now);
+        log_taken(custody, held, &take, room, now);
+    blob_drop(&take.body);
     free(take.taken);
 }

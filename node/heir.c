@@ -10,6 +10,7 @@
 #include "base/panic.h"
 #include "node/heir_inside.h"
 #include "node/node.h"
+#include "proto/wire.h"
 
 #define RECOVER_STEP 4096 /* of what was met without its base frame */
 #define SHUT "this spool was taken over from a dead node and takes nothing: ask another node"
@@ -206,10 +207,12 @@ bool heir_is_for(const struct heir *heir, const struct bus_msg *msg)
     switch (msg->type) {
     case BUS_INJECT:
     case BUS_MOVE:
+    case BUS_MOVE_BRIEF:
     case BUS_SETTLED_ASK:
     case BUS_SETTLED:
         return strcmp(msg->spool, heir->spool) == 0;
     case BUS_MOVE_ANSWER:
+    case BUS_MOVE_WHOLE:
         return strcmp(msg->from_spool, heir->spool) == 0;
     default:
         return false;
@@ -236,7 +239,7 @@ static bool is_all_newer(const struct held *held, const struct bus_msg *msg)
                 (own->state == CUSTODY_DONE || msg->items[i].hop <= own->hop))
                 return false;
         }
-    return held != NULL && msg->type == BUS_MOVE;
+    return held != NULL && bus_is_move(msg);
 }
 
 /* What is not known may be in what was not read yet. */
@@ -251,7 +254,7 @@ static bool may_be_unread(const struct heir *heir)
 /* False: nothing is said now, and it will be asked again. */
 static bool is_taken_up(struct heir *heir, const struct bus_msg *msg)
 {
-    if (msg->type == BUS_MOVE_ANSWER || msg->type == BUS_SETTLED)
+    if (bus_answers_move(msg) || msg->type == BUS_SETTLED)
         return true;
     const struct held *held = custody_find(heir->custody, &msg->id);
     bool known = held != NULL || custody_knows(heir->custody, &msg->id);
@@ -324,6 +327,7 @@ void heir_set_view(struct heir *heir, struct view *view, usec_t now)
 {
     view_drop(&heir->view);
     heir->view = view_hold(view);
+    custody_set_brief(heir->custody, view->wire >= WIRE_BRIEF, heir->home);
     placement_set_view(heir->placement, view);
     heir->now = now;
     heir_view_changed(heir);

@@ -338,7 +338,7 @@ void keeper_heirs_close(struct keeper_heirs **heirs)
 
 bool keeper_heirs_message(struct keeper_heirs *heirs, const struct bus_msg *msg, usec_t now)
 {
-    const char *spool = msg->type == BUS_MOVE_ANSWER ? msg->from_spool : msg->spool;
+    const char *spool = bus_answers_move(msg) ? msg->from_spool : msg->spool;
     struct entry *entry = spool[0] == '\0' || list_empty(&heirs->entries) ? NULL : find(heirs, spool);
     if (entry == NULL)
         return false;

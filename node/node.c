@@ -12,6 +12,7 @@
 #include "node/backlog.h"
 #include "node/gate.h"
 #include "node/view_audit.h"
+#include "proto/wire.h"
 
 /* Their number never changes. */
 static void set_sources(struct node *node)
@@ -246,6 +247,7 @@ void node_set_view(struct node *node, struct view *view, usec_t now)
         return;
     struct view *former = node->view;
     node->view = view_hold(view);
+    custody_set_brief(node->custody, view->wire >= WIRE_BRIEF, "");
     const struct view_node *me = view_node(view, node->id);
     node->view_is_past = me == NULL || me->down || me->incarnation != node->incarnation;
     node->now = now;
@@ -320,7 +322,7 @@ static const char *why_shut(const struct node *node)
  * taken also by a home that has no second copy just now (but nobody is told so: cluster/custody.h). */
 static const char *why_shut_to(const struct node *node, const struct bus_msg *msg)
 {
-    bool ours = msg->type == BUS_MOVE && strcmp(msg->from, node->id) == 0;
+    bool ours = bus_is_move(msg) && strcmp(msg->from, node->id) == 0;
     if (!ours || node->quiescing)
         return why_shut(node);
     return node->pressure.level == PRESSURE_FULL ? node->pressure.reason : NULL;

@@ -160,7 +160,7 @@ static struct spool_part *with_room(struct spool *spool, uint64_t size)
  * known of the text is returned: its place is to be noted if the frame does not refer to it. */
 static struct spool_text *look_for_text(struct spool *spool, struct frame *frame, struct blob *body)
 {
-    frame->head_len = spool_text_split(body->bytes, body->len);
+    frame->head_len = mail_head_len(body->bytes, body->len);
     uint64_t len = frame->body_len - frame->head_len;
     if (!spool_texts_met(&spool->texts, body->bytes + frame->head_len, len))
         return NULL;

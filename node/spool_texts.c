@@ -15,8 +15,6 @@
 #define GROUPS ((size_t)4096)
 #define MET 16384
 #define EDGE ((size_t)256)
-/* A header that is longer than this has its end looked for no further. */
-#define HEAD_LONGEST ((size_t)64 << 10)
 
 void spool_texts_init(struct spool_texts *texts)
 {
@@ -43,12 +41,6 @@ void spool_texts_free(struct spool_texts *texts)
     free(texts->slots);
     free(texts->met);
     *texts = (struct spool_texts){0};
-}
-
-size_t spool_text_split(const char *body, size_t len)
-{
-    const char *end = memmem(body, len < HEAD_LONGEST ? len : HEAD_LONGEST, "\r\n\r\n", 4);
-    return end == NULL ? 0 : (size_t)(end - body) + 4;
 }
 
 bool spool_texts_met(struct spool_texts *texts, const char *text, size_t len)

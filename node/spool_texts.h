@@ -46,8 +46,6 @@ struct spool_texts {
 
 void spool_texts_init(struct spool_texts *texts);
 void spool_texts_free(struct spool_texts *texts);
-/* How long the head of a body is: what its text begins behind. 0: all of it is text. */
-size_t spool_text_split(const char *body, size_t len);
 /* Has one with the same length, beginning and end been met before? It is from now on. Most mail is asked no more than
  * this: its checksum is left to whoever writes it. */
 bool spool_texts_met(struct spool_texts *texts, const char *text, size_t len);

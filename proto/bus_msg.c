@@ -69,6 +69,8 @@ static const char *const type_names[] = {
     "ANSWER",
     "COPY",
     "COPIED",
+    "MOVE_BRIEF",
+    "MOVE_WHOLE",
 #ifdef TODOKU_NEXT
     "NEXT",
 #endif

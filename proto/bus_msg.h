@@ -8,6 +8,9 @@
  *   INJECT_ANSWER  `verdict`
  *   MOVE           spool -> spool: take `items` (index, hop, attempts, due) of `mail` + `body`. Asked again
  *                  until answered
+ *   MOVE_BRIEF     the same, of a body whose text (what stands behind the header) the spool should have: `body` is the
+ *                  head only, `text_check` and `text_hash` name the text, and mail->body_len is the whole's
+ *   MOVE_WHOLE     spool -> spool: it has that text no more: the MOVE of `items` is to come with its body
  *   MOVE_ANSWER    per item: verdict TAKEN or REFUSED at that hop
  *   SETTLED_ASK    spool -> spool: is your side of the moves `items` (index, hop) of message `id` settled
  *                  (durable)?
@@ -41,6 +44,8 @@ enum bus_type {
     BUS_ANSWER,
     BUS_COPY,
     BUS_COPIED,
+    BUS_MOVE_BRIEF,
+    BUS_MOVE_WHOLE,
 #ifdef TODOKU_NEXT
     BUS_NEXT, /* node -> node: nothing; see proto/wire.h */
 #endif
@@ -73,9 +78,11 @@ struct bus_msg {
     struct blob *body;
     struct bus_item *items;
     uint32_t item_count;
-    uint8_t pressure; /* INJECT_ANSWER: 0 .. 100, how near the node is to what it can take */
-    bool complete;    /* ANSWER */
-    int code;         /* ANSWER: as in HTTP */
+    uint64_t text_check;   /* MOVE_BRIEF: its hash64(its length), by which it is found */
+    uint8_t text_hash[32]; /* and its SHA-256, by which it is known */
+    uint8_t pressure;      /* INJECT_ANSWER: 0 .. 100, how near the node is to what it can take */
+    bool complete;         /* ANSWER */
+    int code;              /* ANSWER: as in HTTP */
     char *text;
     size_t text_len;
 };
@@ -91,5 +98,14 @@ void bus_msg_set_text(struct bus_msg *msg, const char *text, size_t len);
  * its sender stays a peer like any other. */
 bool bus_type_known(enum bus_type type);
 const char *bus_type_name(enum bus_type type); /* "?": not known */
+static inline bool bus_is_move(const struct bus_msg *msg)
+{
+    return msg->type == BUS_MOVE || msg->type == BUS_MOVE_BRIEF;
+}
+/* It is about a move of the spool `from_spool`. */
+static inline bool bus_answers_move(const struct bus_msg *msg)
+{
+    return msg->type == BUS_MOVE_ANSWER || msg->type == BUS_MOVE_WHOLE;
+}
 
 #endif

@@ -74,6 +74,9 @@ static void fill_message(struct pack *pack, const struct bus_msg *msg)
     to->complete = msg->complete;
     to->pressure = msg->pressure;
     to->code = (uint32_t)msg->code;
+    to->text_check = msg->text_check;
+    if (msg->type == BUS_MOVE_BRIEF)
+        to->text_hash = pb_view(msg->text_hash, sizeof msg->text_hash);
     to->text_follows = text_follows(msg);
     if (!to->text_follows)
         to->text = pb_view(msg->text, msg->text_len);
@@ -274,6 +277,9 @@ static int read_message(const Todoku__BusMessage *from, const void *body, size_t
     msg->complete = from->complete;
     msg->pressure = (uint8_t)from->pressure;
     msg->code = (int)from->code;
+    msg->text_check = from->text_check;
+    if (from->text_hash.len > 0)
+        memcpy(msg->text_hash, from->text_hash.data, sizeof msg->text_hash);
     if (from->id.len > 0)
         memcpy(msg->id.bytes, from->id.data, sizeof msg->id.bytes);
     if (from->text.len > 0)

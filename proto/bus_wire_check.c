@@ -62,9 +62,10 @@ static int check_recipients(const Todoku__RecordMail *mail, struct error *error)
     return 0;
 }
 
-static int check_mail(const Todoku__RecordMail *mail, size_t body_len, struct error *error)
+/* `brief`: only the head of the body has come. */
+static int check_mail(const Todoku__RecordMail *mail, bool brief, size_t body_len, struct error *error)
 {
-    if (mail->body_len != body_len)
+    if (brief ? mail->body_len <= body_len || mail->body_len > BUS_MAX_BODY : mail->body_len != body_len)
         return error_set(error, "a mail with a body of %llu octets came with one of %zu",
             (unsigned long long)mail->body_len, body_len);
     if (check_time(mail->created, "created", error) < 0 || check_time(mail->send_at, "send_at", error) < 0 ||
@@ -107,7 +108,7 @@ static int check_items(const Todoku__BusMessage *from, struct error *error)
 
 static int check_parts(const Todoku__BusMessage *from, enum bus_type type, bool has_body, struct error *error)
 {
-    bool carries = type == BUS_INJECT || type == BUS_MOVE;
+    bool carries = type == BUS_INJECT || type == BUS_MOVE || type == BUS_MOVE_BRIEF;
     bool copies = type == BUS_COPY || type == BUS_COPIED;
     bool body = has_body && !from->text_follows;
     if ((from->mail != NULL) != carries || body != (carries || copies))
@@ -130,13 +131,15 @@ int bus_check_payload(
         return error_set(error, "verdict %u or code %u is unknown here", from->verdict, from->code);
     if (from->pressure > 100)
         return error_set(error, "a pressure of %u, more than 100", from->pressure);
+    if (from->text_hash.len != (type == BUS_MOVE_BRIEF ? sizeof((struct bus_msg *)0)->text_hash : 0))
+        return error_set(error, "a hash of %zu octets in a %s", from->text_hash.len, bus_type_name(type));
     if (from->id.len != 0 && from->id.len != sizeof((struct mail_id *)0)->bytes)
         return error_set(error, "an id of %zu octets, not 16", from->id.len);
     if (bus_check_name(&from->spool, "spool", error) < 0 ||
         bus_check_name(&from->from_spool, "spool", error) < 0 || check_time(from->at, "at", error) < 0 ||
         check_parts(from, type, has_body, error) < 0)
         return -1;
-    if (from->mail != NULL && check_mail(from->mail, body_len, error) < 0)
+    if (from->mail != NULL && check_mail(from->mail, type == BUS_MOVE_BRIEF, body_len, error) < 0)
         return -1;
     return check_items(from, error);
 }

@@ -7,6 +7,9 @@
 #include "base/alloc.h"
 #include "base/panic.h"
 
+/* A header that is longer than this has its end looked for no further. */
+#define HEAD_LONGEST ((size_t)64 << 10)
+
 struct mail *mail_new(void)
 {
     struct mail *mail = xcalloc(1, sizeof *mail);
@@ -75,4 +78,10 @@ const char *mail_domain(const char *address)
 {
     const char *at = strrchr(address, '@');
     return at == NULL ? "" : at + 1;
+}
+
+size_t mail_head_len(const char *body, size_t len)
+{
+    const char *end = memmem(body, len < HEAD_LONGEST ? len : HEAD_LONGEST, "\r\n\r\n", 4);
+    return end == NULL ? 0 : (size_t)(end - body) + 4;
 }

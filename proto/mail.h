@@ -61,5 +61,7 @@ void mail_set(char **field, const char *text);
 void mail_add_recipient(struct mail *mail, const char *address);
 /* The domain of an address, or "" if it has none; points into `address`. */
 const char *mail_domain(const char *address);
+/* How long the head of a body is: what its text begins behind. 0: all of it is text. */
+size_t mail_head_len(const char *body, size_t len);
 
 #endif

@@ -8,7 +8,7 @@
  * A release that changes one of these raises `most` by one, and `least` so that the release before is still spoken:
  * least < most from the second version on.
  *
- *   2  BUS_COPY and BUS_COPIED (proto/copy_wire.h)
+ *   2  BUS_COPY and BUS_COPIED (proto/copy_wire.h); BUS_MOVE_BRIEF and BUS_MOVE_WHOLE
  *
  * The program of the tests that is "the release after this one" is built of the same sources with TODOKU_NEXT: it
  * speaks one version more, sends a BUS_NEXT where the cluster speaks it, and writes a RECORD_NEXT. */
@@ -26,6 +26,7 @@ struct wire_range {
 extern const struct wire_range wire_ours;
 
 #define WIRE_COPIES 2  /* nodes send each other copies of their logs */
+#define WIRE_BRIEF 2   /* a text that a spool has got already is named in a MOVE, not sent */
 #define WIRE_BALANCE 2 /* views say which domains are split, and everybody places by it */
 #ifdef TODOKU_NEXT
 #define WIRE_NEXT 3

@@ -205,17 +205,27 @@ static void submit(struct sim *sim, struct sim_event *event)
     member_settle_tick(coordinator);
 }
 
+/* Of one of a few mailings: behind the header it is the same for many. */
+static void add_mailing(struct buffer *text, unsigned mailing)
+{
+    for (int line = 0; line < 40; line++)
+        buffer_printf(text, "mailing %u, line %d: the same for everybody who gets it\r\n", mailing, line);
+}
+
 static struct blob *make_body(struct sim *sim, unsigned number)
 {
     struct buffer text = {0};
     buffer_printf(&text, "From: s%u@sender.test\r\nSubject: m%u\r\n\r\n", number, number);
-    uint64_t lines = sim_chance(sim, 40) ? 600 : sim_draw(sim, 20);
+    if (number % 3 == 0)
+        add_mailing(&text, number / 3 % 2);
+    uint64_t lines = number % 3 == 0 ? 0 : sim_chance(sim, 40) ? 600 : sim_draw(sim, 20);
     for (uint64_t i = 0; i < lines; i++) {
         static const char *const line[] = {".", "..", ".leading dot", "", "a line like any other",
             "one that is longer, so that pieces of it travel in different packets: 0123456789 0123456789"};
         buffer_printf(&text, "%s\r\n", line[sim_draw(sim, 6)]);
     }
-    buffer_printf(&text, "the end of m%u\r\n", number);
+    if (number % 3 != 0)
+        buffer_printf(&text, "the end of m%u\r\n", number);
     size_t len = 0;
     char *bytes = buffer_steal(&text, &len);
     return blob_take(bytes, len);

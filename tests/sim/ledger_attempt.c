@@ -377,7 +377,7 @@ void ledger_bus_leaves(struct ledger *ledger, struct member *member, const struc
     struct sim *sim = ledger_sim(ledger);
     const struct message *message = ledger_find(ledger, &msg->id);
     check_taker(member, msg);
-    if (msg->type == BUS_MOVE)
+    if (bus_is_move(msg))
         check_move(sim, member, msg);
     else if (msg->type == BUS_MOVE_ANSWER)
         check_move_answer(sim, member, msg);

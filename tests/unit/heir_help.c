@@ -430,7 +430,7 @@ static void tell_bench(struct bench *bench, const struct bus_msg *msg, bool shut
 
 static void route(const struct bus_msg *msg)
 {
-    const char *spool = msg->type == BUS_MOVE_ANSWER ? msg->from_spool : msg->spool;
+    const char *spool = bus_answers_move(msg) ? msg->from_spool : msg->spool;
     if (strcmp(msg->to, "c1") == 0)
         return;
     if (strcmp(spool, "h") == 0)

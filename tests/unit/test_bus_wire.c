@@ -57,9 +57,13 @@ static struct bus_msg *full(enum bus_type type, uint32_t recipients)
     msg->pressure = 73;
     msg->code = 200;
     bus_msg_set_text(msg, "some text", strlen("some text"));
-    if (type == BUS_INJECT || type == BUS_MOVE) {
+    if (type == BUS_INJECT || type == BUS_MOVE || type == BUS_MOVE_BRIEF) {
         msg->body = blob_copy("Subject: x\r\n\r\nbody\r\n", 20);
-        msg->mail = a_mail(recipients, msg->body->len);
+        msg->mail = a_mail(recipients, msg->body->len + (type == BUS_MOVE_BRIEF ? 1000 : 0));
+    }
+    if (type == BUS_MOVE_BRIEF) {
+        msg->text_check = UINT64_MAX - 1;
+        memset(msg->text_hash, 0xa5, sizeof msg->text_hash);
     }
     if (type == BUS_COPY || type == BUS_COPIED)
         msg->body = blob_copy("a\0stream", 8);
@@ -150,6 +154,8 @@ static void same(const struct bus_msg *a, const struct bus_msg *b)
     assert_int_equal(a->code, b->code);
     assert_int_equal(a->text_len, b->text_len);
     assert_string_equal(a->text == NULL ? "" : a->text, b->text == NULL ? "" : b->text);
+    assert_int_equal(a->text_check, b->text_check);
+    assert_memory_equal(a->text_hash, b->text_hash, sizeof a->text_hash);
     assert_int_equal(a->item_count, b->item_count);
     for (uint32_t i = 0; i < a->item_count; i++)
         assert_memory_equal(&a->items[i], &b->items[i], sizeof a->items[i]);
@@ -165,7 +171,7 @@ static void test_every_type(void **state)
 {
     (void)state;
     static const uint32_t counts[] = {1, 3, 17, MAIL_MAX_RECIPIENTS};
-    for (enum bus_type type = BUS_INJECT; type <= BUS_COPIED; type++)
+    for (enum bus_type type = BUS_INJECT; type <= BUS_MOVE_WHOLE; type++)
         for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
             struct error error = {""};
             struct bus_msg *msg = full(type, counts[i]), *out = carry(msg, &error);
@@ -423,6 +429,30 @@ static void test_copy_without_body(void **state)
     bus_msg_free(&msg);
 }
 
+/* Less of a body than its mail has, in a MOVE_BRIEF and nowhere else; an empty head is one. */
+static void test_brief(void **state)
+{
+    (void)state;
+    struct error error;
+    struct bus_msg *msg = full(BUS_MOVE_BRIEF, 1), *out;
+    blob_drop(&msg->body);
+    assert_null(carry(msg, &error));
+    assert_non_null(strstr(error.text, "a MOVE_BRIEF with mail and without body"));
+    msg->body = blob_copy("", 0);
+    assert_non_null(out = carry(msg, &error));
+    assert_int_equal(out->body->len, 0);
+    bus_msg_free(&out);
+    msg->type = BUS_MOVE;
+    assert_null(carry(msg, &error));
+    assert_non_null(strstr(error.text, "came with one of 0"));
+    msg->type = BUS_MOVE_BRIEF;
+    msg->mail->body_len = 0;
+    assert_null(carry(msg, &error));
+    msg->mail->body_len = BUS_MAX_BODY + 1;
+    assert_null(carry(msg, &error));
+    bus_msg_free(&msg);
+}
+
 /* No prefix of a message is one, and no octet of it can be changed so that the decoder falls over. */
 static void test_cut_and_changed(void **state)
 {
@@ -523,6 +553,7 @@ int main(void)
         cmocka_unit_test(test_bad_messages),
         cmocka_unit_test(test_mail_where_none_belongs),
         cmocka_unit_test(test_copy_without_body),
+        cmocka_unit_test(test_brief),
         cmocka_unit_test(test_cut_and_changed),
         cmocka_unit_test(test_unpacking_is_bounded),
         cmocka_unit_test(test_too_large_to_send),

@@ -34,7 +34,7 @@ static int setup(void **state)
 static size_t text_len(const struct help *help)
 {
     struct blob *body = help_body(help, 1);
-    size_t len = body->len - spool_text_split(body->bytes, body->len);
+    size_t len = body->len - mail_head_len(body->bytes, body->len);
     blob_drop(&body);
     return len;
 }
@@ -232,7 +232,7 @@ static void make_frame(
     struct buffer record = {0};
     uint8_t out[FRAME_HEADER_MAX], zeros[FRAME_ALIGN] = {0};
     help_record(seq, &record);
-    size_t head_len = spool_text_split(body->bytes, body->len), at = buffer_len(&made->bytes);
+    size_t head_len = mail_head_len(body->bytes, body->len), at = buffer_len(&made->bytes);
     struct frame frame = {.version = version,
         .base = true,
         .shared = shared,
@@ -545,11 +545,11 @@ static void a_full_group_keeps_what_is_in_memory(void **state)
 static void the_text_is_what_follows_the_first_empty_line(void **state)
 {
     (void)state;
-    assert_int_equal(spool_text_split("A: b\r\n\r\ntext\r\n\r\nmore", 20), 8);
-    assert_int_equal(spool_text_split("A: b\r\n\r\n", 8), 8);
-    assert_int_equal(spool_text_split("A: b\r\ntext", 10), 0);
-    assert_int_equal(spool_text_split("\r\n\r", 3), 0);
-    assert_int_equal(spool_text_split("", 0), 0);
+    assert_int_equal(mail_head_len("A: b\r\n\r\ntext\r\n\r\nmore", 20), 8);
+    assert_int_equal(mail_head_len("A: b\r\n\r\n", 8), 8);
+    assert_int_equal(mail_head_len("A: b\r\ntext", 10), 0);
+    assert_int_equal(mail_head_len("\r\n\r", 3), 0);
+    assert_int_equal(mail_head_len("", 0), 0);
 }
 
 #define spool_test(function) cmocka_unit_test_setup_teardown(function, setup, help_teardown)
