@@ -13,6 +13,7 @@
 #include "cli/not_yet.h"
 #include "cli/start.h"
 #include "node/keeper_uv.h"
+#include "node/node.h"
 
 struct sender {
     struct member member;
@@ -58,12 +59,23 @@ static void deposed(void *context)
     member_move(&sender->member);
 }
 
+static void on_bus(void *context, struct node_bus *bus_r)
+{
+    const struct sender *sender = context;
+    struct bus_zmq_figures figures = control_figures(sender->member.control);
+    *bus_r = (struct node_bus){.sent = figures.sent,
+        .received = figures.received,
+        .bytes_sent = figures.bytes_sent,
+        .bytes_received = figures.bytes_received};
+}
+
 static int open_keeper(struct sender *sender, struct error *error)
 {
     sender->kv = control_kv(sender->member.control);
     struct keeper_claim face = {.context = sender,
         .claim = claim,
         .deposed = deposed,
+        .bus = on_bus,
         .kv = &sender->kv,
         .cluster = sender->member.settings->cluster.name};
     sender->keeper =

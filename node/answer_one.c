@@ -293,6 +293,18 @@ static void metric(struct asked *asked, const char *name, const char *type, cons
         help, name, type, name, asked->node->id, (unsigned long long)value);
 }
 
+/* Named as the coordinators' own. */
+static void bus_metrics(struct asked *asked)
+{
+    const struct node_bus *bus = &asked->node->bus;
+    if (!asked->node->has_bus)
+        return;
+    metric(asked, "bus_sent_total", "counter", "messages sent to other members", bus->sent);
+    metric(asked, "bus_received_total", "counter", "messages that came from other members", bus->received);
+    metric(asked, "bus_sent_bytes_total", "counter", "bytes of them", bus->bytes_sent);
+    metric(asked, "bus_received_bytes_total", "counter", "bytes of them", bus->bytes_received);
+}
+
 static void copies_metrics(struct asked *asked)
 {
     const struct node *node = asked->node;
@@ -359,6 +371,9 @@ int answer_metrics(struct asked *asked)
     metric(asked, "body_bytes", "gauge", "Bodies kept in memory", figures.body_bytes);
     metric(asked, "view_epoch", "gauge", "Epoch of the view in use",
         asked->node->view == NULL ? 0 : asked->node->view->epoch);
+    metric(asked, "moved_total", "counter", "Deliveries that other nodes have taken", custody.moved);
+    metric(asked, "moved_brief_total", "counter", "MOVEs whose text had gone there before", custody.brief);
+    bus_metrics(asked);
     copies_metrics(asked);
     lane_metrics(asked);
     return 200;

@@ -108,6 +108,15 @@ static struct pressure_gauges gauges(const struct keeper *k)
     };
 }
 
+static void watch_bus(struct keeper *k)
+{
+    struct node_bus bus = {0};
+    if (k->claim.bus == NULL)
+        return;
+    k->claim.bus(k->claim.context, &bus);
+    node_set_bus(k->node, &bus);
+}
+
 static void watch_room(struct keeper *k)
 {
     bool room = spool_room(k->spool) == SPOOL_OK;
@@ -119,6 +128,7 @@ static void watch_room(struct keeper *k)
     keeper_others_look(k, clock_now());
     struct pressure_gauges now = gauges(k);
     node_set_gauges(k->node, &now);
+    watch_bus(k);
     /* Nothing that is sent from now on could be remembered: it would be sent again after a restart. */
     if (spool_room(k->spool) == SPOOL_FAILED && !k->disk_dead) {
         k->disk_dead = true;

@@ -21,6 +21,7 @@
 /* How the node comes by its spool: makes (member, disk) the primary of `spool` with a fresh incarnation, as
  * all agree. May wait. -1 with the reason: it is not ours. SPOOL_ELSEWHERE: it was taken over, or was never this
  * disk's, as `home_r->reg` says; the keeper then asks for another one (node/home.h). */
+struct node_bus; /* node/node.h */
 struct keeper_claim {
     void *context;
     int (*claim)(
@@ -32,6 +33,8 @@ struct keeper_claim {
      * keeper_open. */
     const struct kv *kv;
     const char *cluster;
+    /* What the way to other machines has carried; from the node's thread. May be null: there are none. */
+    void (*bus)(void *context, struct node_bus *bus_r);
 };
 
 struct keeper;

@@ -299,6 +299,12 @@ void node_set_kept(struct node *node, const struct node_kept *kept)
     node->keeps = true;
 }
 
+void node_set_bus(struct node *node, const struct node_bus *bus)
+{
+    node->bus = *bus;
+    node->has_bus = true;
+}
+
 void node_set_gauges(struct node *node, const struct pressure_gauges *gauges)
 {
     node->gauges = *gauges;

@@ -158,6 +158,11 @@ struct node_kept {
     uint64_t taken_moved, doubts; /* since the start */
 };
 void node_set_kept(struct node *node, const struct node_kept *kept);
+/* What went to other machines and came from them, since the start; for "metrics". */
+struct node_bus {
+    uint64_t sent, received, bytes_sent, bytes_received;
+};
+void node_set_bus(struct node *node, const struct node_bus *bus);
 /* From now on attempts are logged, as of this process, and no message ends before both disks have that; 0: they are not
  * (one copy; at first). When it returns all that are under way stand in the log. */
 void node_log_attempts(struct node *node, uint64_t process, usec_t now);

@@ -297,6 +297,8 @@ struct node {
     struct list census; /* struct held with something to do, the ones last placed in older rounds first */
     struct pressure_gauges gauges;
     struct node_kept kept;
+    struct node_bus bus;
+    bool has_bus;
     struct pressure pressure;
     bool quiescing;
     bool keeps; /* `kept` was told */

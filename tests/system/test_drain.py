@@ -9,7 +9,7 @@ from cluster import rows, run, run_well, senders
 from daemon import until
 from dns import DOMAINS
 from lab import SENDER, LabError, Load, check, whole
-from load import check_arrivals
+from load import check_arrivals, fnv1a
 from todoku import program
 
 APART = True
@@ -105,6 +105,44 @@ def test_paused_backlog(lab):
     all_arrived(load, sink)
     check(not any("n3" in nodes for nodes in senders(c, sink.arrivals()).values()), "n3 sent some of it")
     print(f"        {held} left in {took:.1f} s: {held / took:.0f}/s; three nodes accepted {accepted:.0f}/s")
+
+
+def bus_bytes(c):
+    """What each node has sent and received over the bus."""
+    time.sleep(1.5)  # the figures are looked at once a second
+    found = {}
+    for line in c.coordinators[0].get("/metrics")[2].splitlines():
+        match = re.match(r'todoku_bus_(sent|received)_bytes_total\{node="(n\d)"\} (\d+)', line)
+        if match:
+            found[match.group(2), match.group(1)] = int(match.group(3))
+    return found
+
+
+def test_bodies_cross_once(lab):
+    "two copies: of a mailing that is drained its text crosses once to each other node, of other mail each body once; the bytes are told"
+    sink, c = lab.sink(), lab.cluster(copies=2)
+    text = b"Content-Type: text/plain\r\n\r\n" + b"".join(b"%04d The same words for everybody, and many of them.\r\n" % i for i in range(200))
+    loads, twice = [], 0
+    for name in ("mailing", "letters"):
+        run_well("pause", "--tenant", "acme", api=c.coordinators[0].api)
+        load = Load(DOMAINS, SENDER, 1500, prefix=name)
+        bodies = [text + b"%d\r\n" % (i if name == "letters" else 0) for i in range(1500)]
+        load.messages = [m._replace(body=body, hash=format(fnv1a(body), "016x")) for m, body in zip(load.messages, bodies)]
+        stream = c.stream(load, connections=8).finish()
+        held = row_of(c, "n3")["queued"]
+        check(held > 300, f"n3 holds {held} only")
+        size, before, start = len(text), bus_bytes(c), time.monotonic()
+        emptied(drain(c, "n3", "--wait"), "n3")
+        took, after = time.monotonic() - start, bus_bytes(c)
+        sent, mirrored = (after["n3", "sent"] - before["n3", "sent"]) / held, sum(after[n, "sent"] - before[n, "sent"] for n in ("n1", "n2")) / held
+        print(f"        {name}: {held} of {size} bytes left in {took:.1f} s; for each n3 sent {sent:.0f} bytes, the others {mirrored:.0f}")
+        check(sent < 2000 + (size if name == "letters" else 0), f"n3 sent {sent:.0f} bytes for each of {size}")
+        run_well("undrain", "n3", api=c.coordinators[0].api)
+        resume(c)
+        c.wait_nodes(*ALL)
+        loads.append(load)
+        twice += len(stream.twice)
+        all_arrived(loads, sink, doubled=twice)
 
 
 def test_at_rest(lab):
