@@ -45,6 +45,7 @@
 
 #define CUSTODY_KEEP (10 * USEC_MIN)
 #define CUSTODY_KEEP_KEYED (24 * USEC_HOUR)
+#define CUSTODY_MOVE_COST 512
 #define CUSTODY_ATTEMPTS 128 /* deliveries of one call at most */
 /* So long after a takeover may an attempt of the former primary still be under way; it begins to end none that was
  * logged longer than half of that ago. */
@@ -199,6 +200,13 @@ void custody_log_attempts(struct custody *custody, uint64_t process);
  * kept for that; at first not. `near`: the spool of this process, to which nothing crosses a network; "": there is none.
  * Only while the cluster speaks WIRE_BRIEF. */
 void custody_set_brief(struct custody *custody, bool brief, const char *near);
+
+/* How fast messages may be moved away: bytes a second, of their bodies as far as they cross the network, and
+ * CUSTODY_MOVE_COST each; 0, as at first: as fast as they go. custody_move() counts, and never waits: whoever calls it asks
+ * before. */
+void custody_set_pace(struct custody *custody, uint64_t bytes);
+/* When the next move may begin, if so many bytes of bodies go before it: not after `now`: it may. */
+usec_t custody_pace(const struct custody *custody, uint64_t ahead, usec_t now);
 
 /* Before the log is read: there are rows of so many messages, with so many deliveries. */
 void custody_rows_known(struct custody *custody, uint64_t messages, uint64_t held, uint64_t final);

@@ -9,6 +9,33 @@
 #include "base/panic.h"
 #include "cluster/custody_state.h"
 
+static usec_t pace_time(const struct custody *custody, uint64_t bytes)
+{
+    return custody->pace == 0 ? 0 : (usec_t)(bytes * USEC_SEC / custody->pace);
+}
+
+void custody_set_pace(struct custody *custody, uint64_t bytes)
+{
+    if (bytes != custody->pace)
+        custody->paced_until = 0;
+    custody->pace = bytes;
+}
+
+usec_t custody_pace(const struct custody *custody, uint64_t ahead, usec_t now)
+{
+    if (custody->pace == 0)
+        return 0;
+    usec_t from = custody->paced_until > now ? custody->paced_until : now;
+    return from + pace_time(custody, ahead) - MOVE_BURST;
+}
+
+static void pace_count(struct custody *custody, struct move *move, usec_t now)
+{
+    move->paced = move->held->mail->body_len;
+    usec_t from = custody->paced_until > now ? custody->paced_until : now;
+    custody->paced_until = from + pace_time(custody, move->paced + CUSTODY_MOVE_COST);
+}
+
 static bool still_leaving(const struct move *move, const struct leaving *leaving)
 {
     const struct delivery *delivery = leaving->delivery;
@@ -58,6 +85,14 @@ static bool is_there(const struct move *move, const struct body_text *text)
     return texts_sent_has(sent_to(move->peer), text->check);
 }
 
+/* What need not cross was counted for nothing. */
+static void pace_back(struct custody *custody, struct move *move, uint64_t bytes)
+{
+    usec_t back = pace_time(custody, bytes < move->paced ? bytes : move->paced);
+    custody->paced_until = custody->paced_until > back ? custody->paced_until - back : 0;
+    move->paced = 0;
+}
+
 /* The body, or its head and its text's name. */
 static void add_body(struct custody *custody, struct move *move, struct bus_msg *msg)
 {
@@ -70,6 +105,7 @@ static void add_body(struct custody *custody, struct move *move, struct bus_msg 
             msg->text_check = text.check;
             body_text_hash(move->body, &text, msg->text_hash);
             msg->body = blob_copy(move->body->bytes, text.at);
+            pace_back(custody, move, text.len);
             custody->figures.brief++;
         } else if (text.len >= TEXT_SHORTEST && move->body->len <= TEXT_LONGEST) {
             texts_sent_add(sent_to(move->peer), text.check);
@@ -223,6 +259,7 @@ void custody_move(
         free(going);
         return;
     }
+    pace_count(custody, move, now);
 #ifdef TODOKU_WITHOUT_INTENT_BEFORE_MOVE
     move_start(custody, move, now);
 #else

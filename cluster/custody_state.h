@@ -9,6 +9,8 @@
 #define MOVE_CREDIT (4u << 20)
 #define MOVE_ASK_AGAIN USEC_SEC
 #define MOVE_ASK_LATEST (16 * USEC_SEC)
+/* So much may go at once, in time. */
+#define MOVE_BURST (200 * USEC_MS)
 /* Asked again without its text, but for every fourth time: nobody may understand that. */
 #define MOVE_WHOLE_EACH 4
 #define SETTLED_ASK_AGAIN (2 * USEC_SEC)
@@ -68,6 +70,7 @@ struct move {
     struct peer *peer;
     struct blob *body; /* held while it is under way */
     uint64_t credit;   /* taken from the peer's */
+    uint64_t paced;    /* bytes that the pace has counted, and may get back */
     usec_t interval;
     uint32_t asked; /* how often it was sent */
     bool brief;     /* the last time without its text */
@@ -120,6 +123,8 @@ struct custody {
     struct heap moves, forgets, askings;
     struct list body_waiters; /* struct body_wait */
     struct list asides;       /* struct aside, by until */
+    uint64_t pace;            /* custody_set_pace */
+    usec_t paced_until;       /* all that was begun will have left by then */
     bool brief;               /* custody_set_brief */
     char near[MEMBER_ID_SIZE];
     struct move_texts texts;

@@ -4,6 +4,9 @@
  * deliveries, so each step of the clock looks at some, as many as take little time, until the last was seen.
  * Mail goes on meanwhile: who holds it may send it, whoever it belongs to.
  *
+ * Where the pace of moving is limited (cluster.move_rate) the walk waits for it: what it has not come to stays where it is,
+ * and may be sent from there. What becomes due and finds no room joins the walk again.
+ *
  * The list is in the order of looking: what was placed under the newest view stands behind what was not. A
  * view that comes before the walk has ended lets it begin again, with those that were not seen for longest.
  */
@@ -50,9 +53,14 @@ void census_join_anew(struct node *node, struct held *held)
     list_push_front(&node->census, &held->census);
 }
 
+usec_t census_deadline(const struct node *node)
+{
+    return census_runs(node) ? custody_pace(node->custody, node->moving_bytes, node->now) : USEC_NEVER;
+}
+
 void census_step(struct node *node, usec_t now)
 {
-    for (uint32_t seen = 0; seen < CENSUS_STEP && census_runs(node);) {
+    for (uint32_t seen = 0; seen < CENSUS_STEP && census_deadline(node) <= now;) {
         struct held *held = oldest(node);
         list_remove(&held->census);
         seen += held->count;

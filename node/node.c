@@ -55,6 +55,7 @@ struct node *node_new(const char *id, const char *spool, uint64_t incarnation,
     struct custody_ports custody_ports;
     node_custody_ports(node, &custody_ports);
     node->custody = custody_new(id, spool, incarnation, &custody_ports);
+    custody_set_pace(node->custody, settings->cluster.move_rate);
     return node;
 }
 
@@ -290,6 +291,7 @@ void node_set_settings(struct node *node, const struct settings *settings, usec_
     census_begin(node);
     census_step(node, now);
     node_copies_settings(node, now);
+    custody_set_pace(node->custody, settings->cluster.move_rate);
     node_settle(node, now);
 }
 
@@ -438,12 +440,13 @@ usec_t node_deadline(const struct node *node)
     usec_t copies = node_copies_deadline(node);
     if (node->second.waits)
         return copies;
-    if (census_runs(node))
+    if (census_deadline(node) <= node->now)
         return node->now;
     const struct heap *heaps[] = {
         &node->due, &node->expiries, &node->session_timers, &node->site_timers, &node->lane_timers};
     usec_t first = custody_deadline(node->custody), gate = gate_deadline(node), act = act_deadline(node),
-           rest = rest_deadline(node), backlogs = backlogs_deadline(node);
+           rest = rest_deadline(node), backlogs = backlogs_deadline(node), census = census_deadline(node);
+    first = census < first ? census : first;
     first = gate < first ? gate : first;
     first = act < first ? act : first;
     first = rest < first ? rest : first;

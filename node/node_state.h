@@ -325,6 +325,7 @@ struct node {
     uint64_t attempts_epoch;   /* the epoch in which all that may end stand */
     bool attempts_void;        /* for good */
     struct list moving, stuck; /* struct delivery */
+    uint64_t moving_bytes;     /* of the messages of those moving, more or less */
     struct list bodies;        /* struct held with a body kept for the first attempt */
     struct rest rest;
     struct backlogs backlogs;
@@ -389,6 +390,7 @@ void row_counts(struct node *node, const struct held *held, bool put);
 void census_begin(struct node *node);
 bool census_runs(const struct node *node);
 void census_step(struct node *node, usec_t now);
+usec_t census_deadline(const struct node *node);
 /* Something of it is to be scheduled, by the view as it is. */
 void census_join(struct node *node, struct held *held);
 

@@ -266,6 +266,25 @@ static void place_despite_refusal(struct node *node, struct delivery *delivery, 
         delivery_wait(node, delivery, until);
 }
 
+static struct held *last_moving(const struct node *node)
+{
+    return list_empty(&node->moving) ? NULL : list_item(node->moving.prev, struct delivery, link)->held;
+}
+
+/* Other recipients of it may be on their way already: then the rest goes with them. */
+static bool may_move_now(const struct node *node, const struct delivery *delivery, usec_t now)
+{
+    return last_moving(node) == delivery->held || custody_pace(node->custody, node->moving_bytes, now) <= now;
+}
+
+static void begin_moving(struct node *node, struct delivery *delivery)
+{
+    if (last_moving(node) != delivery->held)
+        node->moving_bytes += delivery->held->mail->body_len + CUSTODY_MOVE_COST;
+    delivery->mood = MOOD_MOVING;
+    list_push_back(&node->moving, &delivery->link);
+}
+
 void delivery_place(struct node *node, struct delivery *delivery, usec_t now)
 {
     must(delivery->mood == MOOD_NOWHERE && delivery->state == CUSTODY_HELD);
@@ -276,10 +295,11 @@ void delivery_place(struct node *node, struct delivery *delivery, usec_t now)
         place_here(node, delivery, now);
     else if (shy_until(node, owner->spool, now) > now)
         place_despite_refusal(node, delivery, shy_until(node, owner->spool, now), now);
-    else {
-        delivery->mood = MOOD_MOVING;
-        list_push_back(&node->moving, &delivery->link);
-    }
+    else if (!may_move_now(node, delivery, now)) { /* meanwhile it may be sent from here */
+        place_here(node, delivery, now);
+        census_join_anew(node, delivery->held);
+    } else
+        begin_moving(node, delivery);
 }
 
 static bool is_right(const struct node *node, const struct delivery *delivery)
@@ -354,4 +374,5 @@ void moves_hand_over(struct node *node, usec_t now)
         free(batch);
         body_let_go(node, held);
     }
+    node->moving_bytes = 0;
 }

@@ -34,6 +34,7 @@
 #define DRAIN_STEP 256  /* the same while the node is drained, and fewer than */
 #define DRAIN_MOST 2048 /* are under way to others */
 #define DRAIN_EACH ((usec_t)10)
+#define LEAVE_MOST 16384 /* are under way at most, drained or not */
 #define BUSY_PAUSE (250 * USEC_MS)
 #define BUSY_PAUSE_LEAST (2 * USEC_MS)
 #define STUCK_HERE 128
@@ -369,6 +370,14 @@ static bool has_to_leave(const struct node *node)
     return node->draining && custody_figures(node->custody).leaving < DRAIN_MOST;
 }
 
+/* What is parked stays so while many are on their way, or those in memory wait for the pace. */
+static bool has_room_to_leave(const struct node *node, usec_t now)
+{
+    bool paced = custody_pace(node->custody, 0, now) > now ||
+                 (node->settings->cluster.move_rate > 0 && census_runs(node));
+    return !paced && custody_figures(node->custody).leaving < LEAVE_MOST;
+}
+
 bool rest_census_runs(const struct node *node)
 {
     return node->rest.park != NULL && node->rest.walk_at != USEC_NEVER;
@@ -382,6 +391,10 @@ static void walk(struct node *node, usec_t now)
     size_t woken = 0;
     if (now < rest->walk_at)
         return;
+    if (!has_room_to_leave(node, now)) {
+        rest->walk_at = now + BUSY_PAUSE;
+        return;
+    }
     do
         woken += fetch_all(node, ids, park_walk(rest->park, &rest->walk_seq, ids, slowly ? 1 : WALK_PART));
     while (!slowly && woken < (fast ? DRAIN_STEP : WALK_STEP) && rest->walk_seq != 0);

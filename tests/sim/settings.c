@@ -79,6 +79,8 @@ static void write_settings(struct buffer *out, int profile, int node, const char
         write_sources(out, node);
     else
         buffer_add_text(out, sources);
+    if (profile == 2)
+        buffer_add_text(out, "cluster: { move_rate: 64KiB }\n");
     buffer_printf(out,
         "delivery:\n  port: 25\n  tls: %s\n  max_age: %s\n  retry: %s\n  dsn: %s\n"
         "  timeouts: { connect: 30s, greeting: 1m, command: 1m, data: 1m, block: 1m, dot: 2m }\n",
