@@ -52,7 +52,8 @@ static const struct listing {
         "role node coordinator state doing mirror mirror_lag_ms unacked_bytes copies_kept taken_over "
         "taken_over_queued in_doubt epoch config "
         "weight sources queued "
-        "drain_per_second empty_in_ms ready sending connections accepted "
+        "drain_per_second empty_in_ms to_move moves_per_second moved_in_ms taken_over_per_second "
+        "taken_over_empty_in_ms ready sending connections accepted "
         "delivered deferred bounced rack endpoint",
         "no nodes", NULL},
     {"sources", "/v1/sources", "address source public helo pools node state connections messages",

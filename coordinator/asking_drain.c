@@ -19,8 +19,10 @@ static void copy_member(const char *row, size_t len, const char *name, struct bu
 
 void ebb_of_row(const char *row, size_t len, struct buffer *out)
 {
-    copy_member(row, len, "drain_per_second", out);
-    copy_member(row, len, "empty_in_ms", out);
+    static const char *const names[] = {"drain_per_second", "empty_in_ms", "to_move", "moves_per_second",
+        "moved_in_ms", "taken_over_per_second", "taken_over_empty_in_ms"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        copy_member(row, len, names[i], out);
 }
 
 /* The node has not heard of it, or can't say anything. */

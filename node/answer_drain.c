@@ -7,12 +7,45 @@
 #include "base/query.h"
 #include "node/answer.h"
 
+/* So many are to leave, this fast, and that long it takes; the last is not said where nobody can tell. */
+static void add_progress(struct asked *asked, const char *const names[3], uint64_t left, double rate)
+{
+    if (names[0] != NULL)
+        json_number(asked->out, names[0], (int64_t)left);
+    json_fraction(asked->out, names[1], rate);
+    if (rate > 0 || left == 0)
+        json_number(asked->out, names[2], left == 0 ? 0 : (int64_t)((double)left / rate * 1000));
+}
+
+/* A view places some of it elsewhere: what leaves for that. */
+static void add_handover(struct asked *asked)
+{
+    static const char *const names[] = {"to_move", "moves_per_second", "moved_in_ms"};
+    const struct node *node = asked->node;
+    uint64_t moved = ebb_gone(custody_figures(node->custody).moved);
+    if (node->handover.on)
+        add_progress(asked, names, census_to_move(node), ebb_rate(&node->handover.ebb, asked->now, moved));
+}
+
+/* How much that is stands beside it: taken_over_queued. */
+static void add_taken(struct asked *asked)
+{
+    static const char *const names[] = {NULL, "taken_over_per_second", "taken_over_empty_in_ms"};
+    const struct node *node = asked->node;
+    uint64_t moved = ebb_gone(node->kept.taken_moved);
+    if (node->kept.taken_queued > 0)
+        add_progress(asked, names, node->kept.taken_queued, ebb_rate(&node->taken_ebb, asked->now, moved));
+}
+
 void answer_ebb(struct asked *asked)
 {
     const struct node *node = asked->node;
     uint64_t queued = node_holds(node);
-    if (!node->draining)
+    add_taken(asked);
+    if (!node->draining) {
+        add_handover(asked);
         return;
+    }
     usec_t left = ebb_left(&node->ebb, asked->now, queued);
     json_fraction(asked->out, "drain_per_second", ebb_rate(&node->ebb, asked->now, queued));
     if (left != USEC_NEVER)

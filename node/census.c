@@ -26,9 +26,29 @@ static struct held *oldest(const struct node *node)
     return list_empty(&node->census) ? NULL : list_item(node->census.next, struct held, census);
 }
 
+/* What has left, or is about to. */
+static uint64_t gone(const struct node *node)
+{
+    struct custody_figures figures = custody_figures(node->custody);
+    return figures.moved + figures.refused + figures.leaving;
+}
+
+uint64_t census_to_move(const struct node *node)
+{
+    uint64_t leaving = custody_figures(node->custody).leaving, all = gone(node);
+    uint64_t unseen = node->census_behind + rest_census_left(node);
+    if (node->looked == 0)
+        return leaving + unseen;
+    double share = all > node->looked_gone ? (double)(all - node->looked_gone) / (double)node->looked : 0;
+    return leaving + (uint64_t)(share * (double)unseen);
+}
+
 void census_begin(struct node *node)
 {
     node->round++;
+    node->census_behind = node->census_count;
+    node->looked = 0;
+    node->looked_gone = gone(node);
     rest_census(node);
 }
 
@@ -44,13 +64,25 @@ void census_join(struct node *node, struct held *held)
         return;
     held->census_round = node->round;
     list_push_back(&node->census, &held->census);
+    node->census_count++;
+}
+
+void census_leave(struct node *node, struct held *held)
+{
+    if (!list_linked(&held->census))
+        return;
+    list_remove(&held->census);
+    node->census_count--;
+    node->census_behind -= held->census_round != node->round;
 }
 
 void census_join_anew(struct node *node, struct held *held)
 {
+    census_leave(node, held);
     held->census_round = node->round - 1;
-    list_remove(&held->census);
     list_push_front(&node->census, &held->census);
+    node->census_count++;
+    node->census_behind++;
 }
 
 usec_t census_deadline(const struct node *node)
@@ -62,8 +94,9 @@ void census_step(struct node *node, usec_t now)
 {
     for (uint32_t seen = 0; seen < CENSUS_STEP && census_deadline(node) <= now;) {
         struct held *held = oldest(node);
-        list_remove(&held->census);
+        census_leave(node, held);
         seen += held->count;
+        node->looked++;
         if (held->open == 0) /* comes back when something of it does */
             continue;
         census_join(node, held);

@@ -24,6 +24,12 @@ struct ebb {
     unsigned first, count;
 };
 
+/* What only counts up, as something that runs empty: how fast it does is how fast things go. */
+static inline uint64_t ebb_gone(uint64_t gone)
+{
+    return UINT64_MAX / 2 - gone;
+}
+
 void ebb_begin(struct ebb *ebb, usec_t now, uint64_t queued);
 void ebb_note(struct ebb *ebb, usec_t now, uint64_t queued);
 /* Of the time since the beginning if that is shorter; 0 in its first second. */

@@ -46,6 +46,7 @@ void handover_found(struct node *node, usec_t now)
     struct custody_figures figures = custody_figures(node->custody);
     *handover =
         (struct handover){.on = true, .since = now, .moved = figures.moved, .refused = figures.refused};
+    ebb_begin(&handover->ebb, now, ebb_gone(figures.moved));
     struct buffer *out = begin_event(node, "handing_over", now);
     json_text(out, "reason", reason(node));
     json_number(out, "queued", queued(&figures));
@@ -57,6 +58,7 @@ void handover_step(struct node *node, usec_t now)
     struct handover *handover = &node->handover;
     if (!handover->on)
         return;
+    ebb_note(&handover->ebb, now, ebb_gone(custody_figures(node->custody).moved));
     if (census_runs(node) || rest_census_runs(node) || !list_empty(&node->moving)) {
         handover->seen_all = false;
         return;

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/clock.h"
+#include "node/ebb.h"
 
 struct node;
 
@@ -20,6 +21,7 @@ struct handover {
     bool on, seen_all;
     usec_t since;
     uint64_t moved, refused; /* so many at its begin */
+    struct ebb ebb;          /* of moved, while it goes on */
     uint64_t answers;        /* moved and refused at its end, once all was seen */
 };
 

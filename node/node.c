@@ -297,6 +297,9 @@ void node_set_settings(struct node *node, const struct settings *settings, usec_
 
 void node_set_kept(struct node *node, const struct node_kept *kept)
 {
+    if (node->kept.taken_queued == 0)
+        ebb_begin(&node->taken_ebb, node->now, ebb_gone(kept->taken_moved));
+    ebb_note(&node->taken_ebb, node->now, ebb_gone(kept->taken_moved));
     node->kept = *kept;
     node->keeps = true;
 }

@@ -145,7 +145,7 @@ static void forgotten(void *context, struct held *held)
     struct node *node = context;
     act_forgotten(node, held);
     heap_remove(&node->expiries, &held->expiry);
-    list_remove(&held->census);
+    census_leave(node, held);
     rest_forget(node, held);
     body_let_go(node, held);
 }

@@ -246,6 +246,7 @@ struct rest {
     usec_t restate_at; /* while much has come back */
     uint64_t walk_seq; /* all that is parked is looked at anew, by base frame */
     usec_t walk_at;    /* USEC_NEVER: it is not */
+    uint64_t walk_left; /* about so many */
     bool walk_again;
     bool begun; /* the log has been read; before, custody does not know where it ends */
     bool flushing, told;
@@ -295,8 +296,11 @@ struct node {
     struct load *load;
     uint64_t round;     /* one more with each view and settings */
     struct list census; /* struct held with something to do, the ones last placed in older rounds first */
+    uint64_t census_count, census_behind; /* how many, and how many of older rounds */
+    uint64_t looked, looked_gone;         /* messages seen by the census since it began; what had left until then */
     struct pressure_gauges gauges;
     struct node_kept kept;
+    struct ebb taken_ebb; /* of what is moved out of spools that were taken over, while there is some */
     struct node_bus bus;
     bool has_bus;
     struct pressure pressure;
@@ -393,6 +397,9 @@ void census_step(struct node *node, usec_t now);
 usec_t census_deadline(const struct node *node);
 /* Something of it is to be scheduled, by the view as it is. */
 void census_join(struct node *node, struct held *held);
+void census_leave(struct node *node, struct held *held);
+/* About how many deliveries are still to leave, by what has left of those that were looked at. */
+uint64_t census_to_move(const struct node *node);
 
 /* It came back from the table: it is looked at first. */
 void census_join_anew(struct node *node, struct held *held);
@@ -419,6 +426,8 @@ size_t rest_rows(struct node *node, uint64_t *seq, struct mail_id *ids, size_t m
 /* The view or the settings are others. */
 void rest_census(struct node *node);
 bool rest_census_runs(const struct node *node);
+/* About how many messages it has not come to. */
+uint64_t rest_census_left(const struct node *node);
 /* The end of a step. */
 void rest_step(struct node *node, usec_t now);
 usec_t rest_deadline(const struct node *node);

@@ -362,6 +362,7 @@ void rest_census(struct node *node)
         return;
     rest->walk_again = rest->walk_at != USEC_NEVER && rest->walk_seq > 0;
     rest->walk_at = node->now;
+    rest->walk_left = custody_parked(node->custody);
 }
 
 /* A node that is drained has nothing better to do; but what is under way to others stays in memory until they have it. */
@@ -376,6 +377,11 @@ static bool has_room_to_leave(const struct node *node, usec_t now)
     bool paced = custody_pace(node->custody, 0, now) > now ||
                  (node->settings->cluster.move_rate > 0 && census_runs(node));
     return !paced && custody_figures(node->custody).leaving < LEAVE_MOST;
+}
+
+uint64_t rest_census_left(const struct node *node)
+{
+    return rest_census_runs(node) ? node->rest.walk_left : 0;
 }
 
 bool rest_census_runs(const struct node *node)
@@ -395,13 +401,16 @@ static void walk(struct node *node, usec_t now)
         rest->walk_at = now + BUSY_PAUSE;
         return;
     }
-    do
-        woken += fetch_all(node, ids, park_walk(rest->park, &rest->walk_seq, ids, slowly ? 1 : WALK_PART));
-    while (!slowly && woken < (fast ? DRAIN_STEP : WALK_STEP) && rest->walk_seq != 0);
+    do {
+        size_t count = park_walk(rest->park, &rest->walk_seq, ids, slowly ? 1 : WALK_PART);
+        rest->walk_left -= count < rest->walk_left ? count : rest->walk_left;
+        woken += fetch_all(node, ids, count);
+    } while (!slowly && woken < (fast ? DRAIN_STEP : WALK_STEP) && rest->walk_seq != 0);
     usec_t pause = (usec_t)woken * (fast ? DRAIN_EACH : WALK_EACH);
     rest->walk_at = now + (slowly ? WALK_PAUSE_BEHIND : pause > WALK_PAUSE ? pause : WALK_PAUSE);
     if (rest->walk_seq != 0)
         return;
+    rest->walk_left = custody_parked(node->custody);
     if (!rest->walk_again)
         rest->walk_at = USEC_NEVER;
     rest->walk_again = false;

@@ -112,6 +112,16 @@ static void nodes_tell_its_rate_and_end(void **state)
     assert_null(strstr(text, "drain_per_second"));
 }
 
+static void nodes_tell_what_leaves(void **state)
+{
+    (void)state;
+    ask("nodes", "node=n0");
+    say("{\"node\":\"n0\",\"state\":\"running\",\"queued\":12,\"to_move\":7,\"moves_per_second\":3.5,"
+        "\"moved_in_ms\":2000,\"taken_over_per_second\":9,\"taken_over_empty_in_ms\":10}\n");
+    expect_in(",\"to_move\":7,\"moves_per_second\":3.5,\"moved_in_ms\":2000,\"taken_over_per_second\":9,"
+              "\"taken_over_empty_in_ms\":10}");
+}
+
 static void no_view_says_it(void **state)
 {
     (void)state;
@@ -151,6 +161,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(it_is_told_with_its_reasons),
         TEST(nodes_tell_its_rate_and_end),
+        TEST(nodes_tell_what_leaves),
         TEST(no_view_says_it),
         TEST(it_says_nothing_itself),
     };

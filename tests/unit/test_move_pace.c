@@ -248,6 +248,80 @@ static void test_another_rate(void **state)
     close_desk(&desk);
 }
 
+static double number_of(const struct buffer *row, const char *name)
+{
+    char wanted[60];
+    snprintf(wanted, sizeof wanted, "\"%s\":", name);
+    const char *at = strstr(buffer_text((struct buffer *)row), wanted);
+    return at == NULL ? -1 : strtod(at + strlen(wanted), NULL);
+}
+
+static void ask_status(struct desk *desk, struct buffer *row)
+{
+    buffer_clear(row);
+    assert_int_equal(node_answer(desk->node, "status", "", desk->now, row), 200);
+}
+
+/* Another node has joined: how much is to leave for it, how fast it does, and when that is over. */
+static void test_progress_of_a_join(void **state)
+{
+    (void)state;
+    struct desk desk;
+    struct buffer row = {0};
+    fill(&desk, config, false);
+    ask_status(&desk, &row);
+    assert_true(number_of(&row, "to_move") < 0);
+    learn(&desk, 2, 2, false, WIRE_BRIEF);
+    usec_t start = desk.now, ends = 0;
+    for (; desk.now < start + 2 * USEC_SEC; desk.now += 20 * USEC_MS)
+        work(&desk);
+    ask_status(&desk, &row);
+    double left = number_of(&row, "to_move");
+    assert_in_range(number_of(&row, "moves_per_second"), 11, 18);
+    ends = desk.now + (usec_t)number_of(&row, "moved_in_ms") * USEC_MS;
+    uint64_t moves = desk.moves;
+    while (number_of(&row, "to_move") >= 0 && desk.now < start + USEC_MIN) {
+        desk.now += 20 * USEC_MS;
+        work(&desk);
+        ask_status(&desk, &row);
+    }
+    double really = (double)(desk.moves - moves);
+    assert_true(desk.moves > MESSAGES / 3 && desk.moves < MESSAGES * 2 / 3);
+    assert_true(left > really * 0.6 && left < really * 1.6);
+    assert_true(desk.now > ends - 2 * USEC_SEC && desk.now < ends + 2 * USEC_SEC);
+    assert_true(number_of(&row, "moves_per_second") < 0);
+    buffer_free(&row);
+    close_desk(&desk);
+}
+
+/* The same of spools that were taken over: how fast they are emptied. */
+static void test_progress_of_a_takeover(void **state)
+{
+    (void)state;
+    struct desk desk;
+    struct buffer row = {0};
+    open_desk(&desk, unlimited);
+    learn(&desk, 1, 2, false, WIRE_BRIEF);
+    struct node_kept kept = {.taken = 1, .taken_queued = 3000, .taken_moved = 70000};
+    node_set_kept(desk.node, &kept);
+    for (int i = 0; i < 4; i++) {
+        desk.now += USEC_SEC / 2;
+        node_tick(desk.node, desk.now);
+        kept.taken_moved += 250;
+        kept.taken_queued -= 250;
+        node_set_kept(desk.node, &kept);
+    }
+    ask_status(&desk, &row);
+    assert_in_range(number_of(&row, "taken_over_per_second"), 499, 501);
+    assert_in_range(number_of(&row, "taken_over_empty_in_ms"), 3990, 4010);
+    kept.taken_queued = 0;
+    node_set_kept(desk.node, &kept);
+    ask_status(&desk, &row);
+    assert_true(number_of(&row, "taken_over_per_second") < 0);
+    buffer_free(&row);
+    close_desk(&desk);
+}
+
 /* Nobody answers: no more bytes of bodies are under way than the credit allows, and no body waits in memory. */
 static void test_the_credit(void **state)
 {
@@ -280,6 +354,8 @@ int main(void)
         cmocka_unit_test(test_without_a_rate),
         cmocka_unit_test(test_a_mailing_at_a_rate),
         cmocka_unit_test(test_another_rate),
+        cmocka_unit_test(test_progress_of_a_join),
+        cmocka_unit_test(test_progress_of_a_takeover),
         cmocka_unit_test(test_the_credit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
