@@ -240,12 +240,12 @@ struct rest {
     uint64_t bytes_most;
     struct list resting; /* struct held: may be parked */
     size_t resting_count;
-    usec_t look_at;    /* at them again */
-    usec_t wake_at;    /* no sooner */
-    bool bringing;     /* what comes back just now is placed at once */
-    usec_t restate_at; /* while much has come back */
-    uint64_t walk_seq; /* all that is parked is looked at anew, by base frame */
-    usec_t walk_at;    /* USEC_NEVER: it is not */
+    usec_t look_at;     /* at them again */
+    usec_t wake_at;     /* no sooner */
+    bool bringing;      /* what comes back just now is placed at once */
+    usec_t restate_at;  /* while much has come back */
+    uint64_t walk_seq;  /* all that is parked is looked at anew, by base frame */
+    usec_t walk_at;     /* USEC_NEVER: it is not */
     uint64_t walk_left; /* about so many */
     bool walk_again;
     bool begun; /* the log has been read; before, custody does not know where it ends */
@@ -297,7 +297,7 @@ struct node {
     uint64_t round;     /* one more with each view and settings */
     struct list census; /* struct held with something to do, the ones last placed in older rounds first */
     uint64_t census_count, census_behind; /* how many, and how many of older rounds */
-    uint64_t looked, looked_gone;         /* messages seen by the census since it began; what had left until then */
+    uint64_t looked, looked_gone; /* messages seen by the census since it began; what had left until then */
     struct pressure_gauges gauges;
     struct node_kept kept;
     struct ebb taken_ebb; /* of what is moved out of spools that were taken over, while there is some */
