@@ -79,7 +79,10 @@ void body_rest(struct node *node, struct held *held)
 static void tell_accepted(struct node *node, const struct delivery *delivery)
 {
     struct event event = {.name = delivery->hop == 0 ? "accepted" : "transferred", .delivery = delivery};
+    /* Mail of another node is told of with the time when it came, but while the log is read, before any clock was. */
     event.now = delivery->held->mail->created;
+    if (delivery->hop > 0 && node->now > event.now)
+        event.now = node->now;
     const char *text = event_text(node, &event);
     node->ports.event(node->ports.context, delivery->made_seq, text, strlen(text));
     node->figures.accepted++;

@@ -1,7 +1,7 @@
 """faults - a plan of faults out of a seed, and how each is begun and ended on a NetCluster
 
     for one in plan(seed=7, count=12, names=c.ids()):
-        one.begin(c); time.sleep(one.seconds); one.end(c)
+        begin = one.begin(c); time.sleep(one.seconds); one.end(c)
 
 A plan depends on its arguments alone: the same seed is the same rounds. Every kind comes once before any comes again, in another order each
 time. Seconds are drawn from `seconds`: (short ones, long ones); a fault that the leader shall judge a death gets a long one, and with more
@@ -17,6 +17,7 @@ than the usual seconds a process is frozen for 1 to 120.
 """
 import collections
 import random
+import time
 
 DEADLY = "long"  # long enough for a verdict
 
@@ -38,9 +39,11 @@ class Round(collections.namedtuple("Round", "number kind who others seconds")):
         return f"{self.number:3} {self.kind}: {' '.join(self.who)}, {self.seconds:.1f} s"
 
     def begin(self, c):
+        """The moment when it was there, by the wall clock."""
         act, who = self.kind.split()[0], self.who
         if act == "disk":
             c.handed_on().paired()
+        begin = time.time()
         if act in ("kill", "disk"):
             c.kill(who[0])
         elif act == "freeze":
@@ -51,6 +54,7 @@ class Round(collections.namedtuple("Round", "number kind who others seconds")):
             c.cut(self.others, who)
         else:
             c.part(who, self.others)
+        return begin
 
     def end(self, c):
         act, who = self.kind.split()[0], self.who
@@ -67,6 +71,10 @@ class Round(collections.namedtuple("Round", "number kind who others seconds")):
         """A split that leaves the nodes without a coordinator, or without a majority of the (three) etcds: a node whose mirror is on the
         other side can't write down then that it goes on without."""
         return self.kind == "split" and (all(n[0] != "c" for n in self.others) or sum(n[0] == "e" for n in self.others) < 2)
+
+    def kills(self, name):
+        """Whether the leader shall judge that node dead, if it lasts."""
+        return name in self.who and KINDS[self.kind][1] == DEADLY
 
     def stops(self, name):
         """Whether it stops that member's process in the middle of what it does."""

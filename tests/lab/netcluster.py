@@ -59,6 +59,7 @@ class NetCluster(Cluster):
     def __init__(self, work, peers, nodes=5, coordinators=2, stores=3, think=0, **options):
         """`think`: milliseconds until the receiver answers a dot: so long an attempt is open that may come twice."""
         self._stack = contextlib.ExitStack()
+        peers.fetch("nsd")  # out there: from inside nothing can be fetched
         try:
             self.net = self._stack.enter_context(Network())
             client, world, names = (self.net.place("client", "10.6.0"), self.net.place("world", "10.5.0", local="10.4.0.0/16"),

@@ -10,6 +10,7 @@ from load import check_arrivals
 from faults import KINDS, plan
 from steady import Steady
 from test_cluster import apply, takes
+from verdicts import MOVING, VERDICT, moves, nth, spread, verdicts
 
 APART = True
 NAMES = ["c1", "c2", "n1", "n2", "n3", "n4", "n5", "e1", "e2", "e3"]
@@ -17,14 +18,15 @@ PACE = 100  # messages a second
 GAP = 4.0  # seconds without a 250 that a fault may cause: a node goes on without a mirror that it hears nothing of for 3
 LONG = ((1, 8), (6.5, 15))  # seconds of a fault, with --long
 THINK = 0.3  # seconds for which the receiver keeps its 250: what is being sent
+KEPT = 1000  # messages that are queued all the time, paused: what a dead node's heir has to move at once
 SLACK = 2.0  # seconds more, in which what is being sent when a fault begins was received
 
 
-def everything(c, stream, seconds=60):
+def everything(c, stream, seconds=60, kept=0):
     """Wait for all that was accepted: nothing lost, damaged or uninvited. The extra copies: {delivery: [arrivals]}, without those that
-    the client had to send in again."""
+    the client had to send in again. `kept`: so many stay queued."""
     def queued():
-        return c.status()["queued"]
+        return c.status()["queued"] - kept
 
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and (c.sink.count() < len(stream.load.deliveries()) or check_arrivals(stream.load, c.sink).lost):
@@ -65,8 +67,7 @@ def run_rounds(c, rounds, prefix):
     faults, load = [], Load(DOMAINS, SENDER, int(PACE * seconds), prefix=prefix)
     stream, ahead = Steady(load, c.coordinators, PACE).start(), time.time() - time.monotonic()
     for one in rounds:
-        begin = time.time()
-        one.begin(c)
+        begin = one.begin(c)
         time.sleep(one.seconds)
         one.end(c)
         faults.append((one, begin, time.time()))
@@ -80,17 +81,48 @@ def run_rounds(c, rounds, prefix):
     return stream, faults
 
 
+def judged(c, faults):
+    """How long until the leader's verdicts, and from there until what the dead node had queued was with others."""
+    found = [(one, begin, v) for one, begin, end in faults for v in verdicts(c, begin, end + 2) if one.kills(v.node)]
+    alone = [(one, begin, v) for one, begin, v in found if len(one.who) == 1]  # of several that go at once one is judged after the other
+    late = [f"{one}: after {v.time - begin:.1f} s" for one, begin, v in alone if v.time - begin > VERDICT]
+    late += [f"{one}: never" for one, _, _ in faults if one.kills(one.who[0]) and len(one.who) == 1 and one.seconds > VERDICT and
+             not any(one is other for other, _, _ in found)]
+    moved = moves(c, "kept", [v for _, _, v in found])
+    for one, begin, v in found:
+        print(f"        {str(one):40} {v.node} declared down after {v.time - begin:.1f} s; {len(moved[v])} moved: {spread(moved[v])} after that")
+    times = [t for v in moved for t in moved[v]]
+    print(f"        {len(found)} verdicts: {spread([v.time - begin for _, begin, v in alone])}; {len(times)} moved after them: {spread(times)}", flush=True)
+    check(not late, f"declared down late: {late}")
+    check(times and nth(times, 0.99) <= MOVING, f"what was queued moved only {spread(times)} after the verdicts")
+
+
+def keep(c, count):
+    """Mail that stays queued until unkeep()."""
+    c.coordinators[0].run_well("pause", "--tenant", "acme", "--campaign", "kept")
+    return c.stream(Load(DOMAINS, SENDER, count, prefix="kept", size=600, header="X-Todoku-Campaign: kept")).finish()
+
+
+def unkeep(c, kept):
+    c.coordinators[0].run_well("resume", "--tenant", "acme", "--campaign", "kept")
+    doubled = everything(c, kept)
+    check(not doubled, lambda: f"{len(doubled)} came twice that were queued all the time, such as {list(doubled.items())[:3]}")
+
+
 def rounds_of(lab, copies, rounds):
     c = lab.netcluster(think=int(THINK * 1000), copies=copies).start()
     print(f"        seed {lab.seed}")
-    faults = []
+    faults, kept = [], keep(c.paired(), KEPT) if copies == 2 else None
     for i in range(0, len(rounds), 20):
         stream, new = run_rounds(c, rounds[i:i + 20], f"r{i:03d}-")
         faults += new
-        doubled = everything(c, stream)
+        doubled = everything(c, stream, kept=KEPT if kept else 0)
         strange, doubts = undoubted(c, doubled) if copies == 2 else (unexplained(c, doubled, faults), "no")
         print(f"        {stream.accepted()} messages, {len(doubled)} doubled, {doubts} in doubt; {figures(stream)}", flush=True)
         check(not strange, lambda: f"{len(strange)} came twice though no attempt was open when a fault began, such as {list(strange.items())[:3]}")
+    if kept:
+        judged(c, faults)
+        unkeep(c, kept)
 
 
 def test_rounds(lab):
@@ -99,7 +131,7 @@ def test_rounds(lab):
 
 
 def test_rounds_copied(lab):
-    "the same with two copies, and a disk lost: none missing, and only those doubled that a node was in doubt of"
+    "the same with two copies, a disk lost, and mail that stays queued: none missing, only those doubled that a node was in doubt of; verdicts and what moves after them in time"
     kinds = tuple(KINDS)
     rounds_of(lab, 2, plan(lab.seed, 200, NAMES, LONG, kinds) if lab.long else plan(lab.seed, len(kinds), NAMES, kinds=kinds))
 
