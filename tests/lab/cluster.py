@@ -267,22 +267,25 @@ class Cluster:
     # ---- the view ----
 
     @staticmethod
-    def up_nodes(coordinator):
-        """Ids of the nodes that are up in its view, None when it can't say."""
+    def up_nodes(coordinator, newest=False):
+        """Ids of the nodes that are up in its view, None when it can't say. `newest`: of those that have that view themselves; one with the view
+        before hands what it gets to somebody who has gone."""
         done = coordinator.run("nodes", "--json")
         if done.returncode:
             return None
-        return {row["node"] for row in rows(done.stdout) if row.get("role", "node") == "node" and row.get("state") == "up"}
+        found = rows(done.stdout)
+        epoch = max((row.get("epoch", 0) for row in found if row.get("role") == "coordinator"), default=0) if newest else 0
+        return {row["node"] for row in found if row.get("role", "node") == "node" and row.get("state") == "up" and row.get("epoch", 0) >= epoch}
 
     def wait_nodes(self, *ids, seconds=30):
-        """Until exactly these nodes are up in the view of every coordinator that runs."""
+        """Until exactly these nodes are up in the view of every coordinator that runs, and know it."""
         for c in self.coordinators:
             if not c.running():
                 continue
             seen = []
 
             def agreed():
-                seen[:] = [self.up_nodes(c)]
+                seen[:] = [self.up_nodes(c, newest=True)]
                 return seen[0] == set(ids)
 
             try:

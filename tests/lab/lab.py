@@ -45,6 +45,7 @@ class Lab:
 
     peers = Peers()
     long = False  # --long: there is time for hundreds of rounds
+    rounds = 200  # --rounds: so many with --long
     seed = 1  # --seed: of what is drawn; a test that draws prints it
 
     def __init__(self, name):

@@ -1,4 +1,5 @@
-"""verdicts - how long until a node that went was declared down, and until its queued mail was with others, out of what the members told
+"""verdicts - how long until a node that went was declared down, and until its queued mail was with others, and what was in doubt: all out of
+what the members told
 
     queue = Load(...); c.stream(queue).finish()              # mail that stays queued: to a dead host, or paused
     begin = time.time(); c["n2"].kill(); ...
@@ -74,6 +75,13 @@ def moves(c, prefix, found):
 
 def _back(v, ups):
     return next((up.time - v.time for up in ups if up.node == v.node and up.time > v.time), NEVER)
+
+
+def untold(c, doubled, again=()):
+    """({delivery: how often}, all that was told): what came more often than nodes said that they don't know whether they have sent it. `doubled`
+    as check_arrivals() has it; `again`: ids of messages that the client had to send in twice."""
+    doubts = collections.Counter(e["to"] for e in told(c, "doubt"))
+    return {key: n for key, n in doubled.items() if key[0] not in again and n - 1 > doubts[key[1]]}, doubts
 
 
 def nth(values, part):

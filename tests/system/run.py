@@ -4,7 +4,7 @@
     tests/system/run.py                    all of them
     tests/system/run.py whole kill         those with "whole" or "kill" in their name (file.test)
     tests/system/run.py --list
-    tests/system/run.py --long [--seed N]  with hundreds of rounds where tests draw faults, and minutes where others wait for one;
+    tests/system/run.py --long [--seed N]  with hundreds of rounds (--rounds) where tests draw faults, and minutes where others wait for one;
                                            a seed is printed, and draws the same again
 
 Tests of a file that says APART = True (or a test with `apart`) come first, four at a time (--jobs), each in a process of its own: they wait a lot, and measure
@@ -189,9 +189,10 @@ def main():
     parser.add_argument("--todoku", metavar="PATH", help="the program (default build/release/todoku)")
     parser.add_argument("--jobs", type=int, default=JOBS, help=f"how many tests at a time, of those that may run side by side ({JOBS})")
     parser.add_argument("--long", action="store_true", help="hundreds of rounds instead of a dozen; an hour and more")
+    parser.add_argument("--rounds", type=int, default=Lab.rounds, metavar="N", help=f"rounds of faults with --long ({Lab.rounds}); where one copy is kept, a quarter")
     parser.add_argument("--seed", type=int, help="what tests draw their faults by (1; with --long the time)")
     args = parser.parse_args()
-    Lab.long, Lab.seed = args.long, args.seed if args.seed is not None else int(time.time()) if args.long else 1
+    Lab.long, Lab.rounds, Lab.seed = args.long, args.rounds, args.seed if args.seed is not None else int(time.time()) if args.long else 1
     if args.todoku:
         os.environ["TODOKU"] = str(Path(args.todoku).resolve())
     tests = [(n, f) for n, f in find_tests() if not args.names or any(part in n for part in args.names)]

@@ -7,6 +7,7 @@ from daemon import until
 from dns import DOMAINS
 from lab import SENDER, Load, check
 from test_cluster import arrived
+from verdicts import untold
 
 APART = True
 
@@ -44,7 +45,7 @@ def octets(folder):
 
 
 def test_there_are_two(lab):
-    "with `copies: 2` what was accepted lies on two disks; a mirror killed, then a primary killed and started again: nothing lost or doubled"
+    "with `copies: 2` what was accepted lies on two disks; a mirror killed, then a primary killed and started again: nothing lost, twice came only what was told to be in doubt"
     sink = lab.sink()
     c = lab.cluster(copies=2, coordinators=1)
     paired(c, *c.nodes)
@@ -81,8 +82,10 @@ def test_there_are_two(lab):
     taken = stream.accepted()
     stream.wait_accepted(taken + 200)
     stream.stop()
-    # What was in flight at the two kills may have been sent twice: its dot was not known to be taken.
+    # What was in flight at the two kills may have been sent twice: its dot was not known to be taken. Each is told.
     report = arrived(stream, sink, doubled=2 * 10 * 100)
+    silently, doubts = untold(c, report.doubled, stream.twice)
+    check(not silently, lambda: f"{len(silently)} came twice without a doubt told of it, such as {list(silently.items())[:3]}")
     print(f"        {report.expected} deliveries; another mirror {took:.1f} s after the kill; "
-          f"{sum(n - 1 for n in report.doubled.values())} twice; {len(stream.later)} times 4xx")
+          f"{sum(n - 1 for n in report.doubled.values())} twice, {doubts.total()} in doubt; {len(stream.later)} times 4xx")
     c.stop()

@@ -8,6 +8,7 @@ from daemon import until
 from dns import DOMAINS
 from lab import SENDER, Load, check
 from test_cluster import arrived
+from verdicts import untold
 
 APART = True
 
@@ -73,7 +74,9 @@ def test_lost(lab):
     anew("without its note", without_note)
     stream.stop()
     report = arrived(stream, sink, doubled=2 * 2 * 10 * 100)  # two nodes were killed
-    print(f"        {report.expected} deliveries, {sum(n - 1 for n in report.doubled.values())} twice, {len(stream.later)} times 4xx, "
+    silently, doubts = untold(c, report.doubled, stream.twice)
+    check(not silently, lambda: f"{len(silently)} came twice without a doubt told of it, such as {list(silently.items())[:3]}")
+    print(f"        {report.expected} deliveries, {sum(n - 1 for n in report.doubled.values())} twice, {doubts.total()} in doubt, {len(stream.later)} times 4xx, "
           f"longest gap {stream.gap:.1f} s")
     c.stop()
 

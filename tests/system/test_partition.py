@@ -62,7 +62,7 @@ def figures(stream):
 
 
 def run_rounds(c, rounds, prefix):
-    """(the stream that ran meanwhile, brought to its end; [(Round, begin, end)] by the wall clock); no 250 for long only where none can be"""
+    """(the stream that ran meanwhile, brought to its end; [(Round, begin, end)] by the wall clock; those with no 250 for long though one could be)"""
     seconds = sum(r.seconds + (60 if r.kind.startswith("disk") else 2) for r in rounds)  # at most: the rest is not sent
     faults, load = [], Load(DOMAINS, SENDER, int(PACE * seconds), prefix=prefix)
     stream, ahead = Steady(load, c.coordinators, PACE).start(), time.time() - time.monotonic()
@@ -74,27 +74,28 @@ def run_rounds(c, rounds, prefix):
         time.sleep(1)
     c.whole()
     stream.stop()
+    gaps = []
     for one, begin, end in faults:
         accepted, gap, wait = stream.during(begin - ahead, end + 1 - ahead)
         print(f"        {str(one):40} {accepted:4} accepted, longest time without a 250 {gap:.2f} s, longest wait for one {wait:.1f} s", flush=True)
-        check(gap < GAP + stream.late or one.may_stop_all(), f"{one}: {gap:.2f} s without a 250 ({stream.late:.2f} s of that were the client's own at most)")
-    return stream, faults
+        if gap >= GAP + stream.late and not one.may_stop_all():
+            gaps.append(f"{one}: {gap:.2f} s without a 250 ({stream.late:.2f} s of that were the client's own at most)")
+    return stream, faults, gaps
 
 
 def judged(c, faults):
-    """How long until the leader's verdicts, and from there until what the dead node had queued was with others."""
+    """What was too late: the leader's verdicts, and what the dead node had queued, with others."""
     found = [(one, begin, v) for one, begin, end in faults for v in verdicts(c, begin, end + 2) if one.kills(v.node)]
     alone = [(one, begin, v) for one, begin, v in found if len(one.who) == 1]  # of several that go at once one is judged after the other
-    late = [f"{one}: after {v.time - begin:.1f} s" for one, begin, v in alone if v.time - begin > VERDICT]
-    late += [f"{one}: never" for one, _, _ in faults if one.kills(one.who[0]) and len(one.who) == 1 and one.seconds > VERDICT and
+    late = [f"{one}: declared down after {v.time - begin:.1f} s" for one, begin, v in alone if v.time - begin > VERDICT]
+    late += [f"{one}: not declared down" for one, _, _ in faults if one.kills(one.who[0]) and len(one.who) == 1 and one.seconds > VERDICT and
              not any(one is other for other, _, _ in found)]
     moved = moves(c, "kept", [v for _, _, v in found])
     for one, begin, v in found:
         print(f"        {str(one):40} {v.node} declared down after {v.time - begin:.1f} s; {len(moved[v])} moved: {spread(moved[v])} after that")
     times = [t for v in moved for t in moved[v]]
     print(f"        {len(found)} verdicts: {spread([v.time - begin for _, begin, v in alone])}; {len(times)} moved after them: {spread(times)}", flush=True)
-    check(not late, f"declared down late: {late}")
-    check(times and nth(times, 0.99) <= MOVING, f"what was queued moved only {spread(times)} after the verdicts")
+    return late if times and nth(times, 0.99) <= MOVING else [*late, f"what was queued moved after the verdicts: {spread(times)}"]
 
 
 def keep(c, count):
@@ -112,28 +113,29 @@ def unkeep(c, kept):
 def rounds_of(lab, copies, rounds):
     c = lab.netcluster(think=int(THINK * 1000), copies=copies).start()
     print(f"        seed {lab.seed}")
-    faults, kept = [], keep(c.paired(), KEPT) if copies == 2 else None
+    faults, bad, kept = [], [], keep(c.paired(), KEPT) if copies == 2 else None
     for i in range(0, len(rounds), 20):
-        stream, new = run_rounds(c, rounds[i:i + 20], f"r{i:03d}-")
+        stream, new, gaps = run_rounds(c, rounds[i:i + 20], f"r{i:03d}-")
         faults += new
         doubled = everything(c, stream, kept=KEPT if kept else 0)
         strange, doubts = undoubted(c, doubled) if copies == 2 else (unexplained(c, doubled, faults), "no")
         print(f"        {stream.accepted()} messages, {len(doubled)} doubled, {doubts} in doubt; {figures(stream)}", flush=True)
-        check(not strange, lambda: f"{len(strange)} came twice though no attempt was open when a fault began, such as {list(strange.items())[:3]}")
+        bad += gaps + [f"{len(strange)} came twice though no attempt was open when a fault began, such as {list(strange.items())[:3]}"] * bool(strange)
     if kept:
-        judged(c, faults)
+        bad += judged(c, faults)
         unkeep(c, kept)
+    check(not bad, "\n".join(bad))
 
 
 def test_rounds(lab):
     "5 nodes, 2 coordinators, 3 etcds, each in a network of its own, one copy: killed, frozen and cut off in turn at 100 messages/s: none missing when all are back, few doubled"
-    rounds_of(lab, 1, plan(lab.seed, 50, NAMES, LONG) if lab.long else plan(lab.seed, 6, NAMES, kinds=("freeze node", "kill node", "alone", "mute", "no store", "kill etcd")))
+    rounds_of(lab, 1, plan(lab.seed, lab.rounds // 4, NAMES, LONG) if lab.long else plan(lab.seed, 6, NAMES, kinds=("freeze node", "kill node", "alone", "mute", "no store", "kill etcd")))
 
 
 def test_rounds_copied(lab):
     "the same with two copies, a disk lost, and mail that stays queued: none missing, only those doubled that a node was in doubt of; verdicts and what moves after them in time"
     kinds = tuple(KINDS)
-    rounds_of(lab, 2, plan(lab.seed, 200, NAMES, LONG, kinds) if lab.long else plan(lab.seed, len(kinds), NAMES, kinds=kinds))
+    rounds_of(lab, 2, plan(lab.seed, lab.rounds, NAMES, LONG, kinds) if lab.long else plan(lab.seed, len(kinds), NAMES, kinds=kinds))
 
 
 test_rounds.seconds, test_rounds.long_limit = 60, 1800

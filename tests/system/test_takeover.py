@@ -1,5 +1,4 @@
 """A dead node's mail goes on from the second copy: real processes, three nodes, `copies: 2`."""
-import collections
 import json
 import time
 
@@ -9,7 +8,7 @@ from dns import DOMAINS
 from lab import SENDER, Load, check
 from load import check_arrivals
 from test_cluster import arrived
-from verdicts import MOVING, VERDICT, moves, nth, spread, verdict
+from verdicts import MOVING, VERDICT, moves, nth, spread, untold, verdict
 
 APART = True
 QUEUED = 2000
@@ -61,9 +60,8 @@ def test_dead_node(lab):
     check(down.time - killed <= VERDICT, f"declared down only {down.time - killed:.1f} s after the kill")
     check(len(times) == QUEUED and nth(times, 0.99) <= MOVING, f"{len(times)} of {QUEUED} were its own, and moved after the verdict: {spread(times)}")
     report = arrived(stream, sink, doubled=2 * connections * 8)
-    doubts = collections.Counter(e["to"] for i in rest for e in c[i].events(event="doubt"))
-    untold = {rcpt: n for (id_, rcpt), n in report.doubled.items() if id_ not in stream.twice and doubts[rcpt] < n - 1}
-    check(not untold, lambda: f"{len(untold)} came twice without a doubt told of it, such as {list(untold.items())[:3]}")
+    silently, doubts = untold(c, report.doubled, stream.twice)
+    check(not silently, lambda: f"{len(silently)} came twice without a doubt told of it, such as {list(silently.items())[:3]}")
     check(doubts and max(doubts.values()) == 1, lambda: f"doubts: {doubts.most_common(3)}")
     late = lab.sink(listen=["127.4.206.1"], name="late")
     late.wait_count(QUEUED, 60, alive=c[heir].daemon)
