@@ -102,7 +102,7 @@ static void check_cause(struct sim *sim, const struct member *member)
         store_now(sim) - agree->live_since[member->index] > HEAD_LAGS)
         sim_fail(sim, "verdict: %s is declared down, but its live/ has stood for %lld s", member->name,
             (long long)((store_now(sim) - agree->live_since[member->index]) / USEC_SEC));
-    if (store_now(sim) - agree->head_since < JOIN_LEASE)
+    if (store_now(sim) - agree->head_since < clock_at_least(JOIN_LEASE))
         sim_fail(sim, "verdict: %s is declared down by a head that was elected %lld ms ago", member->name,
             (long long)((store_now(sim) - agree->head_since) / USEC_MS));
 }
@@ -123,7 +123,8 @@ static void check_downs(struct sim *sim, const struct view *before, const struct
         uint64_t within = 1;
         for (uint64_t j = 1; j <= agree->down_count && j <= DOWNS; j++) {
             uint64_t at = (agree->down_count - j) % DOWNS;
-            within += agree->downs[at].head == head && store_now(sim) - agree->downs[at].when < DOWN_WINDOW;
+            within += agree->downs[at].head == head &&
+                      store_now(sim) - agree->downs[at].when < clock_at_least(DOWN_WINDOW);
         }
         if (within > limit)
             sim_fail(sim, "verdict: %llu nodes of %zu are declared down within %lld s",

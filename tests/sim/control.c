@@ -47,7 +47,7 @@ usec_t store_now(const struct sim *sim)
 
 usec_t control_time(const struct member *member)
 {
-    return store_now(member->sim) + member->skew;
+    return member_clock(member, store_now(member->sim));
 }
 
 static void settle(struct control *control);

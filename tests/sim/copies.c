@@ -336,6 +336,24 @@ static void drop_copy(struct member *member, size_t at)
     free(copy);
 }
 
+bool copies_damage_note(struct member *member)
+{
+    struct sim *sim = member->sim;
+    size_t first = member->copy_count == 0 ? 0 : sim_draw(sim, member->copy_count);
+    for (size_t i = 0; i < member->copy_count; i++) {
+        size_t at = (first + i) % member->copy_count;
+        const struct copy *copy = member->copies[at];
+        const struct spool *spool = spool_of(copy);
+        if (spool->primary == NULL || spool->primary == copy->disk || spool->primary->lost)
+            continue;
+        trace_member(member, "NOTE", "of its copy of %s is damaged: it is set aside", spool->name);
+        member_crash(member, true);
+        drop_copy(member, at);
+        return true;
+    }
+    return false;
+}
+
 void copies_free_all(struct member *member)
 {
     for (size_t i = 0; i < member->copy_count; i++) {
@@ -397,11 +415,17 @@ void copies_body(struct disk *disk, uint64_t seq, struct blob *body)
 
 void copies_room(struct member *member)
 {
-    bool full = member->sim->now < member->full_until;
-    for (size_t i = 0; i < member->copy_count; i++)
-        if (member->copies[i]->mirror != NULL)
-            mirror_trouble(
-                member->copies[i]->mirror, full ? COPY_FULL : COPY_FOLLOWS, full ? "the disk is full" : NULL);
+    const struct sim *sim = member->sim;
+    bool full = sim->now < member->full_until || sim->now < member->copies_full_until;
+    for (size_t i = 0; i < member->copy_count; i++) {
+        const struct copy *copy = member->copies[i];
+        if (copy->mirror == NULL)
+            continue;
+        if (copy->disk->failed)
+            mirror_trouble(copy->mirror, COPY_FAILED, "the disk of the copy failed");
+        else
+            mirror_trouble(copy->mirror, full ? COPY_FULL : COPY_FOLLOWS, full ? "the disk is full" : NULL);
+    }
 }
 
 void copies_settle(struct member *member)

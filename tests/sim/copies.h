@@ -36,6 +36,8 @@ void copies_open_home(struct member *member);
 void copies_open(struct member *member);
 void copies_end(struct member *member); /* the process is gone; the disks forget what was not synced */
 void copies_free_all(struct member *member);
+/* That of a copy whose primary has its disk; the process ends, and its next one sets the copy aside. False: there is none. */
+bool copies_damage_note(struct member *member);
 /* True: it was for a copy. */
 bool copies_bus(struct member *member, const struct bus_msg *msg);
 void copies_disk_synced(struct disk *disk, uint64_t seq);

@@ -51,7 +51,7 @@ static void synced(struct sim *sim, struct sim_event *event)
 {
     struct disk *disk = sim->disks[event->other];
     struct member *member = disk->member;
-    if (!member->up || member->life != event->number || disk->lost || disk->going == 0)
+    if (!member->up || member->life != event->number || disk->lost || disk->failed || disk->going == 0)
         return;
     make_durable(disk, disk->synced, disk->going);
     disk->going = 0;
@@ -99,8 +99,15 @@ void disk_append(struct disk *disk, struct frame *frame)
         disk->frames = xrealloc(disk->frames, disk->size * sizeof *disk->frames);
     }
     disk->frames[disk->count++] = *frame;
-    if (disk->going == 0)
+    if (disk->going == 0 && !disk->failed)
         start_sync(disk);
+}
+
+void disk_fails(struct disk *disk)
+{
+    disk->failed = true;
+    trace_member(disk->member, "DISK FAILS", "with %zu frames that are not synced, of %s",
+        disk->count - disk->synced, disk->member->sim->spools[disk->spool]->name);
 }
 
 static struct frame *find(const struct disk *disk, uint64_t seq)
@@ -242,6 +249,7 @@ void disk_crash(struct disk *disk)
         frame_clear(&disk->frames[i]);
     disk->count = keep;
     disk->going = 0;
+    disk->failed = false; /* whoever starts the process again has seen to it */
     make_durable(disk, disk->synced, keep);
     for (size_t i = 0; i < keep; i++)
         disk->frames[i].released = disk->frames[i].is_void; /* the new process says it again */

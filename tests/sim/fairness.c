@@ -36,7 +36,8 @@ static const struct member *idle_holder(const struct sim *sim, const struct trut
             member->frozen_until <= since && member->disk->slow_until <= since &&
             member->disk->busy_until <= since && member->stalled_at <= since &&
             sim->spools[member->disk->spool]->primary == member->disk &&
-            truth->message->mail->expires - member->skew <= since && !is_held_back(member, truth))
+            member_clock(member, since) >= truth->message->mail->expires && !member->disk->failed &&
+            !is_held_back(member, truth))
             return member;
     }
     return NULL;
@@ -92,7 +93,7 @@ static void look(struct sim *sim, struct sim_event *event)
         if (seen == event->other)
             sim_fail(sim, "age: %s still has %c%u.%u, %lld us after its time", member->name,
                 message->own ? 'r' : 'm', message->number, truth->index,
-                (long long)(sim->now + member->skew - message->mail->expires));
+                (long long)(member_now(member) - message->mail->expires));
     }
     if (open && !sim->failed)
         look_later(sim, message, SOON, seen);
@@ -110,7 +111,7 @@ void fairness_attempt(struct sim *sim, const struct wire *wire, struct truth *tr
 {
     const struct mail *mail = truth->message->mail;
     const struct member *member = wire->member;
-    usec_t start = wire->mail_since + member->skew;
+    usec_t start = member_clock(member, wire->mail_since);
     char kind = truth->message->own ? 'r' : 'm';
     if (!wire->node_open)
         return;

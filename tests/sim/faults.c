@@ -22,7 +22,7 @@ const char *fault_name(enum fault_kind kind)
         "partition", "one-way partition", "bad bus", "slow disk", "full disk", "weight", "drain", "join",
         "leave", "dns", "receiver down", "restate", "pause", "act", "silent", "remove", "store away",
         "store's leader", "store cut", "bad way to store", "lease revoked", "store compacts", "table fails",
-        "disk lost", "hang"};
+        "disk lost", "hang", "disk fails", "note damaged", "copies full", "clock set"};
     return names[kind];
 }
 
@@ -46,6 +46,12 @@ static usec_t draw_time(struct sim *sim)
 {
     return sim_chance(sim, 700) ? sim_between(sim, 50 * USEC_MS, 5 * USEC_SEC)
                                 : sim_between(sim, 5 * USEC_SEC, 70 * USEC_SEC);
+}
+
+/* Of a process that stands still: one to two minutes is more than any lease, and than the quarantine. */
+static usec_t draw_freeze(struct sim *sim)
+{
+    return sim_chance(sim, 900) ? draw_time(sim) : sim_between(sim, USEC_SEC, 2 * USEC_MIN);
 }
 
 static void cut(struct sim *sim, bool one_way)
@@ -298,11 +304,11 @@ static bool strike_node(struct sim *sim, enum fault_kind kind, struct member *me
         return true;
     case FAULT_FREEZE:
         control_wake(sim);
-        member->frozen_until = sim->now + draw_time(sim);
+        member->frozen_until = sim->now + draw_freeze(sim);
         trace_member(member, "FREEZES", "for %lld ms", (long long)(member->frozen_until - sim->now) / 1000);
         return true;
     case FAULT_HANG:
-        member->frozen_until = sim->now + draw_time(sim);
+        member->frozen_until = sim->now + draw_freeze(sim);
         trace_member(member, "HANGS", "for %lld ms", (long long)(member->frozen_until - sim->now) / 1000);
         control_hangs(member);
         return true;
@@ -331,6 +337,11 @@ static bool strike_node(struct sim *sim, enum fault_kind kind, struct member *me
         return table_breaks(member);
     case FAULT_DISK_LOST:
         return lose_disks(sim, member);
+    case FAULT_SYNC:
+    case FAULT_NOTE:
+    case FAULT_COPY_FULL:
+    case FAULT_CLOCK:
+        return trouble_strikes(sim, kind, member);
     default:
         restate(member);
         return true;
@@ -372,7 +383,7 @@ static bool strike(struct sim *sim, enum fault_kind kind, struct member *member)
         if (sim_chance(sim, 800) || !front->running)
             return member != NULL && strike_node(sim, kind, member);
         control_wake(sim);
-        front->frozen_until = sim->now + draw_time(sim);
+        front->frozen_until = sim->now + draw_freeze(sim);
         trace_member(front, "FREEZES", "for %lld ms", (long long)(front->frozen_until - sim->now) / 1000);
         return true;
     case FAULT_FRONT_CRASH:
@@ -454,8 +465,9 @@ void faults_start(struct sim *sim)
         if (sim_chance(sim, 600))
             sim->faults_on |= UINT64_C(1) << i;
     if (sim->steady)
-        sim->faults_on &= ~(1u << FAULT_STOP | 1u << FAULT_DISK_FULL | 1u << FAULT_WEIGHT |
-                            1u << FAULT_DRAIN | 1u << FAULT_JOIN | 1u << FAULT_LEAVE | 1u << FAULT_SILENT);
+        sim->faults_on &=
+            ~(1u << FAULT_STOP | 1u << FAULT_DISK_FULL | 1u << FAULT_WEIGHT | 1u << FAULT_DRAIN |
+                1u << FAULT_JOIN | 1u << FAULT_LEAVE | 1u << FAULT_SILENT | UINT64_C(1) << FAULT_SYNC);
     if (sim->faults_on == 0)
         sim->faults_on = UINT64_C(1) << FAULT_CRASH;
     if (!sim->steady)
@@ -481,7 +493,7 @@ void faults_stop(struct sim *sim)
         member->draining = member->leaving = member->removed = false;
         if (!member->absent)
             operator_writes(member);
-        member->full_until = 0;
+        member->full_until = member->copies_full_until = 0;
         for (size_t j = 0; j < member->copy_count; j++)
             member->copies[j]->disk->slow_until = 0;
         if (member->disk != NULL)

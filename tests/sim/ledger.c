@@ -537,7 +537,8 @@ void ledger_event(struct ledger *ledger, struct disk *disk, uint64_t seq, const 
         strcmp(event, "doubt") == 0) {
         message->truths[index].doubts++;
         const struct spool *spool = ledger->sim->spools[disk->spool];
-        if (disk != member->disk && !disk->reading && ledger->sim->now < spool->taken_at + HEIR_QUARANTINE)
+        if (disk != member->disk && !disk->reading &&
+            ledger->sim->now < spool->taken_at + clock_at_least(HEIR_QUARANTINE))
             sim_fail(ledger->sim, "P3: %s ends the doubt about %s.%lld %lld ms after it took %s over",
                 member->name, ledger_name(ledger, &mail_id, name), (long long)index,
                 (long long)(ledger->sim->now - spool->taken_at) / 1000, spool->name);

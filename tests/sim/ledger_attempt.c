@@ -38,7 +38,8 @@ void ledger_message_starts(struct ledger *ledger, struct wire *wire)
         sim_fail(sim, "P6: %s sends message %u on one connection to %s, the limit is %u", member->name,
             wire->messages, site, limits->messages_per_connection);
     usec_t apart = limits->rate.count == 0 ? 0 : limits->rate.per / limits->rate.count;
-    if (lane->last_start > 0 && wire->output_since - lane->last_start < apart)
+    usec_t since = member_clock(member, wire->output_since) - member_clock(member, lane->last_start);
+    if (lane->last_start > 0 && since < apart)
         sim_fail(sim, "P6: %s starts messages from source %d to %s %lld us apart, the rate says %lld",
             member->name, wire->source, site, (long long)(wire->output_since - lane->last_start),
             (long long)apart);

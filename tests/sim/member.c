@@ -187,6 +187,7 @@ void member_tell_room(struct member *member)
     const struct sim *sim = member->sim;
     struct pressure_gauges gauges = {
         .disk_low = sim->now < member->full_until,
+        .disk_failed = member->disk->failed,
         .memory = sim->now < member->disk->slow_until ? 95 : 50,
         .memory_max = 100,
     };
@@ -226,6 +227,7 @@ void member_start(struct member *member)
     member->served = 0;
     member->frozen_until = 0;
     member->hung = false;
+    clock_start(member);
     member->view_epoch = 0;
     trace_member(member, "starts", "process %llu with %zu frames in its log",
         (unsigned long long)member->life, member->disk == NULL ? 0 : member->disk->count);
@@ -371,11 +373,6 @@ void member_stop(struct member *member)
     sim_after(member->sim, 0, stop_when_idle, member)->life = member->life;
 }
 
-usec_t member_now(const struct member *member)
-{
-    return member->sim->now + member->skew;
-}
-
 static usec_t sooner(usec_t a, usec_t b)
 {
     return a < b ? a : b;
@@ -387,7 +384,7 @@ static usec_t deadline(const struct member *member)
     usec_t due = member->node != NULL    ? sooner(node_deadline(member->node), copies_due(member))
                  : member->route != NULL ? route_deadline(member->route)
                                          : USEC_NEVER;
-    return due == USEC_NEVER ? USEC_NEVER : due - member->skew;
+    return due == USEC_NEVER ? USEC_NEVER : member_clock_shows(member, due);
 }
 
 static void tick(struct sim *sim, struct sim_event *event)

@@ -223,7 +223,7 @@ static void check_pauses(struct sim *sim, const struct wire *wire, const struct 
         const struct pause *pause = &orders_of(sim)->pauses[i];
         usec_t heard = pause->heard[member->index];
         if (heard == 0 || wire->mail_since <= heard || !match_fits(&pause->match, truth, provider, source) ||
-            (pause->until != 0 && wire->mail_since + member->skew >= pause->until))
+            (pause->until != 0 && member_clock(member, wire->mail_since) >= pause->until))
             continue;
         sim_fail(sim, "pause: %s starts m%u.%u %lld us after it has heard that %s is paused", member->name,
             truth->message->number, truth->index, (long long)(wire->mail_since - heard),
@@ -327,7 +327,7 @@ static void check_schedules(struct sim *sim, const struct wire *wire, const stru
 {
     const struct member *member = wire->member;
     const struct mail *mail = truth->message->mail;
-    usec_t start = wire->mail_since + member->skew;
+    usec_t start = member_clock(member, wire->mail_since);
     if (sim->profile != SIM_PROFILE_SCHEDULES)
         return;
     if (strcmp(mail->tenant, "zen") == 0 && start / USEC_MIN % SIM_QUARTER >= SIM_QUARTER_OPEN)

@@ -86,6 +86,10 @@ enum fault_kind {
     FAULT_TABLE,     /* of what is at rest fails */
     FAULT_DISK_LOST, /* a machine comes back without anything it had */
     FAULT_HANG,      /* a node's own loop, while its control goes on */
+    FAULT_SYNC,      /* one of a machine's disks fails: nothing it takes from then on is ever durable */
+    FAULT_NOTE,      /* what a copy knows of itself is damaged */
+    FAULT_COPY_FULL, /* there is room left for the home spool only */
+    FAULT_CLOCK,     /* a machine's clock is set: whatever starts there goes by it */
     FAULT_KINDS,
 };
 
@@ -170,7 +174,8 @@ struct disk {
     uint64_t *ghosts;   /* nor are these base frames, which its table still names */
     size_t ghost_count;
     uint64_t synced_seq;
-    bool lost; /* with all there was on it */
+    bool lost;   /* with all there was on it */
+    bool failed; /* a write or sync: nothing after it is durable as long as this process has it open */
     usec_t slow_until;
     usec_t busy_until; /* a sync goes on */
 };
@@ -214,8 +219,10 @@ struct member {
     uint64_t served;      /* incarnation of the spool that this process serves; 0 = none yet */
     uint64_t served_last; /* by any process */
     struct control *control;
-    usec_t skew; /* its clock is that much ahead */
-    usec_t frozen_until, full_until;
+    usec_t skew;    /* its process' clock was that much ahead when the run began, */
+    int64_t drift;  /* and gains so many parts in a million */
+    usec_t machine; /* what its machine's is ahead: the next process begins with it */
+    usec_t frozen_until, full_until, copies_full_until;
     bool hung;         /* until then only what is aside goes on: control */
     bool deposed;      /* another disk serves its home spool: it ends, and begins another */
     usec_t stalled_at; /* when its second copy last kept it waiting */
@@ -418,6 +425,8 @@ void disk_release_any(struct disk *disk, uint64_t seq); /* one that is not alive
 /* Frames in (after, upto] are void: as if they had never been. */
 void disk_void(struct disk *disk, uint64_t after, uint64_t upto);
 void disk_lose(struct disk *disk); /* with all there was on it */
+/* A write or sync has failed: for good, as far as this process is concerned (node/spool.h). */
+void disk_fails(struct disk *disk);
 void disk_read_body(struct disk *disk, uint64_t seq);
 void disk_keep_from(struct disk *disk, uint64_t seq);
 /* A crash: loses what was not synced, but for a random prefix of it. */
@@ -459,7 +468,20 @@ void member_settle_tick(struct member *member);
 void member_tell_room(struct member *member);
 void member_free(struct member *member);
 
-usec_t member_now(const struct member *member); /* by its own clock */
+/* A time that somebody waited by the fastest of all clocks. */
+static inline usec_t clock_at_least(usec_t time)
+{
+    return time - time / 1000;
+}
+/* clocks.c: clocks never jump while a process lives (base/clock.h), but each has its own speed. */
+void clock_draw(struct member *member);                      /* before the run begins */
+void clock_set(struct member *member);                       /* its machine's; a fault */
+void clock_start(struct member *member);                     /* of a process */
+usec_t member_now(const struct member *member);              /* by its own clock */
+usec_t member_skew(const struct member *member);             /* so much is that ahead just now */
+usec_t member_clock(const struct member *member, usec_t at); /* what it shows then */
+usec_t member_clock_shows(
+    const struct member *member, usec_t local); /* when it shows that, or the moment after */
 
 /* dns.c */
 void dns_ask(struct member *member, const char *domain);
@@ -487,5 +509,8 @@ bool faults_strike(struct sim *sim, enum fault_kind kind, struct member *member)
 void faults_good_moment(struct member *member);
 const char *fault_name(enum fault_kind kind);
 const char *doing_name(enum doing doing);
+
+/* trouble.c: of disks, notes, room. False: not here, not now. */
+bool trouble_strikes(struct sim *sim, enum fault_kind kind, struct member *member);
 
 #endif

@@ -24,8 +24,6 @@
 
 enum { LEAST_MESSAGES = 20, LEAST_FAULTS = 3 };
 #define CALM_AT_MOST (12 * USEC_HOUR)
-/* Any two clocks differ by less than the five minutes after which a MOVE is too old to be taken. */
-#define MAX_SKEW (2 * USEC_MIN)
 #define LAST_FOR (3 * USEC_MIN)
 #define LAST_LONG (3 * USEC_HOUR)
 
@@ -216,7 +214,8 @@ static void place_members(struct sim *sim)
             give_home(member);
         member->weight = 1 + (uint32_t)sim_draw(sim, 3);
         member->tick_at = USEC_NEVER;
-        member->skew = skewed ? sim_between(sim, -MAX_SKEW, MAX_SKEW) : 0;
+        if (skewed)
+            clock_draw(member);
         if (!node)
             continue;
         member->settings = sim_settings(sim, i);
