@@ -9,6 +9,8 @@
 #include "cluster/member_record.h"
 #include "node/node.h"
 #include "tests/sim/control.h"
+#include "tests/sim/coverage.h"
+#include "tests/sim/heirs.h"
 #include "tests/sim/ledger.h"
 #include "tests/sim/store_link.h"
 
@@ -16,12 +18,12 @@
 
 enum { COPIES_MOST = 64, READ_MOST = 64 };
 
-static void key_of(const struct spool *spool, char key[MEMBER_PATH_SIZE])
+void copies_key(const struct spool *spool, char key[MEMBER_PATH_SIZE])
 {
     member_path(key, SIM_CLUSTER, "spool", spool->name);
 }
 
-static const struct spool *spool_of(const struct copy *copy)
+const struct spool *copies_spool(const struct copy *copy)
 {
     return copy->member->sim->spools[copy->disk->spool];
 }
@@ -37,7 +39,7 @@ static void note_lasts(struct copy *copy)
         disk_void(copy->disk, copy->note.cuts[i].after, copy->note.cuts[i].upto);
 }
 
-static struct copy *find(const struct member *member, int disk)
+struct copy *copies_find(const struct member *member, int disk)
 {
     for (size_t i = 0; i < member->copy_count; i++)
         if (member->copies[i]->disk->number == disk)
@@ -47,7 +49,7 @@ static struct copy *find(const struct member *member, int disk)
 
 static void noted(struct sim *sim, struct sim_event *event)
 {
-    struct copy *copy = find(event->member, (int)event->number);
+    struct copy *copy = copies_find(event->member, (int)event->number);
     (void)sim;
     if (copy == NULL || copy->mirror == NULL || !copy->is_noting)
         return;
@@ -127,8 +129,8 @@ static void port_serve(
     copy->told = told;
     copy->swapped = member_now(copy->member);
     copy->serves = true;
-    trace_member(
-        copy->member, "HEIR", "of %s in epoch %llu", spool_of(copy)->name, (unsigned long long)reg->epoch);
+    trace_member(copy->member, "HEIR", "of %s in epoch %llu", copies_spool(copy)->name,
+        (unsigned long long)reg->epoch);
 }
 
 static void port_useless(void *context)
@@ -141,126 +143,14 @@ static void port_notice(void *context, const char *what)
     trace_member(((struct copy *)context)->member, "notice", "%s", what);
 }
 
-/* ---- a heir ---- */
-
-static void heir_append(void *context, uint64_t seq, struct buffer *record, struct blob *body, bool base)
-{
-    struct copy *copy = context;
-    struct frame frame = {.seq = seq, .base = base};
-    frame.record = buffer_steal(record, &frame.len);
-    if (body != NULL)
-        frame.body = blob_hold(body);
-    ledger_appended(copy->member->sim->ledger, copy->disk, &frame);
-    disk_append(copy->disk, &frame);
-}
-
-static void heir_read_body(void *context, uint64_t seq)
-{
-    disk_read_body(((struct copy *)context)->disk, seq);
-}
-
-static void heir_event(void *context, const char *json, size_t len)
-{
-    struct copy *copy = context;
-    ledger_event(copy->member->sim->ledger, copy->disk, 0, json, len);
-}
-
-static void heir_request(void *context, uint64_t ref, const struct kv_request *request)
-{
-    struct copy *copy = context;
-    control_wake(copy->member->sim);
-    link_request(copy->member, CORE_HEIR + copy->disk->number, ref, request);
-}
-
-static void heir_retired(void *context)
-{
-    ((struct copy *)context)->retired = true;
-}
-
-/* Null: there is none. */
-static const struct frame *frame_before(const struct disk *disk, uint64_t seq)
-{
-    size_t low = 0, high = disk->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (disk->frames[middle].seq < seq)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low == 0 ? NULL : &disk->frames[low - 1];
-}
-
-/* Meanwhile segments may go. */
-static void read_log(struct copy *copy)
-{
-    const struct frame *frame;
-    for (uint64_t seq = UINT64_MAX; (frame = frame_before(copy->disk, seq)) != NULL;) {
-        struct error error = {""};
-        seq = frame->seq;
-        if (heir_replay(copy->heir, seq, frame->record, frame->len, frame->base, &error) != 0)
-            sim_fail(copy->member->sim, "replay: the heir %s does not understand frame %llu of %s: %s",
-                copy->member->name, (unsigned long long)seq, spool_of(copy)->name, error.text);
-    }
-}
-
-static void open_heir(struct sim *sim, struct sim_event *event)
-{
-    struct member *member = event->member;
-    struct copy *copy = find(member, (int)event->number);
-    char key[MEMBER_PATH_SIZE];
-    if (copy == NULL || copy->heir != NULL || copy->mirror == NULL)
-        return;
-    key_of(spool_of(copy), key);
-    struct heir_settings settings = {.member = member->name,
-        .home = member->spool->name,
-        .spool = spool_of(copy)->name,
-        .key = key,
-        .disk = copy->disk->id,
-        .process = member->process,
-        .reg = &copy->reg,
-        .note = &copy->note,
-        .told = copy->told,
-        .swapped = copy->swapped};
-    struct heir_ports ports = {.context = copy,
-        .append = heir_append,
-        .release = port_release,
-        .read_body = heir_read_body,
-        .send = port_send,
-        .event = heir_event,
-        .store = {.context = copy, .request = heir_request},
-        .retired = heir_retired,
-        .notice = port_notice};
-    copy->heir = heir_new(&settings, &ports);
-    sim->counts->heirs++;
-    copy->disk->reading = true; /* what is told now was told by the dead node, or should have been */
-    heir_log_ends(copy->heir, disk_last(copy->disk), copy->disk->count, member_now(member));
-    read_log(copy);
-    while (!heir_recovered(copy->heir, member_now(member)))
-        ;
-    copy->disk->reading = false;
-    if (control_view(member) != NULL)
-        heir_set_view(copy->heir, control_view(member), member_now(member));
-}
-
-/* The log is opened beside the loop. */
-static void open_heir_later(struct copy *copy)
-{
-    struct sim *sim = copy->member->sim;
-    copy->opening = true;
-    struct sim_event *event = sim_after(sim, sim_between(sim, USEC_MS, USEC_SEC), open_heir, copy->member);
-    event->life = copy->member->life;
-    event->number = (uint64_t)copy->disk->number;
-}
-
 /* ---- life of a copy ---- */
 static void open_copy(struct copy *copy)
 {
     struct member *member = copy->member;
     char key[MEMBER_PATH_SIZE];
-    key_of(spool_of(copy), key);
+    copies_key(copies_spool(copy), key);
     struct mirror_settings settings = {.member = member->name,
-        .spool = spool_of(copy)->name,
+        .spool = copies_spool(copy)->name,
         .key = key,
         .disk = copy->disk->id,
         .process = member->process};
@@ -314,7 +204,7 @@ void copies_end(struct member *member)
         if (copy->mirror == NULL)
             continue;
         mirror_free(&copy->mirror);
-        heir_free(&copy->heir);
+        heirs_end(copy);
         copy->serves = copy->opening = copy->retired = false;
         disk_crash(copy->disk);
         if (copy->is_noting && sim_chance(member->sim, 500))
@@ -327,10 +217,10 @@ void copies_end(struct member *member)
 static void drop_copy(struct member *member, size_t at)
 {
     struct copy *copy = member->copies[at];
-    trace_member(member, "copy", "of %s is deleted", spool_of(copy)->name);
+    trace_member(member, "copy", "of %s is deleted", copies_spool(copy)->name);
     link_unwatch(member, TOPIC_COPY + copy->disk->number);
     mirror_free(&copy->mirror);
-    heir_free(&copy->heir);
+    heirs_end(copy);
     disk_lose(copy->disk);
     member->copies[at] = member->copies[--member->copy_count];
     free(copy);
@@ -343,7 +233,7 @@ bool copies_damage_note(struct member *member)
     for (size_t i = 0; i < member->copy_count; i++) {
         size_t at = (first + i) % member->copy_count;
         const struct copy *copy = member->copies[at];
-        const struct spool *spool = spool_of(copy);
+        const struct spool *spool = copies_spool(copy);
         if (spool->primary == NULL || spool->primary == copy->disk || spool->primary->lost)
             continue;
         trace_member(member, "NOTE", "of its copy of %s is damaged: it is set aside", spool->name);
@@ -358,7 +248,7 @@ void copies_free_all(struct member *member)
 {
     for (size_t i = 0; i < member->copy_count; i++) {
         mirror_free(&member->copies[i]->mirror);
-        heir_free(&member->copies[i]->heir);
+        heirs_end(member->copies[i]);
         free(member->copies[i]);
     }
     free(member->copies);
@@ -399,7 +289,7 @@ bool copies_bus(struct member *member, const struct bus_msg *msg)
 
 void copies_disk_synced(struct disk *disk, uint64_t seq)
 {
-    struct copy *copy = find(disk->member, disk->number);
+    struct copy *copy = copies_find(disk->member, disk->number);
     if (copy != NULL && copy->heir != NULL)
         heir_committed(copy->heir, seq, member_now(disk->member));
     else if (copy != NULL && copy->mirror != NULL)
@@ -408,7 +298,7 @@ void copies_disk_synced(struct disk *disk, uint64_t seq)
 
 void copies_body(struct disk *disk, uint64_t seq, struct blob *body)
 {
-    struct copy *copy = find(disk->member, disk->number);
+    struct copy *copy = copies_find(disk->member, disk->number);
     if (copy != NULL && copy->heir != NULL)
         heir_body(copy->heir, seq, body, member_now(disk->member));
 }
@@ -445,8 +335,12 @@ void copies_settle(struct member *member)
         if (copy->useless || copy->retired)
             drop_copy(member, i);
         else if (copy->serves && !copy->opening)
-            open_heir_later(copy);
+            heirs_open(copy);
     }
+    uint32_t states = coverage_states(member);
+    if (coverage_is_short(states & ~member->pair_states))
+        faults_short_moment(member);
+    member->pair_states = states;
     if (member->deposed && !member->stopping)
         member_set_aside_soon(member);
 }
@@ -460,8 +354,8 @@ static void tell_verdict(struct copy *copy, usec_t now)
         view_node(view, primary) == NULL)
         return;
     mirror_verdict(copy->mirror, primary,
-        spool_verdict_dead(
-            &copy->verdict, view, spool_of(copy)->name, primary, mirror_primary_process(copy->mirror), now),
+        spool_verdict_dead(&copy->verdict, view, copies_spool(copy)->name, primary,
+            mirror_primary_process(copy->mirror), now),
         now);
 }
 
@@ -518,12 +412,12 @@ void copies_answer(struct member *member, int core, uint64_t ref, const struct k
         return;
     }
     if (core >= CORE_HEIR) {
-        struct copy *heirs = find(member, core - CORE_HEIR);
+        struct copy *heirs = copies_find(member, core - CORE_HEIR);
         if (heirs != NULL && heirs->heir != NULL)
             heir_result(heirs->heir, ref, result, member_now(member));
         return;
     }
-    struct copy *copy = find(member, core - CORE_COPY);
+    struct copy *copy = copies_find(member, core - CORE_COPY);
     if (copy != NULL && copy->mirror != NULL)
         mirror_result(copy->mirror, ref, result, member_now(member));
 }
@@ -531,13 +425,13 @@ void copies_answer(struct member *member, int core, uint64_t ref, const struct k
 /* The watch's prefix is a whole key, but other keys may begin with it. */
 void copies_news(struct member *member, int topic, const struct kv_news *news)
 {
-    struct copy *copy = topic == TOPIC_NODE ? NULL : find(member, topic - TOPIC_COPY);
+    struct copy *copy = topic == TOPIC_NODE ? NULL : copies_find(member, topic - TOPIC_COPY);
     char key[MEMBER_PATH_SIZE];
     struct kv_pair own;
     struct kv_news of_key = *news;
     if (topic == TOPIC_NODE ? member->node == NULL : copy == NULL || copy->mirror == NULL)
         return;
-    key_of(copy == NULL ? member->spool : spool_of(copy), key);
+    copies_key(copy == NULL ? member->spool : copies_spool(copy), key);
     of_key.pairs = &own;
     of_key.pair_count = 0;
     for (size_t i = 0; i < news->pair_count; i++)
@@ -571,7 +465,7 @@ void copies_view(struct member *member)
 struct disk *copies_disk(const struct member *member, const char *spool)
 {
     for (size_t i = 0; i < member->copy_count; i++)
-        if (strcmp(spool_of(member->copies[i])->name, spool) == 0)
+        if (strcmp(copies_spool(member->copies[i])->name, spool) == 0)
             return member->copies[i]->disk;
     return member->disk;
 }
@@ -642,7 +536,7 @@ void copies_lose(struct member *member)
 void copies_open_home(struct member *member)
 {
     char key[MEMBER_PATH_SIZE];
-    key_of(member->spool, key);
+    copies_key(member->spool, key);
     struct node_copies copies = {.key = key,
         .disk = member->disk->id,
         .process = member->process,

@@ -7,6 +7,7 @@
 #ifndef SIM_COPIES_H
 #define SIM_COPIES_H
 
+#include "cluster/member_record.h"
 #include "cluster/mirror.h"
 #include "cluster/spool_verdict.h"
 #include "node/heir.h"
@@ -24,6 +25,7 @@ struct copy {
     uint64_t told;
     usec_t swapped;
     struct heir *heir; /* null: its log is not read yet, or it does not serve */
+    uint64_t unread;   /* what of its log is before that frame */
 };
 
 /* How many copies a spool has in this run. */
@@ -31,6 +33,9 @@ static inline bool sim_has_copies(const struct sim *sim)
 {
     return sim->copies > 1;
 }
+struct copy *copies_find(const struct member *member, int disk); /* null: it has none with that number */
+const struct spool *copies_spool(const struct copy *copy);
+void copies_key(const struct spool *spool, char key[MEMBER_PATH_SIZE]); /* of its register */
 /* A process of that member serves: its home spool's end of the pair, before node_recovered; its copies. */
 void copies_open_home(struct member *member);
 void copies_open(struct member *member);

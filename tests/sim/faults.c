@@ -10,6 +10,7 @@
 #include "tests/sim/agree.h"
 #include "tests/sim/control.h"
 #include "tests/sim/copies.h"
+#include "tests/sim/coverage.h"
 #include "tests/sim/layout.h"
 #include "tests/sim/ledger.h"
 #include "tests/sim/orders.h"
@@ -283,6 +284,23 @@ void faults_good_moment(struct member *member)
         sim_after(sim, 0, crash_now, member)->life = member->life;
 }
 
+static void strike_now(struct sim *sim, struct sim_event *event)
+{
+    enum fault_kind kind = (enum fault_kind)sim_draw(sim, FAULT_KINDS);
+    for (int i = 0; i < 8 && (sim->faults_on >> kind & 1) == 0; i++)
+        kind = (enum fault_kind)sim_draw(sim, FAULT_KINDS);
+    if (sim->phase == PHASE_LOAD && (sim->faults_on >> kind & 1) != 0)
+        faults_strike(sim, kind, event->member);
+}
+
+void faults_short_moment(struct member *member)
+{
+    struct sim *sim = member->sim;
+    if (sim->phase == PHASE_LOAD && sim->faults_on != 0 && sim_chance(sim, 150))
+        sim_after(sim, sim_chance(sim, 500) ? 0 : sim_between(sim, 0, 5 * USEC_MS), strike_now, member)
+            ->life = member->life;
+}
+
 /* A machine is lost with its disks, and comes back with empty ones: where each spool has a copy elsewhere. */
 static bool lose_disks(struct sim *sim, struct member *member)
 {
@@ -428,18 +446,6 @@ static bool strike(struct sim *sim, enum fault_kind kind, struct member *member)
     }
 }
 
-bool faults_strike(struct sim *sim, enum fault_kind kind, struct member *member)
-{
-    uint32_t doing = member == NULL ? 1u << DOING_NOTHING : ledger_doing(sim->ledger, member);
-    if (!strike(sim, kind, member))
-        return false;
-    sim->faults_done++;
-    sim->counts->faults[kind]++;
-    for (int i = 0; i < DOING_KINDS; i++)
-        sim->counts->coverage[kind][i] += doing >> i & 1;
-    return true;
-}
-
 static void next_fault(struct sim *sim, struct sim_event *event)
 {
     (void)event;
@@ -449,12 +455,34 @@ static void next_fault(struct sim *sim, struct sim_event *event)
     enum fault_kind kind = (enum fault_kind)sim_draw(sim, FAULT_KINDS);
     for (int i = 0; sim->options->faults != 0 && i < 1000 && (sim->faults_on >> kind & 1) == 0; i++)
         kind = (enum fault_kind)sim_draw(sim, FAULT_KINDS);
-    if ((sim->faults_on >> kind & 1) == 0)
-        return;
-    struct member *member = draw_node(sim);
+    if ((sim->faults_on >> kind & 1) != 0)
+        faults_strike(sim, kind, draw_node(sim));
+}
+
+/* Who is in its way is not one node alone. */
+static bool strikes_all(enum fault_kind kind)
+{
+    static const uint64_t all =
+        UINT64_C(1) << FAULT_FRONT_CRASH | UINT64_C(1) << FAULT_CUT | UINT64_C(1) << FAULT_CUT_ONE_WAY |
+        UINT64_C(1) << FAULT_LOSSY | UINT64_C(1) << FAULT_JOIN | UINT64_C(1) << FAULT_DNS |
+        UINT64_C(1) << FAULT_RECEIVER | UINT64_C(1) << FAULT_PAUSE | UINT64_C(1) << FAULT_ACT |
+        UINT64_C(1) << FAULT_STORE_AWAY | UINT64_C(1) << FAULT_STORE_LEADER | UINT64_C(1) << FAULT_STORE_CUT |
+        UINT64_C(1) << FAULT_STORE_BAD | UINT64_C(1) << FAULT_STORE_REVOKE |
+        UINT64_C(1) << FAULT_STORE_COMPACT;
+    return all >> kind & 1;
+}
+
+bool faults_strike(struct sim *sim, enum fault_kind kind, struct member *member)
+{
     if (member != NULL && sim->now < member->frozen_until && kind != FAULT_CRASH)
-        return;
-    faults_strike(sim, kind, member);
+        return false;
+    uint32_t doing = member == NULL ? 1u << DOING_NOTHING : ledger_doing(sim->ledger, member);
+    uint32_t states = strikes_all(kind) ? coverage_of_all(sim) : member == NULL ? 0 : coverage_states(member);
+    if (!strike(sim, kind, member))
+        return false;
+    sim->faults_done++;
+    coverage_count(sim->counts, kind, doing, states);
+    return true;
 }
 
 void faults_start(struct sim *sim)

@@ -16,6 +16,7 @@
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "tests/sim/coverage.h"
 #include "tests/sim/fairness_world.h"
 #include "tests/sim/sim.h"
 
@@ -24,7 +25,7 @@ enum { SEED_SECONDS = 60, WORLD_SECONDS = 3600, MAX_JOBS = 64 };
 struct options {
     struct sim_options sim;
     uint64_t from, to;
-    bool hash, twice, mutant_expected;
+    bool hash, twice, mutant_expected, covered;
     int jobs;
     uint64_t failures; /* a worker stops after so many */
     const char *program;
@@ -202,24 +203,10 @@ static void run_all(const struct options *options, struct result *all)
     }
 }
 
-static void print_coverage(const struct sim_counts *counts)
-{
-    printf("%-18s %8s |", "fault", "times");
-    for (int i = 0; i < DOING_KINDS; i++)
-        printf(" %14s", doing_name((enum doing)i));
-    printf("   (what the node was doing)\n");
-    for (int kind = 0; kind < FAULT_KINDS; kind++) {
-        printf("%-18s %8" PRIu64 " |", fault_name((enum fault_kind)kind), counts->faults[kind]);
-        for (int i = 0; i < DOING_KINDS; i++)
-            printf(" %14" PRIu64, counts->coverage[kind][i]);
-        printf("\n");
-    }
-}
-
 static void print_result(const struct options *options, const struct result *result, double seconds)
 {
     const struct sim_counts *c = &result->counts;
-    print_coverage(c);
+    coverage_print(c);
     printf("%" PRIu64 " messages, %" PRIu64 " deliveries: %" PRIu64 " accepted, %" PRIu64 " bounced, %" PRIu64
            " expired, %" PRIu64 " doubled (all in doubt), %" PRIu64 " ended as logged, %" PRIu64
            " doubts told, %" PRIu64 " signed; %" PRIu64 " moves, %" PRIu64 " restarts, %" PRIu64
@@ -244,7 +231,7 @@ static int usage(void)
         "usage: sim [--seeds FROM..TO | --seed N] [--steps N] [--nodes N] [--keys] [--strict] [--trace] "
         "[--hash] [--twice]\n"
         "           [--copies N] [--no-takeover] [--faults NAME,NAME...] "
-        "           [--jobs N] [--failures N] [--mutant-expected]\n"
+        "           [--jobs N] [--failures N] [--mutant-expected] [--covered]\n"
         "       sim --scale | --throughput [--nodes N] [--domains N] [--messages N] [--copies N] [--seeds "
         "FROM..TO | --seed N]\n"
         "       sim --fairness | --scheduling [--messages N] [--seeds FROM..TO | --seed N] [--trace]\n");
@@ -286,9 +273,9 @@ static int read_options(int argc, char **argv, struct options *options)
         {"mutant-expected", no_argument, NULL, 'm'}, {"fairness", no_argument, NULL, 'F'},
         {"scheduling", no_argument, NULL, 'S'}, {"messages", required_argument, NULL, 'M'},
         {"copies", required_argument, NULL, 'c'}, {"faults", required_argument, NULL, 'w'},
-        {"no-takeover", no_argument, NULL, 'T'}, {"scale", no_argument, NULL, 'L'},
-        {"throughput", no_argument, NULL, 'R'}, {"domains", required_argument, NULL, 'D'},
-        {NULL, 0, NULL, 0}};
+        {"no-takeover", no_argument, NULL, 'T'}, {"covered", no_argument, NULL, 'C'},
+        {"scale", no_argument, NULL, 'L'}, {"throughput", no_argument, NULL, 'R'},
+        {"domains", required_argument, NULL, 'D'}, {NULL, 0, NULL, 0}};
     for (int letter; (letter = getopt_long(argc, argv, "", names, NULL)) != -1;) {
         if (letter == 's' && read_seeds(optarg, options) != 0)
             return -1;
@@ -321,6 +308,7 @@ static int read_options(int argc, char **argv, struct options *options)
         options->hash |= letter == 'h';
         options->twice |= letter == '2';
         options->mutant_expected |= letter == 'm';
+        options->covered |= letter == 'C';
         if (letter == '?')
             return -1;
     }
@@ -353,8 +341,9 @@ int main(int argc, char **argv)
     if (options.worlds == NULL)
         print_result(&options, &all,
             (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9);
+    bool covered = !options.covered || coverage_complete(&all.counts);
     printf("%" PRIu64 " passed, %" PRIu64 " failed\n", all.passed, all.failed);
     if (options.mutant_expected)
         return all.failed > 0 ? 0 : 1;
-    return all.failed > 0 ? 1 : 0;
+    return all.failed > 0 || !covered ? 1 : 0;
 }

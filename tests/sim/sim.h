@@ -106,6 +106,24 @@ enum doing {
     DOING_KINDS,
 };
 
+/* How a node's home spool stands as a pair; then what its copies of others' are up to (docs/copies.md). */
+enum pair_state {
+    PAIR_STARTING, /* it waits for its mirror to have the end of its log */
+    PAIR_ALONE,
+    PAIR_LEARNER, /* another disk learns */
+    PAIR_PAIRED,
+    PAIR_DEPOSED,
+    PAIR_FOLLOWS,
+    PAIR_SEALING,
+    PAIR_SWAPPING,
+    PAIR_READS, /* it serves, and its log is opened */
+    PAIR_EMPTIES,
+    PAIR_IN_DOUBT, /* and has deliveries that wait for the end of their quarantine */
+    PAIR_WAITS,
+    PAIR_RETIRES,
+    PAIR_STATES,
+};
+
 struct sim;
 struct member;
 struct wire;
@@ -223,9 +241,10 @@ struct member {
     int64_t drift;  /* and gains so many parts in a million */
     usec_t machine; /* what its machine's is ahead: the next process begins with it */
     usec_t frozen_until, full_until, copies_full_until;
-    bool hung;         /* until then only what is aside goes on: control */
-    bool deposed;      /* another disk serves its home spool: it ends, and begins another */
-    usec_t stalled_at; /* when its second copy last kept it waiting */
+    bool hung;            /* until then only what is aside goes on: control */
+    bool deposed;         /* another disk serves its home spool: it ends, and begins another */
+    uint32_t pair_states; /* as they were last looked at */
+    usec_t stalled_at;    /* when its second copy last kept it waiting */
     uint32_t weight;
     bool draining;
     uint64_t view_epoch;   /* what its core goes by */
@@ -291,7 +310,7 @@ struct sim_counts {
     uint64_t heirs, homes, lost_disks, retold;
     uint64_t changes[CHANGE_KINDS];
     uint64_t faults[FAULT_KINDS];
-    uint64_t coverage[FAULT_KINDS][DOING_KINDS];
+    uint64_t coverage[FAULT_KINDS][DOING_KINDS], pairs[FAULT_KINDS][PAIR_STATES];
 };
 
 struct world_map; /* domains, sites, hosts: layout.c */
@@ -507,6 +526,8 @@ bool faults_strike(struct sim *sim, enum fault_kind kind, struct member *member)
 /* A segment has been deleted, or a checkpoint begun, while something waits for its sync: a good moment to
  * crash. */
 void faults_good_moment(struct member *member);
+/* A node's copies have turned to something that lasts for milliseconds. */
+void faults_short_moment(struct member *member);
 const char *fault_name(enum fault_kind kind);
 const char *doing_name(enum doing doing);
 
