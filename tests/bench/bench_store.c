@@ -1,8 +1,8 @@
 /* bench_store - what etcd costs us: a transaction, a lease's keep-alive, and a view that goes to many watchers
  *
- * bench_store ENDPOINT,ENDPOINT,... [SECONDS [WATCHERS [VALUE]]]: with the program's own client (cluster/kv_etcd_grpc.h), one
+ * bench_store ENDPOINT,ENDPOINT,... [SECONDS [WATCHERS [SOURCES]]]: with the program's own client (cluster/kv_etcd_grpc.h), one
  * after the other: transactions of 200 octets on one key, each compared, and keep-alives, for SECONDS each
- * (default 3); then transactions of VALUE octets (default 576000, a view of 1,000 nodes with 10,000 sources) which
+ * (default 3); then transactions of a view of 1,000 nodes with SOURCES lists of pools each (default 1) which
  * WATCHERS watchers (default 30), each with a connection of its own, are told of: from the transaction's sending until the
  * last one has it. Prints medians, and how the watchers spread over the endpoints. Clients and servers share this
  * machine, so what is told to many is dearer here than with machines of their own. */
@@ -16,6 +16,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "cluster/kv_etcd_grpc.h"
+#include "cluster/view_store.h"
 #include "tests/bench/bench_help.h"
 
 enum { MOST = 200000, MOST_WATCHERS = 500, ROUNDS = 20 };
@@ -151,7 +152,7 @@ static void wait_told(struct bench *bench, uint64_t count)
 }
 
 /* `count` of the watchers are there. */
-static void bench_told(struct bench *bench, size_t count, const char *value, size_t len, uint64_t *revision)
+static void bench_told(struct bench *bench, size_t count, const void *value, size_t len, uint64_t *revision)
 {
     bench->least = len;
     for (int i = 0; i < ROUNDS; i++) {
@@ -164,6 +165,44 @@ static void bench_told(struct bench *bench, size_t count, const char *value, siz
     char what[64];
     snprintf(what, sizeof what, "told %zu %zu", count, len);
     report(bench, what);
+}
+
+/* Of 1,000 nodes, as heads publish it. */
+static void make_view(size_t sources, struct buffer *out)
+{
+    static const char *const pools[] = {"shared"};
+    struct view *view = view_new(1000000);
+    for (int i = 1; i <= 1000; i++) {
+        char id[32], text[64];
+        snprintf(id, sizeof id, "n%d", i);
+        snprintf(text, sizeof text, "n%d.0", i);
+        struct view_node *node = view_add_node(view, id, text, 1, 100);
+        node->process = 0x9e3779b97f4a7c15ULL * (uint64_t)i;
+        node->turn = (struct view_turn){.epoch = 1000, .time = clock_now(), .reason = VIEW_REASON_JOINED};
+        snprintf(text, sizeof text, "tcp://10.0.%d.%d:7101", i / 250, i % 250);
+        view_set_endpoint(node, text);
+        for (size_t j = 0; j < sources; j++) {
+            snprintf(text, sizeof text, "mx%zu.n%d.sender.example", j, i);
+            view_add_source(node, "10.100.100.100", text, pools, 1);
+        }
+    }
+    view_store_write(view, out);
+    view_drop(&view);
+}
+
+static void bench_read(struct bench *bench, struct buffer *view)
+{
+    struct error error;
+    for (int i = 0; i < 10 * ROUNDS; i++) {
+        usec_t start = clock_now();
+        struct view *read = view_store_read(buffer_bytes(view), buffer_len(view), &error);
+        bench->took[bench->count++] = clock_now() - start;
+        view_drop(&read);
+    }
+    qsort(bench->took, bench->count, sizeof bench->took[0], by_value);
+    printf("read %.0f KB a second, a view of %zu octets\n",
+        (double)buffer_len(view) * 1000 / (double)bench->took[bench->count / 2], buffer_len(view));
+    bench->count = 0;
 }
 
 static void watch_from(struct bench *bench, size_t from, size_t to)
@@ -191,9 +230,9 @@ int main(int argc, char **argv)
 {
     static struct bench bench = {.lock = PTHREAD_MUTEX_INITIALIZER, .moved = PTHREAD_COND_INITIALIZER};
     usec_t seconds = argc > 2 ? atoi(argv[2]) : 3;
-    size_t watchers = argc > 3 ? (size_t)atol(argv[3]) : 30, len = argc > 4 ? (size_t)atol(argv[4]) : 576000;
-    if (argc < 2 || seconds < 1 || watchers < 1 || watchers > MOST_WATCHERS || len > KV_MAX_VALUE) {
-        fprintf(stderr, "usage: %s ENDPOINT,... [SECONDS [WATCHERS [VALUE]]]\n", argv[0]);
+    size_t watchers = argc > 3 ? (size_t)atol(argv[3]) : 30, sources = argc > 4 ? (size_t)atol(argv[4]) : 1;
+    if (argc < 2 || seconds < 1 || watchers < 1 || watchers > MOST_WATCHERS || sources > 16) {
+        fprintf(stderr, "usage: %s ENDPOINT,... [SECONDS [WATCHERS [SOURCES]]]\n", argv[0]);
         return 2;
     }
     log_set_level(LOG_LEVEL_ERROR);
@@ -205,9 +244,11 @@ int main(int argc, char **argv)
     open_client(&bench, &bench.client);
     uint64_t revision = 0;
     bench_requests(&bench, seconds, &revision);
-    char *value = xcalloc(len + 1, 1);
-    for (size_t i = 0; i < len; i++)
-        value[i] = (char)('a' + i * 7919 % 23);
+    struct buffer view = {0};
+    make_view(sources, &view);
+    bench_read(&bench, &view);
+    const void *value = buffer_bytes(&view);
+    size_t len = buffer_len(&view);
     watch_from(&bench, 0, 1);
     bench_told(&bench, 1, value, 200, &revision);
     bench_told(&bench, 1, value, len, &revision);
@@ -217,6 +258,6 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < watchers; i++)
         kv_etcd_close(&bench.watchers[i].etcd);
     kv_etcd_close(&bench.client.etcd);
-    free(value);
+    buffer_free(&view);
     return 0;
 }

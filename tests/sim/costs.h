@@ -5,18 +5,18 @@
 #ifndef SIM_COSTS_H
 #define SIM_COSTS_H
 
-/* 2026-11-23, 2 processors, Intel Xeon, ext4 on a virtual disk; everybody on one machine */
+/* 2026-11-23: 2 processors, AMD EPYC; all on one machine, load 7 */
 enum {
-    COST_BUS_US = 78,              /* bus: a message of 100 octets, one way */
-    COST_BUS_KB_S = 255000,        /* bus: KB a second from one member */
-    COST_SYNC_US = 1770,           /* spool: until a frame of 10 KiB is durable, alone */
-    COST_SYNC_KB_S = 250000,       /* spool: KB a second, 64 frames at a time */
-    COST_NODE_US = 48,             /* node: its thread's processor time a message, from INJECT to DONE */
-    COST_STORE_US = 2050,          /* etcd, three members: a transaction, there and back, the median */
-    COST_STORE_LATE_US = 7900,     /* the slowest of a hundred */
-    COST_STORE_KEEP_US = 690,      /* a lease kept, there and back */
-    COST_STORE_TOLD_KB_S = 850000, /* KB a second to all watchers together */
-    COST_VIEW_READ_KB_S = 160000,  /* KB of a view that a member reads a second */
+    COST_BUS_US = 123,             /* bus: a message of 100 octets, one way */
+    COST_BUS_KB_S = 241459,        /* bus: KB a second out of one member */
+    COST_SYNC_US = 1946,           /* spool: until a frame of 10 KiB is on the disk, when nobody else waits */
+    COST_SYNC_KB_S = 155138,       /* spool: KB a second, 64 frames at a time */
+    COST_NODE_US = 49,             /* node: processor time of its thread for a message, from INJECT to DONE */
+    COST_STORE_US = 1345,          /* etcd, three members: a transaction, there and back, the median */
+    COST_STORE_LATE_US = 7440,     /* the slowest of a hundred */
+    COST_STORE_KEEP_US = 206,      /* a lease kept, there and back */
+    COST_STORE_TOLD_KB_S = 488440, /* KB a second to all watchers of all three together */
+    COST_VIEW_READ_KB_S = 155088,  /* KB of a view that a member reads a second */
 };
 
 #endif
