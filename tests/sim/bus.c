@@ -74,6 +74,9 @@ static void describe(struct sim *sim, const struct bus_msg *msg, char *out, size
 {
     static const char *const verdict[] = {"", "TAKEN", "REPEATED", "CONFLICT", "FULL", "REFUSED"};
     char name[32];
+    out[0] = '\0';
+    if (sim->trace.silent)
+        return;
     if (msg->type == BUS_COPY || msg->type == BUS_COPIED) {
         describe_copy(msg, out, size);
         return;
@@ -97,8 +100,6 @@ static void arrive(struct sim *sim, struct sim_event *event)
     char text[160];
     describe(sim, event->msg, text, sizeof text);
     trace_member(member, "bus <-", "%s from %s", text, event->msg->from);
-    if (sim->scale != NULL)
-        scale_works(member, event->msg);
     if (copies_bus(member, event->msg))
         return;
     if (member->node != NULL)
@@ -107,12 +108,12 @@ static void arrive(struct sim *sim, struct sim_event *event)
         route_message(member->route, event->msg, member_now(member));
 }
 
-static usec_t draw_delay(struct member *from, const struct bus_msg *msg)
+static usec_t draw_delay(struct member *from, struct member *to, const struct bus_msg *msg)
 {
     struct sim *sim = from->sim;
     bool bad = sim->now < sim->lossy_until;
     usec_t usual = sim->phase == PHASE_LOAD ? sim->weather.bus_delay : sim->calm.bus_delay;
-    usec_t delay = sim->scale != NULL ? scale_bus_takes(from, msg) : sim_between(sim, 50, usual);
+    usec_t delay = sim->scale != NULL ? scale_bus_takes(from, to, msg) : sim_between(sim, 50, usual);
     if (sim->phase == PHASE_LOAD && sim_chance(sim, bad ? 300 : sim->weather.bus_late))
         delay += sim_between(sim, USEC_MS, bad ? 20 * USEC_SEC : 2 * USEC_SEC);
     return delay;
@@ -141,8 +142,8 @@ void bus_model_send(struct member *from, struct bus_msg *msg)
         return;
     }
     if (load && sim_chance(sim, bad ? 200 : sim->weather.bus_twice))
-        put(to, bus_msg_copy(msg), draw_delay(from, msg));
+        put(to, bus_msg_copy(msg), draw_delay(from, to, msg));
     if (load && sim_chance(sim, sim->weather.bus_ghost))
         put(to, bus_msg_copy(msg), sim_between(sim, USEC_MIN, 2 * USEC_HOUR));
-    put(to, msg, draw_delay(from, msg));
+    put(to, msg, draw_delay(from, to, msg));
 }

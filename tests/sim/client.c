@@ -48,6 +48,8 @@ static void order_over(struct sim *sim, struct order *order)
     order->coordinator = -1;
     order->again = false;
     sim->clients->busy--;
+    if (sim->scale != NULL)
+        rate_answered(sim);
 }
 
 /* Is the spool that was asked first the one that would be asked now? */

@@ -370,11 +370,11 @@ static void learn_view(struct control *control, const struct kv_news *news)
             return;
         }
         agree_view_known(member, view, hash);
-        if (member->sim->scale != NULL)
-            scale_knows(member, view->epoch);
         if (control->view == NULL || view->epoch > control->view->epoch) {
             view_drop(&control->view);
             control->view = view_hold(view);
+            if (member->sim->scale != NULL)
+                scale_knows(member, view->epoch);
             member_learns(member, view);
         }
         view_drop(&view);

@@ -129,9 +129,10 @@ static void answer_dns(struct sim *sim, struct sim_event *event)
 void dns_ask(struct member *member, const char *domain)
 {
     struct sim *sim = member->sim;
-    usec_t delay = sim->fairness != NULL ? FAIRNESS_LATENCY
-                   : sim_chance(sim, 50) ? sim_between(sim, USEC_SEC, 5 * USEC_SEC)
-                                         : sim_between(sim, 100, 50 * USEC_MS);
+    usec_t delay = sim->fairness != NULL      ? FAIRNESS_LATENCY
+                   : sim->options->throughput ? USEC_MS
+                   : sim_chance(sim, 50)      ? sim_between(sim, USEC_SEC, 5 * USEC_SEC)
+                                              : sim_between(sim, 100, 50 * USEC_MS);
     struct sim_event *event = sim_after(sim, delay, answer_dns, member);
     event->life = member->life;
     event->bytes = xstrdup(domain);

@@ -8,6 +8,7 @@
 #include "tests/sim/copies.h"
 #include "tests/sim/fairness.h"
 #include "tests/sim/fairness_world.h"
+#include "tests/sim/scale.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -514,6 +515,8 @@ static void told_final(
             truth->index, (long long)((sim->now - sim->calm_since) / USEC_MIN));
     truth->result = (uint8_t)result;
     fairness_note_end(sim, truth, result);
+    if (sim->scale != NULL)
+        rate_ended(sim);
     ledger_settle(ledger, truth);
 }
 
@@ -561,6 +564,21 @@ void ledger_complain_open(struct ledger *ledger)
                 (unsigned long long)ledger->open, oracle_standings(ledger->sim, truth, text, sizeof text));
     if (!ledger->sim->failed)
         sim_fail(ledger->sim, "P10: faults stopped long ago, but a submission still waits for its answer");
+}
+
+void ledger_check_all(struct ledger *ledger)
+{
+    size_t at = 0;
+    uint32_t index = 0;
+    uint64_t open = 0;
+    for (struct truth *truth; (truth = ledger_next(ledger, &at, &index)) != NULL;) {
+        open += still_open(ledger->sim, truth);
+        if (truth->message->seen)
+            oracle_custody(ledger->sim, truth);
+    }
+    if (open != ledger->open)
+        sim_fail(ledger->sim, "book: %llu deliveries are open, not %llu", (unsigned long long)open,
+            (unsigned long long)ledger->open);
 }
 
 void ledger_check_end(struct ledger *ledger)

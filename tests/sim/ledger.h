@@ -115,6 +115,8 @@ void ledger_node_hears(struct ledger *ledger, struct wire *wire);
 /* Deliveries that are in somebody's custody or answered, and have not ended. */
 uint64_t ledger_open(const struct ledger *ledger);
 void ledger_complain_open(struct ledger *ledger);
+/* Everything once more, as the steps have left it. */
+void ledger_check_all(struct ledger *ledger);
 void ledger_check_end(struct ledger *ledger);
 void ledger_count(const struct ledger *ledger, struct sim_counts *counts);
 /* What a node is doing now: bits of enum doing. */

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "tests/sim/coverage.h"
 #include "tests/sim/fairness_world.h"
+#include "tests/sim/scale.h"
 #include "tests/sim/sim.h"
 
 enum { SEED_SECONDS = 60, WORLD_SECONDS = 3600, MAX_JOBS = 64 };
@@ -135,6 +136,16 @@ static bool run_worlds(const struct options *options, uint64_t seed, struct sim_
     return good;
 }
 
+/* Clusters of several sizes with this seed. */
+static bool run_rates(const struct options *options, uint64_t seed, struct sim_counts *counts)
+{
+    struct options one = *options;
+    bool good = true;
+    for (int turn = 0; good && rate_plan(&one.sim, turn); turn++)
+        good = run_seed(&one, seed, counts);
+    return good;
+}
+
 static void run_share(const struct options *options, int job, struct result *result)
 {
     hash_fix_process_key(1);
@@ -142,8 +153,9 @@ static void run_share(const struct options *options, int job, struct result *res
     catch_signals();
     for (uint64_t seed = options->from + (uint64_t)job; seed <= options->to;
          seed += (uint64_t)options->jobs) {
-        bool good = options->worlds != NULL ? run_worlds(options, seed, &result->counts)
-                                            : run_seed(options, seed, &result->counts);
+        bool good = options->worlds != NULL   ? run_worlds(options, seed, &result->counts)
+                    : options->sim.throughput ? run_rates(options, seed, &result->counts)
+                                              : run_seed(options, seed, &result->counts);
         result->passed += good;
         result->failed += !good;
         if (!good && (options->mutant_expected || result->failed >= options->failures))

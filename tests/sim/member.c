@@ -411,7 +411,7 @@ void member_settle_tick(struct member *member)
     if (member->up && member->node != NULL)
         copies_settle(member);
     usec_t due = deadline(member);
-    if (member->up && member->node != NULL)
+    if (member->up && member->node != NULL && !sim->options->throughput) /* queues are long there */
         table_look(member);
     if (due == USEC_NEVER) {
         if (member->tick != NULL)

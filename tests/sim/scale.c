@@ -12,7 +12,7 @@
 #include "tests/sim/ledger.h"
 #include "tests/sim/store_link.h"
 
-enum { JOINING, BALANCING, STEADY, JOINS, LEAVES, FAULTS, OVER };
+enum { JOINING, BALANCING, STEADY, JOINS, LEAVES, FAULTS, RATE, OVER };
 #define STAGE_LOOKS (250 * USEC_MS)
 #define BALANCES (5 * BALANCE_PACE)
 #define STEADY_FOR USEC_MIN
@@ -20,7 +20,6 @@ enum { JOINING, BALANCING, STEADY, JOINS, LEAVES, FAULTS, OVER };
 #define LEAVE_AT_MOST (5 * USEC_MIN)
 #define FAULT_EVERY (8 * USEC_SEC)
 #define HANDED_IN_FOR (BALANCES + STEADY_FOR + 2 * CHANGE_FOR + USEC_MIN)
-#define IN_FLIGHT 256 /* throughput: submissions a node */
 
 static const uint8_t faults[] = {FAULT_CRASH, FAULT_CRASH, FAULT_CRASH, FAULT_FREEZE, FAULT_HANG, FAULT_STOP,
     FAULT_CUT, FAULT_CUT_ONE_WAY, FAULT_LOSSY, FAULT_SLOW_DISK, FAULT_STORE_LEADER, FAULT_STORE_CUT,
@@ -47,6 +46,8 @@ void scale_plan(struct sim *sim)
     scale->traffic = traffic_new(sim->options->domains, sim->seed);
     scale->figures = figures_new();
     shuffle_faults(sim);
+    if (sim->options->throughput)
+        sim->phase = PHASE_CALM;
     for (int i = 0; i < sim->members_count; i++) {
         struct member *member = &sim->members[i];
         member->skew = 0;
@@ -79,7 +80,8 @@ const struct settings *scale_settings(const struct sim *sim, int node)
             buffer_printf(&sources,
                 "    - { address: 10.%d.%d.%d, helo: mx%d.n%d.sender.example, pools: [shared] }\n",
                 1 + node / 250, node % 250 + 1, i + 1, i + 1, node + 1);
-        made[node] = sim_settings_with(sim->options->throughput ? 1 : 0, node, buffer_text(&sources));
+        made[node] =
+            sim_settings_with(sim->options->throughput ? SIM_PROFILE_WIDE : 0, node, buffer_text(&sources));
         buffer_free(&sources);
     }
     made[node]->cluster.copies = sim->copies;
@@ -102,7 +104,7 @@ int scale_site(int domain)
 
 /* ---- clients ---- */
 
-static void hand_in(struct sim *sim)
+void scale_hand_in(struct sim *sim)
 {
     struct scale *scale = sim->scale;
     unsigned number = ledger_messages(sim->ledger);
@@ -121,7 +123,7 @@ static void hand_in(struct sim *sim)
     mail_set(&mail->campaign, "k");
     snprintf(text, sizeof text, "s%u@sender.test", number);
     mail_set(&mail->from, text);
-    unsigned recipients = sim_chance(sim, 100) ? 3 : 1;
+    unsigned recipients = sim_chance(sim, 100) && !sim->options->throughput ? 3 : 1;
     for (unsigned i = 0; i < recipients; i++) {
         snprintf(text, sizeof text, "m%u-%u@x%u.test", number, i, traffic_draw_domain(sim, scale->traffic));
         mail_add_recipient(mail, text);
@@ -139,7 +141,7 @@ static void stream(struct sim *sim, struct sim_event *event)
     struct scale *scale = sim->scale;
     if (scale->handed_in >= scale->messages || sim->phase != PHASE_LOAD)
         return;
-    hand_in(sim);
+    scale_hand_in(sim);
     usec_t every = HANDED_IN_FOR / (usec_t)scale->messages;
     sim_after(sim, sim_between(sim, 0, 2 * every), stream, NULL);
 }
@@ -149,7 +151,7 @@ static void stream(struct sim *sim, struct sim_event *event)
 static void enter(struct sim *sim, int stage, usec_t lasts)
 {
     static const char *const names[] = {
-        "joining", "balancing", "steady", "joins", "leaves", "faults", "over"};
+        "joining", "balancing", "steady", "joins", "leaves", "faults", "rate", "over"};
     trace_line(sim, "world", "stage", "%s", names[stage]);
     sim->scale->stage = stage;
     sim->scale->since = sim->now;
@@ -192,14 +194,22 @@ static void next_stage(struct sim *sim)
     case JOINING:
         if (agree_wrong_view(sim) != NULL)
             return;
-        printf("seed %llu: %d nodes with %d addresses each, %u domains, copies %u; all are members after "
-               "%.1f s\n",
-            (unsigned long long)sim->seed, sim->nodes, SCALE_SOURCES, sim->options->domains, sim->copies,
-            (double)(sim->now - SIM_START) / USEC_SEC);
+        if (!sim->options->throughput)
+            printf("seed %llu: %d nodes with %d addresses each, %u domains, copies %u; all are members after "
+                   "%.1f s\n",
+                (unsigned long long)sim->seed, sim->nodes, SCALE_SOURCES, sim->options->domains, sim->copies,
+                (double)(sim->now - SIM_START) / USEC_SEC);
         enter(sim, BALANCING, BALANCES);
-        sim_after(sim, 0, stream, NULL);
+        if (!sim->options->throughput)
+            sim_after(sim, 0, stream, NULL);
         break;
     case BALANCING:
+        if (sim->options->throughput) {
+            scale->even[0] = traffic_worst(scale->traffic, sim->view, true);
+            enter(sim, RATE, 0);
+            rate_begin(sim);
+            return;
+        }
         enter(sim, STEADY, STEADY_FOR);
         figures_steady(sim, true);
         break;
@@ -231,6 +241,10 @@ static void next_stage(struct sim *sim)
         faults_strike(sim, (enum fault_kind)scale->order[scale->faults++], draw_up(sim));
         scale->until = sim->now + sim_between(sim, FAULT_EVERY / 2, FAULT_EVERY * 3 / 2);
         break;
+    case RATE:
+        if (rate_over(sim))
+            enter(sim, OVER, 0);
+        break;
     default:
         break;
     }
@@ -239,7 +253,7 @@ static void next_stage(struct sim *sim)
 static void look(struct sim *sim, struct sim_event *event)
 {
     (void)event;
-    if (sim->phase != PHASE_LOAD)
+    if (sim->phase != PHASE_LOAD && !sim->options->throughput)
         return;
     control_wake(sim);
     figures_watch(sim);
@@ -254,7 +268,7 @@ static void balance(struct sim *sim, struct sim_event *event)
 {
     (void)event;
     struct member *head = agree_head(sim);
-    if (sim->phase != PHASE_LOAD)
+    if (sim->phase != PHASE_LOAD && !sim->options->throughput)
         return;
     sim_aside(sim, BALANCE_PACE + USEC_SEC, balance, NULL);
     if (head == NULL || !control_is_head(head) || control_view(head) == NULL || sim->now < head->frozen_until)
@@ -281,6 +295,10 @@ bool scale_loading(const struct sim *sim)
 void scale_judge(struct sim *sim)
 {
     const struct scale *scale = sim->scale;
+    if (sim->options->throughput) {
+        rate_judge(sim);
+        return;
+    }
     printf("  load: the largest is %.3f of the mean with all domains; a join moves %.3f/n (then %.3f), a "
            "leave %.3f/n "
            "(then %.3f)\n",

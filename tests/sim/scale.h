@@ -36,17 +36,23 @@ const struct settings *scale_settings(const struct sim *sim, int node);
 int scale_domain(const struct sim *sim, const char *name);
 int scale_site(int domain);
 
+/* A client hands a message in, soon. */
+void scale_hand_in(struct sim *sim);
+
+/* scale_rate.c: throughput. */
+bool rate_plan(struct sim_options *options, int turn); /* false: there is no further cluster */
+void rate_begin(struct sim *sim);
+void rate_answered(struct sim *sim);
+void rate_ended(struct sim *sim);
+bool rate_over(const struct sim *sim);
+void rate_judge(struct sim *sim);
+
 /* scale_costs.c: how long things take. */
 usec_t scale_sync_takes(struct sim *sim, size_t bytes);
-usec_t scale_bus_takes(struct member *from, const struct bus_msg *msg);
+usec_t scale_bus_takes(struct member *from, struct member *to, const struct bus_msg *msg);
 usec_t scale_store_takes(struct sim *sim, bool keep); /* one way */
 /* A watcher is told so much, after whoever is told just now. */
 usec_t scale_told_takes(struct sim *sim, size_t bytes);
-/* True: its processor is busy until then with what it did before. */
-bool scale_is_busy(struct sim *sim, const struct member *member, usec_t *until_r);
-/* It has begun to work at this. */
-void scale_works(struct member *member, const struct bus_msg *msg);
-
 /* scale_figures.c: what is counted. */
 struct scale_figures;
 struct scale_figures *figures_new(void);
@@ -74,7 +80,7 @@ struct balance_plan *traffic_balance(struct traffic *traffic, struct view *view,
 struct scale {
     int stage;
     usec_t since, until; /* of the stage */
-    unsigned handed_in, messages;
+    unsigned handed_in, messages, ended;
     struct member *leaver;
     struct view *before;      /* a node joined or left */
     double moved[2], even[3]; /* join, leave: in parts of 1/n; steady, and after each of them */
@@ -82,6 +88,7 @@ struct scale {
     uint8_t order[32]; /* of the faults to come */
     usec_t told_until; /* somebody is being told */
     usec_t sent_until[SIM_MEMBERS], busy_until[SIM_MEMBERS];
+    usec_t came[SIM_MEMBERS][SIM_MEMBERS]; /* the last message from one to another */
     usec_t hindered[SIM_MEMBERS];
     struct traffic *traffic;
     struct scale_figures *figures;

@@ -78,8 +78,12 @@ void scale_knows(struct member *member, uint64_t epoch)
         return;
     struct note *note = &f->notes[at - 1];
     usec_t took = sim->now - note->published;
+    if (sim->now < member->frozen_until)
+        return; /* its control goes on: the node hears of it later */
     if (!is_free(sim, member, note->published)) {
         took = sim->now - sim->scale->hindered[member->index];
+        trace_member(member, "hindered", "it knows epoch %llu %lld ms after that", (unsigned long long)epoch,
+            (long long)took / 1000);
         f->hindered_most = took > f->hindered_most ? took : f->hindered_most;
         return;
     }

@@ -12,9 +12,9 @@
 #include "tests/sim/scale.h"
 #include "tests/sim/sim.h"
 
-static const char *const retries[SIM_PROFILES] = {
-    "[1s, 3s, 10s, 30s]", "[5s, 20s, 1m, 5m]", "[2s, 2s, 2s, 1m]", "[30s, 2m, 10m]"};
-static const char *const limits[SIM_PROFILES] = {
+static const char *const retries[SIM_PROFILE_WIDE + 1] = {
+    "[1s, 3s, 10s, 30s]", "[5s, 20s, 1m, 5m]", "[2s, 2s, 2s, 1m]", "[30s, 2m, 10m]", "[1s]"};
+static const char *const limits[SIM_PROFILE_WIDE + 1] = {
     "  - { name: default, connections: 2, messages_per_connection: 3, rate: 20/s }\n"
     "  - { name: alpha, match: { mx_suffix: [alpha.test] }, connections: 1, messages_per_connection: 2, "
     "rate: 5/s }\n"
@@ -43,6 +43,13 @@ static const char *const limits[SIM_PROFILES] = {
     "100/s }\n"
     "  - { name: gamma, match: { mx_suffix: [gamma.test] }, connections: 1, messages_per_connection: 1, "
     "rate: 100/s }\n",
+    "  - { name: default, connections: 100, messages_per_connection: 1000, rate: none }\n"
+    "  - { name: alpha, match: { mx_suffix: [alpha.test] }, connections: 100, messages_per_connection: 1000, "
+    "rate: none }\n"
+    "  - { name: beta, match: { mx_suffix: [beta.test] }, connections: 100, messages_per_connection: 1000, "
+    "rate: none }\n"
+    "  - { name: gamma, match: { mx_suffix: [gamma.test] }, connections: 100, messages_per_connection: 1000, "
+    "rate: none }\n",
 };
 
 /* Pools: everybody has `shared`; `fast` every second node, `bulk` every third; 1 to 3 sources a node. */
@@ -92,9 +99,9 @@ static void write_settings(struct buffer *out, int profile, int node, const char
         "tenants:\n"
         "  - { id: acme, pools: [shared, fast], domains: [\"*\"]%s }\n"
         "  - { id: zen, pools: [bulk, shared], domains: [\"*\"] }\n",
-        profile == 0 ? ""
-                     : ", dkim: [{ domain: sender.test, selector: a, key_file: a },"
-                       " { domain: sender.test, selector: b, key_file: b }]");
+        profile % SIM_PROFILE_WIDE == 0 ? ""
+                                        : ", dkim: [{ domain: sender.test, selector: a, key_file: a },"
+                                          " { domain: sender.test, selector: b, key_file: b }]");
     if (profile == 3)
         buffer_add_text(out, "operator_dkim: [{ domain: op.test, selector: o, key_file: o }]\n");
     buffer_printf(out, "providers:\n%s", limits[profile]);

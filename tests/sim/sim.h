@@ -418,6 +418,7 @@ const struct setting_provider *sim_limits(const struct settings *settings, int s
 int sim_source_index(const struct settings *settings, const char *address);
 enum {
     SIM_PROFILES = 4,
+    SIM_PROFILE_WIDE = 4,      /* one more, without limits: scale_rate.c */
     SIM_PROFILE_SCHEDULES = 3, /* the one with schedules: */
     SIM_QUARTER = 15,          /* minutes, the first ones of which are open for a tenant */
     SIM_QUARTER_OPEN = 6,

@@ -113,7 +113,9 @@ void wire_connect(struct member *member, uint32_t session, const char *source,
     *slot(member, session) = wire;
     wire->provider = sim->layout->sites[wire->host->site].provider;
     wire->node_open = true;
-    wire->latency = sim->fairness != NULL ? FAIRNESS_LATENCY : sim_between(sim, 100, 40 * USEC_MS);
+    wire->latency = sim->fairness != NULL      ? FAIRNESS_LATENCY
+                    : sim->options->throughput ? USEC_MS
+                                               : sim_between(sim, 100, 40 * USEC_MS);
     trace_member(member, "connect", "session %u from %s to %s", session, source, wire->host->name);
     ledger_wire_opens(sim->ledger, wire);
     bool load = sim->phase == PHASE_LOAD;

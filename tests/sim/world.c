@@ -121,7 +121,7 @@ static void plan_scale(struct sim *sim)
     sim->scale = xcalloc(1, sizeof *sim->scale);
     sim->profile = 0;
     sim->steady = sim->slow = false;
-    sim->park_ahead = 5 * USEC_SEC;
+    sim->park_ahead = sim->options->throughput ? 0 : 5 * USEC_SEC;
     sim->checkpoint_every = 10 * USEC_SEC;
     sim->checkpoint_bytes = sim->room = sim->least = 0;
     sim->beyond_for = 0;
@@ -291,6 +291,8 @@ static bool turn_page(struct sim *sim)
 {
     if (sim->fairness != NULL)
         return !sim->failed && !fairness_over(sim);
+    if (sim->options->throughput)
+        return !sim->failed && scale_loading(sim);
     if (sim->phase == PHASE_LOAD && loaded(sim)) {
         sim->phase = PHASE_CALM;
         sim->phase_until = sim->now + CALM_AT_MOST;
@@ -323,6 +325,11 @@ static void act(struct sim *sim, struct sim_event *event)
     }
     *(event->aside ? &sim->aside : &sim->steps) += 1;
     event->act(sim, event);
+    if (sim->scale != NULL && !sim->options->throughput &&
+        sim->steps >= sim->scale->scanned + SCALE_FULL_SCAN) {
+        sim->scale->scanned = sim->steps;
+        ledger_check_all(sim->ledger);
+    }
     if (member != NULL && member->up)
         member_settle_tick(member);
     event_done(sim, event);
