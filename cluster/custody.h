@@ -202,7 +202,7 @@ void custody_log_attempts(struct custody *custody, uint64_t process);
 void custody_set_brief(struct custody *custody, bool brief, const char *near);
 
 /* How fast messages may be moved away: bytes a second, of their bodies as far as they cross the network, and
- * CUSTODY_MOVE_COST each; 0, as at first: as fast as they go. custody_move() counts, and never waits: whoever calls it asks
+ * CUSTODY_MOVE_COST each; what goes to `near` does not count. 0, as at first: as fast as they go. custody_move() counts, and never waits: whoever calls it asks
  * before. */
 void custody_set_pace(struct custody *custody, uint64_t bytes);
 /* When the next move may begin, if so many bytes of bodies go before it: not after `now`: it may. */

@@ -31,6 +31,8 @@ usec_t custody_pace(const struct custody *custody, uint64_t ahead, usec_t now)
 
 static void pace_count(struct custody *custody, struct move *move, usec_t now)
 {
+    if (strcmp(move->peer->name, custody->near) == 0)
+        return;
     move->paced = move->held->mail->body_len;
     usec_t from = custody->paced_until > now ? custody->paced_until : now;
     custody->paced_until = from + pace_time(custody, move->paced + CUSTODY_MOVE_COST);

@@ -135,9 +135,9 @@ struct settings {
         char **etcd_endpoints;
         size_t etcd_endpoint_count;
         char *etcd_ca, *etcd_cert, *etcd_key, *etcd_user, *etcd_password;
-        uint32_t copies, min_copies; /* defaults: 1 without etcd, 2 with; = copies */
-        uint64_t move_rate;          /* bytes a second; 0 = unlimited */
-        uint32_t wire;               /* the newest version to speak; 0 = the program's */
+        uint32_t copies, min_copies;       /* defaults: 1 without etcd, 2 with; = copies */
+        uint64_t move_rate, takeover_rate; /* bytes a second; 0 = unlimited */
+        uint32_t wire;                     /* the newest version to speak; 0 = the program's */
         char *curve_secret_file;
     } cluster;
     struct {

@@ -90,6 +90,7 @@ static const struct config_row CLUSTER_ROWS[] = {
     {.name = "copies", .type = CONFIG_NUMBER, CLUSTER(copies), .min = 1, .max = 2},
     {.name = "min_copies", .type = CONFIG_NUMBER, CLUSTER(min_copies), .min = 1, .max = 2},
     {.name = "move_rate", .type = CONFIG_SIZE, CLUSTER(move_rate), .min = 64 * KIB},
+    {.name = "takeover_rate", .type = CONFIG_SIZE, CLUSTER(takeover_rate), .min = 64 * KIB},
     {.name = "wire", .type = CONFIG_NUMBER, CLUSTER(wire), .min = 1, .max = 1000},
     {.name = "curve_secret_file", .type = CONFIG_PATH, CLUSTER(curve_secret_file)},
     END,

@@ -38,6 +38,7 @@ struct heir *heir_new(const struct heir_settings *settings, const struct heir_po
     heir->placement = placement_new();
     heir_custody_ports(heir, &custody_ports);
     heir->custody = custody_new(heir->member, heir->spool, settings->reg->incarnation, &custody_ports);
+    custody_set_pace(heir->custody, settings->pace);
     heir->epoch = settings->reg->epoch;
     heir->now = settings->swapped;
     return heir;

@@ -56,6 +56,7 @@ struct heir_settings {
     usec_t least;                     /* 0 = HEIR_LEAST */
     uint32_t window;                  /* 0 = HEIR_WINDOW */
     uint64_t at_hand;                 /* 0 = HEIR_AT_HAND */
+    uint64_t pace;                    /* bytes a second to other nodes; 0 = unlimited */
 };
 
 struct heir_ports {

@@ -87,10 +87,17 @@ static bool is_shy(const struct heir *heir, const struct heir_target *target)
     return target->silent || target->shy_until > heir->now;
 }
 
+/* When the next may go there: cluster.takeover_rate. */
+static usec_t paced_until(const struct heir *heir, const struct heir_target *target)
+{
+    return strcmp(target->spool, heir->home) == 0 ? 0 : custody_pace(heir->custody, 0, heir->now);
+}
+
 static bool is_open(const struct heir *heir, const struct heir_target *target)
 {
     bool unserved = target->unserved_since != 0 && heir->now < target->unserved_since + GONE_FOR;
-    return target->leaving < heir->window && !unserved && !is_shy(heir, target);
+    return target->leaving < heir->window && !unserved && !is_shy(heir, target) &&
+           paced_until(heir, target) <= heir->now;
 }
 
 /* What came from another spool, and that one has not heard so, or has not said that it has: it may be asking still. It
@@ -331,7 +338,8 @@ static usec_t target_deadline(const struct heir *heir, const struct heir_target 
     if (target->waiting.count == 0 || target->silent || target->leaving >= heir->window)
         return USEC_NEVER;
     usec_t gone = target->unserved_since == 0 ? 0 : target->unserved_since + GONE_FOR;
-    return gone > target->shy_until ? gone : target->shy_until;
+    usec_t later = gone > target->shy_until ? gone : target->shy_until, paced = paced_until(heir, target);
+    return paced > later ? paced : later;
 }
 
 usec_t heir_move_deadline(const struct heir *heir)

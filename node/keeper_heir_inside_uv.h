@@ -54,7 +54,7 @@ struct keeper_heirs {
     struct keeper_store *store;
     struct keeper_heirs_ports ports;
     char member[MEMBER_ID_SIZE], home[MEMBER_ID_SIZE], cluster[MEMBER_ID_SIZE];
-    uint64_t process, segment_size, reserve, at_hand;
+    uint64_t process, segment_size, reserve, at_hand, pace;
     usec_t quarantine, least;
     struct heir_figures past; /* of those that are retired: what only rises */
     struct view *view;

@@ -64,7 +64,8 @@ void entry_make_heir(struct entry *entry)
         .swapped = entry->swapped,
         .quarantine = all->quarantine,
         .least = all->least,
-        .at_hand = all->at_hand};
+        .at_hand = all->at_hand,
+        .pace = all->pace};
     struct heir_ports ports = {.context = entry,
         .append = port_append,
         .release = port_release,

@@ -293,6 +293,7 @@ struct keeper_heirs *keeper_heirs_open(uv_loop_t *loop, struct keeper_store *sto
     all->quarantine = settings->quarantine;
     all->least = settings->least;
     all->at_hand = settings->at_hand;
+    all->pace = settings->pace;
     list_init(&all->entries);
     must(uv_async_init(loop, &all->wake, on_wake) == 0);
     must(uv_timer_init(loop, &all->timer) == 0);

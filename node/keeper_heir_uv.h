@@ -30,6 +30,7 @@ struct keeper_heirs_settings { /* texts are copied */
     usec_t quarantine;              /* 0 = HEIR_QUARANTINE */
     usec_t least;                   /* as heir_settings; tests take less, */
     uint64_t at_hand;               /* and of this */
+    uint64_t pace;                  /* of each, as heir_settings */
 };
 
 struct keeper_heirs_ports {

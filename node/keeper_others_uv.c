@@ -42,7 +42,8 @@ static void open_heirs(struct keeper *k)
         .process = k->home.reg.process,
         .segment_size = k->settings->node.spool_segment,
         .reserve = k->settings->node.spool_reserve,
-        .at_hand = k->machine_memory / 8 / DELIVERY_BYTES};
+        .at_hand = k->machine_memory / 8 / DELIVERY_BYTES,
+        .pace = k->settings->cluster.takeover_rate};
     struct keeper_heirs_ports ports = {
         .context = k, .send = port_send, .event = port_event, .retired = port_retired};
     k->heirs = keeper_heirs_open(&k->loop, keeper_registers(k), &settings, &ports);

@@ -322,7 +322,8 @@ static void take_over(void)
         .swapped = estate.now,
         .quarantine = estate.quarantine,
         .window = estate.window,
-        .at_hand = estate.at_hand};
+        .at_hand = estate.at_hand,
+        .pace = estate.pace};
     struct heir_ports ports = {.append = on_append,
         .release = release,
         .read_body = on_read,

@@ -31,6 +31,7 @@ struct estate {
     struct mirror_note note;
     usec_t quarantine;
     uint32_t window;
+    uint64_t pace;
     uint64_t at_hand, told;
     bool reads_later; /* a part of the log each round of estate_run, and when estate_read_back says so */
 

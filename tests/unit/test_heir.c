@@ -102,6 +102,26 @@ static void test_window(void **state)
     check_once(100);
 }
 
+/* What goes to other nodes is paced, if that is wished; the home spool of this node gets its own at once. */
+static void test_pace(void **state)
+{
+    (void)state;
+    some_mail(60);
+    estate.pace = 10 * (CUSTODY_MOVE_COST + 20); /* some ten a second */
+    estate_inherit(0);
+    estate_run(10, USEC_MS);
+    int home = estate.h.gained;
+    assert_true(home > 10 && estate.b.gained <= 3);
+    for (int i = 0; i < 20; i++) {
+        estate_run(1, 100 * USEC_MS);
+        assert_true(estate.b.gained <= 4 + i && estate.b.gained + 3 >= i);
+    }
+    assert_int_equal(estate.h.gained, home);
+    estate_run(100, 100 * USEC_MS);
+    check_once(60);
+    assert_int_equal(estate.h.gained, home);
+}
+
 /* Its home is the last resort; who has refused is asked again later by that one. */
 static void test_refused(void **state)
 {
@@ -583,6 +603,7 @@ int main(void)
         TEST(test_recipients_go_together),
         TEST(test_due_first),
         TEST(test_window),
+        TEST(test_pace),
         TEST(test_refused),
         TEST(test_all_refuse),
         TEST(test_silent),

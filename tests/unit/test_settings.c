@@ -96,6 +96,7 @@ static void the_full_example_names_the_cluster_and_the_doors(void **state)
     assert_int_equal(s->cluster.copies, 2);
     assert_int_equal(s->cluster.min_copies, 2);
     assert_int_equal(s->cluster.move_rate, 20 << 20);
+    assert_int_equal(s->cluster.takeover_rate, 100 << 20);
     assert_int_equal(s->cluster.wire, 1);
     assert_string_equal(s->cluster.curve_secret_file, "/etc/todoku/node.key");
     assert_string_equal(s->coordinator.id, "c1");
