@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/query.h"
+#include "base/units.h"
 #include "node/answer.h"
 
 /* So many are to leave, this fast, and that long it takes; the last is not said where nobody can tell. */
@@ -116,6 +117,14 @@ static void why_of_others(struct asked *asked)
     }
 }
 
+static void why_of_rate(struct asked *asked)
+{
+    char size[32];
+    uint64_t rate = asked->node->settings->cluster.move_rate;
+    if (rate > 0)
+        why(asked, "cluster.move_rate lets no more than %s a second leave", units_size_text(rate, size));
+}
+
 static void why_under_way(struct asked *asked, uint64_t sending, uint64_t leaving)
 {
     if (sending > 0)
@@ -146,6 +155,7 @@ void answer_drain(struct asked *asked, const struct map *pools)
             why_of_pool(asked, node->settings->pools[i].name, *count);
     }
     why_of_others(asked);
+    why_of_rate(asked);
     why_under_way(asked, figures.in_flight, custody.leaving);
     if (node->kept.taken_queued > 0)
         why(asked,

@@ -145,6 +145,44 @@ def test_bodies_cross_once(lab):
         all_arrived(loads, sink, doubled=twice)
 
 
+def letters(prefix, count):
+    """Each another text, of some 5 KB."""
+    load = Load(DOMAINS, SENDER, count, prefix=prefix)
+    bodies = [b"\r\n%06d " % i + b"of a letter to one, and to nobody else.\r\n" * 130 for i in range(count)]
+    load.messages = [m._replace(body=body, hash=format(fnv1a(body), "016x")) for m, body in zip(load.messages, bodies)]
+    return load
+
+
+def test_a_join_at_a_rate(lab):
+    "a node joins while move_rate is set: nobody hands on faster, todoku nodes tells how much is to leave, how fast and till when; all arrives once"
+    rate = 256 << 10
+    sink, c = lab.sink(), lab.cluster(nodes=2, more={"cluster": {"move_rate": "256KiB"}})
+    run_well("pause", "--tenant", "acme", api=c.coordinators[0].api)
+    load = letters("join", 1000)
+    stream = c.stream(load, connections=8).finish()
+    c.join("n3")
+    told, ends = {"n1": [], "n2": []}, {}
+    deadline = time.monotonic() + 60
+    while len(ends) < 2 and time.monotonic() < deadline:
+        for row in rows(run_well("nodes", "--json", api=c.coordinators[0].api)):
+            if row.get("node") in told and "moved_in_ms" in row:
+                told[row["node"]].append((time.monotonic(), row["to_move"], row["moves_per_second"], row["moved_in_ms"] / 1000))
+        for event in rows(run_well("events", "--json", "--event", "node", api=c.coordinators[0].api)):
+            if event.get("action") == "handed_over" and event["moved"] > 50:
+                ends.setdefault(event["node"], (time.monotonic(), event))
+        time.sleep(0.2)
+    check(len(ends) == 2, f"handed over: {ends}")
+    for node, (end, event) in ends.items():
+        size = len(load.messages[0].body)
+        pace = event["moved"] * (size + 512) / (event["took_ms"] / 1000)
+        check(pace < rate * 1.2, f"{node} handed on {pace:.0f} bytes a second, {rate} are allowed")
+        at, left, speed, takes = told[node][len(told[node]) // 2]
+        print(f"        {node}: {event['moved']} in {event['took_ms']} ms, {pace / rate:.2f} of the rate; told in the middle: {left} left, {speed:.0f}/s, {takes:.1f} s; it was {end - at:.1f} s")
+        check(left > 0 and speed > 0 and abs(takes - (end - at)) < 3, f"{node} told {left} left, {speed}/s, {takes} s; it was {end - at:.1f} s")
+    resume(c)
+    all_arrived(load, sink, doubled=len(stream.twice))
+
+
 def test_at_rest(lab):
     "mail that waits for a retry and lies in the table leaves too, and is sent by the others, once each"
     count = 1500

@@ -174,6 +174,10 @@ static void test_a_drain_at_a_rate(void **state)
     struct desk desk;
     fill(&desk, config, false);
     learn(&desk, 2, 2, true, WIRE_BRIEF);
+    struct buffer said = {0};
+    assert_int_equal(node_answer(desk.node, "drain", "", desk.now, &said), 200);
+    assert_non_null(strstr(buffer_text(&said), "cluster.move_rate lets no more than 64KiB a second leave"));
+    buffer_free(&said);
     usec_t start = desk.now;
     while (desk.moves < MESSAGES && desk.now < start + USEC_MIN) {
         work(&desk);
