@@ -44,15 +44,16 @@ int cli_node(int argc, char **argv);
 int cli_pause(int argc, char **argv);
 int cli_resume(int argc, char **argv);
 int cli_send(int argc, char **argv);
+int cli_spools(int argc, char **argv);
 int cli_up(int argc, char **argv);
 
 /* The tables of options that stand in the commands' own files. */
 extern const struct cli_option cli_act_options[], cli_config_options[], cli_keygen_options[],
     cli_listing_options[], cli_members_options[], cli_pause_options[], cli_resume_options[],
-    cli_send_options[];
+    cli_send_options[], cli_spools_options[];
 extern const size_t cli_act_option_count, cli_config_option_count, cli_keygen_option_count,
     cli_listing_option_count, cli_members_option_count, cli_pause_option_count, cli_resume_option_count,
-    cli_send_option_count;
+    cli_send_option_count, cli_spools_option_count;
 
 /* manual.c: the whole program as a manual page (roff) on stdout. */
 void cli_manual(void);

@@ -41,6 +41,12 @@ static struct cli_command commands[] = {
         "a "
         "backup) or another.",
         cli_members_options, 0, cli_members},
+    {"spools", "[revive SPOOL --from NODE]", "Who has which spool, and its second copy; asks etcd itself",
+        "revive: where the disk of a spool's node is lost, and its mirror too, serves it from a copy that is "
+        "not up to date.\n"
+        "What came since is lost, what was sent since may be sent again. Refused while somebody is there who "
+        "has all of it.",
+        cli_spools_options, 0, cli_spools},
     {"dkim", "", "The keys that sign mail and the DNS records for them; makes new keys",
         "Without --generate: every key of the configuration, with the TXT record to publish.",
         cli_dkim_options, 0, cli_dkim},
@@ -117,6 +123,8 @@ static void fill_counts(void)
             commands[i].option_count = cli_listing_option_count;
         else if (commands[i].options == cli_send_options)
             commands[i].option_count = cli_send_option_count;
+        else if (commands[i].options == cli_spools_options)
+            commands[i].option_count = cli_spools_option_count;
         else if (commands[i].options == cli_drain_options)
             commands[i].option_count = cli_drain_option_count;
         else if (commands[i].options == cli_undrain_options)

@@ -273,8 +273,8 @@ bool custody_attempt_counts(const struct custody *custody, uint64_t seq);
 /* These attempts came to nothing: no end of the message has left, or will. Those without an attempt are passed over. */
 void custody_attempt_over(
     struct custody *custody, struct delivery *const *deliveries, uint32_t count, usec_t now);
-/* An attempt whose process is gone: it may have delivered. From now on it is an ordinary delivery; `detail` is its event,
- * told when that is durable. Whoever serves the spool calls it first: for its own former process at once (the lock on
+/* An attempt whose process is gone: it may have delivered; or a log that is not the newest: others may have. From now on
+ * it is an ordinary delivery, made by this frame; `detail` is its event, told when that is durable. Whoever serves the spool calls it first: for its own former process at once (the lock on
  * the disk shows that it is gone), for another node's after the quarantine. */
 void custody_doubt(struct custody *custody, struct delivery *delivery, const char *detail, usec_t now);
 /* Logs mail of our own (a DSN) as if injected here; gained follows. */

@@ -81,9 +81,9 @@ void custody_attempt_over(
         log_fact(custody, RECORD_ATTEMPT, open[0]->held, open, open_count, NULL, now, &old);
 }
 
-/* As a retry, which the program before understands too. */
+/* As a retry, which the program before understands too; and as when it is read from the log. */
 void custody_doubt(struct custody *custody, struct delivery *delivery, const char *detail, usec_t now)
 {
-    must(delivery->attempt != 0);
     custody_retry(custody, delivery, delivery->due, detail, now);
+    delivery->made_seq = delivery->held->last_seq;
 }

@@ -54,6 +54,7 @@ static int is_primary(
 static void set_primary(struct spool_register *next, const char *disk, const char *node, uint64_t process)
 {
     memcpy(next->old, next->disk, sizeof next->old);
+    memcpy(next->old_node, next->node, sizeof next->old_node);
     snprintf(next->disk, sizeof next->disk, "%s", disk);
     snprintf(next->node, sizeof next->node, "%s", node);
     next->process = process;
@@ -82,8 +83,10 @@ int spool_register_sever(const struct spool_register *reg, const char *disk, uin
         return -1;
     *next_r = *reg;
     next_r->epoch++;
-    if (reg->mirror[0] != '\0')
+    if (reg->mirror[0] != '\0') {
         memcpy(next_r->old, reg->mirror, sizeof next_r->old);
+        memcpy(next_r->old_node, reg->mirror_node, sizeof next_r->old_node);
+    }
     next_r->mirror[0] = next_r->mirror_node[0] = '\0';
     return 0;
 }
@@ -100,7 +103,7 @@ int spool_register_take_in(const struct spool_register *reg, const char *disk, u
     next_r->epoch++;
     snprintf(next_r->mirror, sizeof next_r->mirror, "%s", learner_disk);
     snprintf(next_r->mirror_node, sizeof next_r->mirror_node, "%s", learner_node);
-    next_r->old[0] = '\0';
+    next_r->old[0] = next_r->old_node[0] = '\0';
     return 0;
 }
 
@@ -124,16 +127,36 @@ int spool_register_retire(const struct spool_register *reg, const char *disk, ui
         return -1;
     *next_r = *reg;
     next_r->epoch++;
-    next_r->mirror[0] = next_r->mirror_node[0] = next_r->old[0] = '\0';
+    next_r->mirror[0] = next_r->mirror_node[0] = next_r->old[0] = next_r->old_node[0] = '\0';
     next_r->retired = true;
+    return 0;
+}
+
+int spool_register_revive(const struct spool_register *reg, const char *disk, const char *node,
+    const char *by, struct spool_register *next_r, struct error *error)
+{
+    if (is_in_use(reg, error) != 0)
+        return -1;
+    if (disk[0] == '\0' || strcmp(reg->disk, disk) == 0)
+        return error_set(error, "disk \"%s\" is the one that has the spool, on node %s", disk, reg->node);
+    if (strcmp(reg->mirror, disk) == 0)
+        return error_set(error,
+            "disk %s is the spool's mirror and has all of it: its node takes the spool over by itself when "
+            "node %s is declared dead",
+            disk, reg->node);
+    *next_r = *reg;
+    next_r->epoch++;
+    set_primary(next_r, disk, node, 0);
+    next_r->revived = next_r->epoch;
+    snprintf(next_r->revived_by, sizeof next_r->revived_by, "%s", by);
     return 0;
 }
 
 bool spool_register_same(const struct spool_register *a, const struct spool_register *b)
 {
     return a->epoch == b->epoch && a->incarnation == b->incarnation && a->process == b->process &&
-           a->retired == b->retired && strcmp(a->node, b->node) == 0 && strcmp(a->disk, b->disk) == 0 &&
-           strcmp(a->mirror, b->mirror) == 0 && strcmp(a->old, b->old) == 0;
+           a->retired == b->retired && a->revived == b->revived && strcmp(a->node, b->node) == 0 &&
+           strcmp(a->disk, b->disk) == 0 && strcmp(a->mirror, b->mirror) == 0 && strcmp(a->old, b->old) == 0;
 }
 
 /* ---- one machine's start ---- */

@@ -4,7 +4,8 @@
  * compare-and-swap that raises the epoch by one (PROTOCOL guard 1), so there is one history and one primary
  * an epoch. A disk is what holds a copy, not a node's name (guard 2): an empty disk is another disk, and can
  * neither resume nor take over. `old` is the disk whose copy is a last resort while there is no mirror
- * (guard 15). The changes, each made by the node whose disk it concerns, and by nobody else:
+ * (guard 15). The changes, each made by the node whose disk it concerns, and, but for the last one, by
+ * nobody else:
  *
  *   resume      the primary's disk, started again: a new incarnation
  *   take over   the mirror's disk, of a primary that was declared dead: it is primary, without a mirror
@@ -13,6 +14,8 @@
  *   hand over   the primary: its mirror, that has everything, is primary from now on
  *   retire      the primary: the spool is empty and needed no more. The key stays and says so, for ever: a disk that
  *               was away all the while must not take the spool for its own, and send again what others have sent
+ *   revive      an operator, for the copy's node: primary and mirror are lost, so a copy that is not up to date is
+ *               primary from now on, without a mirror (guard 16). That node then resumes it
  *
  * The functions are pure: from the value that was read they make the one to be swapped in, in a transaction that
  * compares the revision at which it was read; -1 with a sentence: from here that is no legal change. After an answer
@@ -26,6 +29,7 @@
 #include "cluster/view.h"
 
 #define DISK_ID_SIZE 33
+#define REVIVED_BY_SIZE 128
 
 struct spool_register {
     uint64_t epoch;
@@ -36,8 +40,12 @@ struct spool_register {
     char mirror_node
         [MEMBER_ID_SIZE];   /* where the mirror's disk is: a hint, compared with nothing; "" = not said */
     char old[DISK_ID_SIZE]; /* "" = none */
-    uint64_t process;       /* which start of the node swapped it in; 0 = not said */
-    bool retired;           /* nobody serves it, nor ever will; no copy of it is needed */
+    char old_node[MEMBER_ID_SIZE]; /* where that is: a hint, as mirror_node */
+    uint64_t process;              /* which start of the node swapped it in; 0 = not said */
+    bool retired;                  /* nobody serves it, nor ever will; no copy of it is needed */
+    uint64_t revived; /* the epoch that an operator's word began, from an old copy: what frames of
+                                      earlier epochs hold may have been sent, or moved on, since. 0: never */
+    char revived_by[REVIVED_BY_SIZE];
 };
 
 void spool_register_write(const struct spool_register *reg, struct buffer *out);
@@ -63,7 +71,11 @@ int spool_register_hand_over(const struct spool_register *reg, const char *disk,
     uint64_t heir_process, struct spool_register *next_r, struct error *error);
 int spool_register_retire(const struct spool_register *reg, const char *disk, uint64_t process,
     struct spool_register *next_r, struct error *error);
-/* Whether it says the same to everybody: all but the hint. */
+/* By an operator, who has made sure that neither the primary nor the mirror will come back: `disk` is a copy's own id, on
+ * `node`; `by`: who says so. */
+int spool_register_revive(const struct spool_register *reg, const char *disk, const char *node,
+    const char *by, struct spool_register *next_r, struct error *error);
+/* Whether it says the same to everybody: all but the hints. */
 bool spool_register_same(const struct spool_register *a, const struct spool_register *b);
 
 /* A start with one copy: if `reg`, which it has swapped in at `revision`, names a mirror, that is severed, for it would

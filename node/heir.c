@@ -41,6 +41,7 @@ struct heir *heir_new(const struct heir_settings *settings, const struct heir_po
     custody_set_pace(heir->custody, settings->pace);
     heir->epoch = settings->reg->epoch;
     heir->now = settings->swapped;
+    heir->revived = settings->reg->revived;
     return heir;
 }
 
@@ -85,14 +86,18 @@ void heir_log_ends(struct heir *heir, uint64_t seq, uint64_t messages, usec_t no
     custody_begin_epoch(heir->custody, heir->epoch);
     custody_back_begin(heir->custody);
     heir_notice(heir,
-        "spool %s is taken over: what it holds, about %llu messages, is moved on while its log is read, "
+        "spool %s is taken over%s: what it holds, about %llu messages, is moved on while its log is read, "
         "newest first",
-        heir->spool, (unsigned long long)messages);
+        heir->spool,
+        heir->revived == 0 ? ""
+                           : ", by an operator's word, from a copy that was not up to date (all is in doubt)",
+        (unsigned long long)messages);
 }
 
 static void becomes_known(struct heir *heir, const struct held *held)
 {
     heir_tally(heir, held, 1);
+    heir_doubt_leaving(heir, held);
     heir->more = true;
 }
 
@@ -265,6 +270,10 @@ static bool is_taken_up(struct heir *heir, const struct bus_msg *msg)
     }
     if (msg->type == BUS_SETTLED_ASK)
         return true;
+    if (!known && heir->revived != 0 && msg->type == BUS_INJECT) {
+        heir->figures.unanswered++; /* the lost primary may have taken it: nobody else should (guard 16) */
+        return false;
+    }
     if (!known) {
         heir->figures.refused++;
         return true;
@@ -293,9 +302,11 @@ void heir_message(struct heir *heir, const struct bus_msg *msg, usec_t now)
 #else
         const char *shut = SHUT;
 #endif
+        bool *unknown = heir_unknown_items(heir, msg);
         tally(heir, &msg->id, -1);
         custody_message(heir->custody, msg, shut, now);
         tally(heir, &msg->id, 1);
+        heir_doubt_refused(heir, msg, unknown);
     }
     settle(heir);
 }

@@ -20,6 +20,9 @@
  *   held here any more and the home spool of this node, that may have it now, is on two disks; until then nothing is
  *   said, and it is asked again (PROTOCOL guards 8 and 13). What is not known is refused, a MOVE after that is in the log
  *   (guard 14).
+ * - Where an operator gave the spool to a copy that was not up to date (PROTOCOL guard 16; the register's `revived`), all
+ *   that the log holds from before is in doubt. An INJECT of what is not known is not answered then, and given up
+ *   by who asks; a MOVE of it is refused, and told as `doubt`: the lost primary may have had it.
  * - It is empty when its records, too, have had their time, against late copies (PROTOCOL section 6), and not before
  *   HEIR_LEAST after the swap: coordinators may still ask.
  *

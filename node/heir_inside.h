@@ -1,7 +1,7 @@
 /* heir_inside - what the files of heir share (node/heir*.c only, not the door)
  *
  * heir.c: its life, messages. heir_custody.c: custody's ports. heir_move.c: what goes where, and when. heir_retire.c: the
- * register. */
+ * register. heir_revived.c: where the copy was not up to date. */
 #ifndef NODE_HEIR_INSIDE_H
 #define NODE_HEIR_INSIDE_H
 
@@ -36,6 +36,7 @@ struct heir {
     char member[MEMBER_ID_SIZE], home[MEMBER_ID_SIZE], spool[MEMBER_ID_SIZE], disk[DISK_ID_SIZE];
     char *key;
     uint64_t process, epoch, told, window, at_hand;
+    uint64_t revived; /* the register's */
     struct mirror_note note;
     struct heir_ports ports;
     usec_t now, swapped, quarantine, least;
@@ -76,6 +77,18 @@ void heir_pump(struct heir *heir);
 usec_t heir_move_deadline(const struct heir *heir);
 void heir_view_changed(struct heir *heir);
 void heir_targets_free(struct heir *heir);
+
+/* Its event, in heir->doubt. */
+const char *heir_doubt_text(struct heir *heir, const struct delivery *delivery);
+
+/* ---- heir_revived.c ---- */
+/* Whether it is in doubt because the log is not the newest. */
+bool heir_is_outdated(const struct heir *heir, const struct delivery *delivery);
+/* Of all that is LEAVING when the log has been read. */
+void heir_doubt_leaving(struct heir *heir, const struct held *held);
+/* Which items of a MOVE this log knows nothing of, or null; then, when it was answered: tells those that are refused. */
+bool *heir_unknown_items(struct heir *heir, const struct bus_msg *msg);
+void heir_doubt_refused(struct heir *heir, const struct bus_msg *msg, bool *unknown); /* takes it over */
 
 /* ---- heir_retire.c ---- */
 bool heir_is_empty(const struct heir *heir);

@@ -124,8 +124,10 @@ static void wait_due(struct heir *heir, struct delivery *delivery)
     heap_put(&heir->due, &delivery->timer, delivery->due);
 }
 
-static bool is_in_doubt(const struct delivery *delivery)
+static bool is_in_doubt(const struct heir *heir, const struct delivery *delivery)
 {
+    if (heir_is_outdated(heir, delivery))
+        return true;
 #ifdef TODOKU_WITHOUT_DOUBT_TAKEOVER
     return false;
 #endif
@@ -135,7 +137,7 @@ static bool is_in_doubt(const struct delivery *delivery)
 void heir_schedule(struct heir *heir, struct delivery *delivery)
 {
     must(delivery->mood == HEIR_NOWHERE && delivery->state == CUSTODY_HELD);
-    if (is_in_doubt(delivery)) {
+    if (is_in_doubt(heir, delivery)) {
         heir->figures.in_doubt++;
         heir->figures.doubts++;
         delivery->mood = HEIR_DOUBT;
@@ -259,7 +261,7 @@ static void place_first(struct heir *heir, const struct heap_node *node)
 
 /* ---- doubt ---- */
 
-static const char *doubt_text(struct heir *heir, const struct delivery *delivery)
+const char *heir_doubt_text(struct heir *heir, const struct delivery *delivery)
 {
     struct buffer *out = &heir->doubt;
     char time[32];
@@ -270,6 +272,8 @@ static const char *doubt_text(struct heir *heir, const struct delivery *delivery
     event_delivery(out, delivery);
     json_text(out, "node", heir->member);
     json_text(out, "spool", heir->spool);
+    if (heir_is_outdated(heir, delivery) || delivery->state == CUSTODY_REFUSED)
+        json_text(out, "reason", "the spool was revived from a copy that was not up to date");
     json_number(out, "attempt", delivery->attempts);
     json_number(out, "queued_ms", (heir->now - delivery->held->mail->created) / USEC_MS);
     json_number(out, "size", (int64_t)delivery->held->mail->body_len);
@@ -288,7 +292,7 @@ static void end_doubts(struct heir *heir)
     for (const struct heap_node *node; (node = heap_first(&heir->doubts)) != NULL && node->key <= until;) {
         struct delivery *delivery = heap_item(node, struct delivery, timer);
         heir_unschedule(heir, delivery);
-        custody_doubt(heir->custody, delivery, doubt_text(heir, delivery), heir->now);
+        custody_doubt(heir->custody, delivery, heir_doubt_text(heir, delivery), heir->now);
         wait_due(heir, delivery);
     }
 }

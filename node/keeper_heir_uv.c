@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/json_out.h"
 #include "base/log.h"
 #include "base/panic.h"
 #include "cluster/member_record.h"
@@ -104,6 +105,27 @@ static struct entry *find(const struct keeper_heirs *all, const char *spool)
     return NULL;
 }
 
+/* An operator's word, told by whose disk it is about, when it has begun to serve. */
+static void tell_revived(const struct entry *entry)
+{
+    const struct spool_register *reg = &entry->reg;
+    struct buffer out = {0};
+    char time[32];
+    json_begin(&out, '{');
+    json_text(&out, "time", clock_rfc3339(entry->swapped, time));
+    json_text(&out, "event", "audit");
+    json_text(&out, "action", "revive");
+    json_text(&out, "spool", entry->spool_name);
+    json_number(&out, "epoch", (int64_t)reg->revived);
+    json_text(&out, "former", reg->old_node);
+    json_text(&out, "by", reg->revived_by);
+    json_text(&out, "reason", "served from a copy that was not up to date: all of it is in doubt");
+    json_text(&out, "node", entry->all->member);
+    json_end(&out, '}');
+    entry->all->ports.event(entry->all->ports.context, buffer_text(&out), buffer_len(&out));
+    buffer_free(&out);
+}
+
 void keeper_heirs_take(struct keeper_heirs *heirs, const struct copy_taken *taken)
 {
     char key[MEMBER_PATH_SIZE];
@@ -122,6 +144,8 @@ void keeper_heirs_take(struct keeper_heirs *heirs, const struct copy_taken *take
     entry->user =
         (struct store_user){.context = entry, .key = entry->key, .result = on_result, .news = on_news};
     entry->store = keeper_store_join(heirs->store, &entry->user);
+    if (entry->reg.revived != 0 && entry->reg.epoch == entry->reg.revived + 1)
+        tell_revived(entry);
     if (taken->log == NULL) {
         entry_open(entry);
         return;

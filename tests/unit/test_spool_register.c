@@ -11,7 +11,7 @@
 #include "cluster/spool_register.h"
 
 /* Who swaps what: n1 has disk a and is process 7; n2 has disk b; n3 has disk c. */
-enum change { RESUME, TAKE_OVER, SEVER, TAKE_IN, HAND_OVER, RETIRE };
+enum change { RESUME, TAKE_OVER, SEVER, TAKE_IN, HAND_OVER, RETIRE, REVIVE };
 
 struct row {
     const char *what;
@@ -40,6 +40,11 @@ struct row {
     {                                                                                                        \
         .epoch = 5, .node = "n1", .incarnation = 2, .disk = "a", .mirror = "c", .mirror_node = "n3",         \
         .process = 7                                                                                         \
+    }
+#define REVIVED                                                                                              \
+    {                                                                                                        \
+        .epoch = 5, .node = "n1", .incarnation = 3, .disk = "x", .old = "a", .revived = 5,                   \
+        .revived_by = "root at host"                                                                         \
     }
 
 static const struct row rows[] = {
@@ -79,6 +84,17 @@ static const struct row rows[] = {
     {"there is none", HAND_OVER, ALONE, "a", 7, "no mirror", {0}},
     {"not by one that was deposed", HAND_OVER, PAIRED, "b", 9, "by now, not on this one (b)", {0}},
 
+    {"an operator gives it to a copy that was cut off", REVIVE, ALONE, "x", 0, NULL,
+        {.epoch = 5, .node = "n3", .incarnation = 3, .disk = "x", .old = "a", .revived = 5}},
+    {"or to another one, of mirrors that are lost, too", REVIVE, PAIRED, "c", 0, NULL,
+        {.epoch = 5, .node = "n3", .incarnation = 3, .disk = "c", .old = "a", .revived = 5}},
+    {"not to the mirror, which has all", REVIVE, PAIRED, "b", 0, "takes the spool over by itself", {0}},
+    {"nor to the disk that has it", REVIVE, ALONE, "a", 0, "is the one that has the spool", {0}},
+    {"nor to none", REVIVE, ALONE, "", 0, "is the one that has the spool", {0}},
+    {"nor where nothing is left", REVIVE, RETIRED, "x", 0, "is retired", {0}},
+    {"its node then resumes it, and what was said stays", RESUME, REVIVED, "x", 8, NULL,
+        {.epoch = 6, .node = "n1", .incarnation = 4, .disk = "x", .old = "a", .process = 8, .revived = 5}},
+
     {"the primary retires it", RETIRE, ALONE, "a", 7, NULL, RETIRED},
     {"nobody else does", RETIRE, ALONE, "b", 7, "by now, not on this one (b)", {0}},
     {"nor a process that is gone", RETIRE, ALONE, "a", 6, "another process of node n1", {0}},
@@ -110,6 +126,8 @@ static int change(const struct row *row, struct spool_register *next_r, struct e
         return spool_register_take_in(is, row->disk, row->process, "c", "n3", next_r, error);
     case HAND_OVER:
         return spool_register_hand_over(is, row->disk, row->process, 9, next_r, error);
+    case REVIVE:
+        return spool_register_revive(is, row->disk, "n3", "root at host", next_r, error);
     default:
         return spool_register_retire(is, row->disk, row->process, next_r, error);
     }
@@ -159,6 +177,25 @@ static void test_hand_over_to_nobody(void **state)
     struct error error;
     is.mirror_node[0] = '\0';
     assert_int_equal(spool_register_hand_over(&is, "a", 7, 9, &next, &error), -1);
+}
+
+/* Where old is goes with it. */
+static void test_old_node(void **state)
+{
+    (void)state;
+    const struct spool_register is = PAIRED;
+    struct spool_register next, then;
+    struct error error;
+    assert_int_equal(spool_register_sever(&is, "a", 7, &next, &error), 0);
+    assert_string_equal(next.old_node, "n2");
+    assert_int_equal(spool_register_sever(&next, "a", 7, &then, &error), 0);
+    assert_string_equal(then.old_node, "n2");
+    assert_int_equal(spool_register_take_in(&next, "a", 7, "c", "n3", &then, &error), 0);
+    assert_string_equal(then.old_node, "");
+    assert_int_equal(spool_register_take_over(&is, "b", "n2", 9, &next, &error), 0);
+    assert_string_equal(next.old_node, "n1");
+    assert_int_equal(spool_register_revive(&is, "c", "n3", "root at host", &next, &error), 0);
+    assert_true(strcmp(next.old_node, "n1") == 0 && strcmp(next.revived_by, "root at host") == 0);
 }
 
 static void test_same(void **state)
@@ -211,6 +248,14 @@ static void test_text(void **state)
     spool_register_write(&gone, &text);
     assert_int_equal(read_text(buffer_text(&text), &again), 0);
     assert_true(again.retired && spool_register_same(&gone, &again));
+    struct spool_register revived = REVIVED;
+    strcpy(revived.old_node, "n1");
+    buffer_clear(&text);
+    spool_register_write(&revived, &text);
+    assert_int_equal(read_text(buffer_text(&text), &again), 0);
+    assert_true(spool_register_same(&revived, &again));
+    assert_string_equal(again.revived_by, "root at host");
+    assert_string_equal(again.old_node, "n1");
     buffer_free(&text);
     assert_int_equal(
         read_text("{\"epoch\":3,\"node\":\"n1\",\"incarnation\":3,\"disk\":\"a\",\"mirror\":\"b\","
@@ -226,6 +271,7 @@ int main(void)
         cmocka_unit_test(test_changes),
         cmocka_unit_test(test_learners),
         cmocka_unit_test(test_hand_over_to_nobody),
+        cmocka_unit_test(test_old_node),
         cmocka_unit_test(test_same),
         cmocka_unit_test(test_text),
     };
