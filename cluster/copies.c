@@ -146,6 +146,8 @@ void copies_adopt(struct copies *copies, const struct spool_register *reg, uint6
         stream_epoch(copies->mirror, now);
     if (copies->learner != NULL)
         stream_epoch(copies->learner, now);
+    if (reg->mirror[0] != '\0')
+        copies->outdated[0] = '\0';
     if (!was_paired && reg->mirror[0] != '\0')
         copies_notice(copies, "%s has its second copy at %s", copies->spool, reg->mirror_node);
     copies->ports.epoch(copies->ports.context, reg->epoch, reg->incarnation);

@@ -86,6 +86,7 @@ struct stream {
     bool strange;     /* it follows another stream, it said */
     bool silent;
     char trouble[256]; /* why it can't go on */
+    bool outdated;     /* for its copy lacks what this log has not got any more */
     usec_t again_at;
     usec_t since;   /* when something moved last, or became open */
     usec_t lost_at; /* what was sent before is to be sent again if it is not taken */
@@ -132,6 +133,8 @@ struct copies {
     usec_t learn_at; /* no new learner before */
     char failed[MEMBER_ID_SIZE];
     usec_t failed_at;
+    char outdated
+        [MEMBER_ID_SIZE]; /* whose copy can't be brought up to date; "": nobody's since there was a mirror */
     uint64_t occasions;
     uint64_t streams, refs;
 
@@ -179,6 +182,8 @@ void stream_drop(struct stream *stream, struct batch *batch);
 void stream_again(struct copies *copies, struct stream *stream, struct batch *batch, usec_t now);
 /* A message without entries: it makes the other side answer. */
 void stream_poke(struct copies *copies, struct stream *stream, usec_t now);
+/* It is to begin another copy. */
+void stream_anew(struct copies *copies, const struct stream *stream);
 void stream_epoch(struct stream *stream, usec_t now);
 void stream_tick(struct copies *copies, struct stream *stream, usec_t now);
 /* Position in our log that it has acknowledged in this epoch. */

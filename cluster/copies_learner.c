@@ -33,13 +33,30 @@ bool copies_wants_learner(const struct copies *copies)
     return is_wanted(copies, copies->wanted);
 }
 
+/* Where there is somebody else he is chosen now, and that copy goes when it is needed no more. Who is chosen again is the
+ * only one: the copy there is to make room for another, beside which it is kept (guard 15). */
+static void see_outdated(struct copies *copies)
+{
+    const struct stream *learner = copies->learner;
+    if (!learner->outdated)
+        return;
+    if (strcmp(copies->outdated, learner->member) == 0) {
+        stream_anew(copies, learner);
+        copies_notice(copies, "%s: there is no other node: another copy is begun at %s", copies->spool,
+            learner->member);
+    }
+    memcpy(copies->outdated, learner->member, sizeof copies->outdated);
+}
+
 static const char *learner_why(struct copies *copies, usec_t now)
 {
     if (!is_wanted(copies, copies->learner->member))
         return "another one is wanted";
     const char *why = own_fault(copies->learner, now);
-    if (why != NULL)
+    if (why != NULL) {
+        see_outdated(copies);
         copies_note_failed(copies, copies->learner, now);
+    }
     return why;
 }
 

@@ -96,22 +96,32 @@ static void send_open(struct copies *copies, struct stream *stream)
     send_header(copies, stream, &header);
 }
 
+void stream_anew(struct copies *copies, const struct stream *stream)
+{
+    struct copy_header header = header_of(copies, stream, COPY_ANEW);
+    memcpy(header.disk, stream->disk, sizeof header.disk);
+    header.count = (uint32_t)strlen(header.disk);
+    send_header(copies, stream, &header);
+}
+
+static bool is_outdated(const struct copies *copies, struct stream *stream)
+{
+    if (!copies_shared(copies, stream->have, &stream->cut_after))
+        return true;
+#ifdef TODOKU_WITHOUT_WHOLE
+    return false;
+#endif
+    return stream->have > 0 && !copies->ports.whole(copies->ports.context, stream->cut_after);
+}
+
 void stream_open(struct copies *copies, struct stream *stream, usec_t now)
 {
-    if (!copies_shared(copies, stream->have, &stream->cut_after)) {
-        snprintf(stream->trouble, sizeof stream->trouble,
-            "its copy is of an epoch that this log does not remember: take the copy's directory away there");
+    stream->outdated = is_outdated(copies, stream);
+    if (stream->outdated) {
+        snprintf(
+            stream->trouble, sizeof stream->trouble, "its copy lacks what this log has tidied away since");
         return;
     }
-#ifndef TODOKU_WITHOUT_WHOLE
-    if (stream->have > 0 && !copies->ports.whole(copies->ports.context, stream->cut_after)) {
-        snprintf(stream->trouble, sizeof stream->trouble,
-            "its copy lacks what this log has tidied away since; it goes by itself when another node has "
-            "one, or take the "
-            "copy's directory away there");
-        return;
-    }
-#endif
     stream->state = STREAM_OPENS;
     stream->number = ++copies->streams;
     stream->cursor = stream->last_frame = stream->cut_after;

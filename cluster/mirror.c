@@ -197,6 +197,11 @@ const char *mirror_primary(const struct mirror *mirror)
     return mirror->known ? mirror->reg.node : "";
 }
 
+bool mirror_is_old(const struct mirror *mirror)
+{
+    return mirror->known && strcmp(mirror->reg.old, mirror->disk) == 0;
+}
+
 uint64_t mirror_primary_process(const struct mirror *mirror)
 {
     return mirror->known ? mirror->reg.process : 0;

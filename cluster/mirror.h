@@ -72,6 +72,9 @@ struct mirror_ports {
         void *context, const struct spool_register *reg, const struct mirror_note *note, uint64_t told);
     void (*useless)(void *context);                  /* once: the directory may go */
     void (*notice)(void *context, const char *what); /* for the log and as an event */
+    /* The primary can't bring this copy up to date, and the register does not name it as mirror: it is to make room for
+     * another one, on another disk by its id, and kept beside it (guard 15). Said again until that is done; may be null. */
+    void (*anew)(void *context);
 };
 
 struct mirror;
@@ -99,6 +102,7 @@ const char *mirror_state_name(enum mirror_state state);
 /* The primary's node by the register, "" while that is not known: whose verdict is wanted. */
 const char *mirror_primary(const struct mirror *mirror);
 uint64_t mirror_primary_process(const struct mirror *mirror); /* which start of it; 0: not said */
+bool mirror_is_old(const struct mirror *mirror);              /* the register names it as `old` */
 /* For who reads the log: is this frame void? */
 bool mirror_note_is_cut(const struct mirror_note *note, uint64_t seq);
 

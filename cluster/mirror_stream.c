@@ -229,6 +229,20 @@ static void take_stream(
     say_where(mirror, msg);
 }
 
+/* ---- an end ---- */
+
+/* By a register that is as new as the primary's word, so that one which came late finds no mirror of today. */
+static void make_room(struct mirror *mirror, const struct copy_header *header)
+{
+    bool named = strcmp(mirror->reg.mirror, mirror->disk) == 0 || strcmp(mirror->reg.disk, mirror->disk) == 0;
+    if (strcmp(header->disk, mirror->disk) != 0 || !mirror->known || mirror->reg.epoch < header->epoch ||
+        named)
+        return;
+    mirror->stream.number = mirror->stream.process = 0;
+    if (mirror->ports.anew != NULL)
+        mirror->ports.anew(mirror->ports.context);
+}
+
 /* ---- all ---- */
 
 static bool is_old(const struct mirror *mirror, const struct copy_header *header)
@@ -263,7 +277,9 @@ void mirror_message(struct mirror *mirror, const struct bus_msg *msg, usec_t now
         return;
     }
     mirror->heard_at = now;
-    if (header.verb == COPY_ASK || mirror->trouble != COPY_FOLLOWS)
+    if (header.verb == COPY_ANEW)
+        make_room(mirror, &header);
+    else if (header.verb == COPY_ASK || mirror->trouble != COPY_FOLLOWS)
         say_where(mirror, msg);
     else if (mirror->is_noting)
         return; /* it will be said again */

@@ -66,10 +66,10 @@ static int delete_all(const char *path, struct error *error)
     return status;
 }
 
-int copy_folder_delete(const char *dir, const char *spool, struct error *error)
+int copy_folder_delete(const char *dir, const char *name, struct error *error)
 {
     char path[PATH_MAX], gone[PATH_MAX];
-    if (path_of(path, dir, spool, "", error) != 0 || path_of(gone, dir, spool, USELESS, error) != 0)
+    if (path_of(path, dir, name, "", error) != 0 || path_of(gone, dir, name, USELESS, error) != 0)
         return -1;
     if (copy_folder_id(gone).there && delete_all(gone, error) != 0)
         return -1;
@@ -79,10 +79,10 @@ int copy_folder_delete(const char *dir, const char *spool, struct error *error)
     return delete_all(gone, error);
 }
 
-int copy_folder_set_aside(const char *dir, const char *spool, char *path_r, size_t size, struct error *error)
+int copy_folder_set_aside(const char *dir, const char *name, char *path_r, size_t size, struct error *error)
 {
     char path[PATH_MAX];
-    if (path_of(path, dir, spool, "", error) != 0)
+    if (path_of(path, dir, name, "", error) != 0)
         return -1;
     for (int number = 1; number <= ASIDE_MOST; number++) {
         if ((size_t)snprintf(path_r, size, "%s~%d", path, number) >= size)
@@ -97,22 +97,44 @@ int copy_folder_set_aside(const char *dir, const char *spool, char *path_r, size
     return error_set(error, "%s: %d are set aside already", path, ASIDE_MOST);
 }
 
-static void look_at(
-    const char *dir, const char *name, void (*found)(void *context, const char *spool), void *context)
+int copy_folder_make_room(const char *dir, const char *spool, struct error *error)
 {
+    char path[PATH_MAX], old[PATH_MAX];
+    if (path_of(path, dir, spool, "", error) != 0 || path_of(old, dir, spool, COPY_FOLDER_OLD, error) != 0)
+        return -1;
+    if (rename(path, old) != 0)
+        return error_set(error, "%s can't be renamed to %s: %s", path, old, strerror(errno));
+    sync_folder(dir);
+    return 0;
+}
+
+static bool is_old(const char *name, char spool_r[MEMBER_ID_SIZE])
+{
+    if (!ends_with(name, COPY_FOLDER_OLD))
+        return false;
+    snprintf(spool_r, MEMBER_ID_SIZE, "%.*s", (int)(strlen(name) - strlen(COPY_FOLDER_OLD)), name);
+    return member_name_good(spool_r);
+}
+
+static void look_at(const char *dir, const char *name,
+    void (*found)(void *context, const char *spool, bool old), void *context)
+{
+    char spool[MEMBER_ID_SIZE];
     struct error error;
     struct stat status;
     char path[PATH_MAX];
     if (path_of(path, dir, name, "", &error) != 0 || lstat(path, &status) != 0 || !S_ISDIR(status.st_mode))
         return;
     if (member_name_good(name))
-        found(context, name);
+        found(context, name, false);
+    else if (is_old(name, spool))
+        found(context, spool, true);
     else if (ends_with(name, USELESS) && delete_all(path, &error) != 0)
         log_warn(path, "%s", error.text);
 }
 
-int copy_folder_list(
-    const char *dir, void (*found)(void *context, const char *spool), void *context, struct error *error)
+int copy_folder_list(const char *dir, void (*found)(void *context, const char *spool, bool old),
+    void *context, struct error *error)
 {
     DIR *folder = opendir(dir);
     if (folder == NULL && errno == ENOENT)

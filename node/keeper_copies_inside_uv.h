@@ -4,6 +4,7 @@
  * keeper_copy_life_uv.c: how it is opened, and how it ends.
  *
  *   WAITS -> OPENS -> OPEN -> ENDS -> gone, or TAKEN (an heir has its log) -> ENDS -> gone
+ *                      OPEN -> ENDS -> WAITS under another name, when it makes room
  *   OPENS -> ILL (tried again) */
 #ifndef NODE_KEEPER_COPIES_INSIDE_UV_H
 #define NODE_KEEPER_COPIES_INSIDE_UV_H
@@ -25,18 +26,20 @@
 #define COPIES_ROOM_AGAIN USEC_SEC
 
 enum copy_phase { PHASE_WAITS, PHASE_OPENS, PHASE_OPEN, PHASE_ILL, PHASE_ENDS, PHASE_TAKEN };
-enum copy_end { END_DELETE = 1, END_SET_ASIDE, END_GIVE_UP, END_SERVE };
+enum copy_end { END_DELETE = 1, END_SET_ASIDE, END_GIVE_UP, END_MAKE_ROOM, END_SERVE };
 
 struct keeper_copy {
     struct list link;
     struct keeper_copies *all;
     char spool_name[MEMBER_ID_SIZE], dir[PATH_MAX], key[MEMBER_PATH_SIZE], disk[DISK_ID_SIZE];
+    bool made_room; /* another one of this spool may stand beside it, which the primary speaks to */
     enum copy_phase phase;
     enum copy_state trouble; /* as the mirror was told by us */
     enum copy_end end;
     bool joined;             /* the store */
     bool is_unnamed;         /* the register names other disks as primary and mirror */
     bool is_useless, serves; /* as the mirror has said while it was called */
+    bool is_outdated;        /* the same: the primary wants another one */
     bool noting;             /* the pool has the note */
     bool note_failed;        /* the last time */
     bool failed, set_aside;  /* what the pool did */
@@ -88,6 +91,12 @@ struct keeper_copies {
 void copies_open_next(struct keeper_copies *all);
 /* Out of the list, and freed. */
 void copies_forget(struct keeper_copy *copy);
+/* Another one, whose directory is there or will be made. */
+void copies_add(struct keeper_copies *all, const char *spool, bool made_room);
+/* The one that made room; null: none. */
+struct keeper_copy *copies_old(const struct keeper_copies *all, const char *spool);
+/* Of the directory. */
+const char *copy_folder_name(const struct keeper_copy *copy);
 
 /* ---- keeper_copy_uv.c ---- */
 /* The log is open in `copy->opened`, the note read. */

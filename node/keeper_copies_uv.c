@@ -15,24 +15,35 @@
 
 /* ---- which copies there are ---- */
 
-static struct keeper_copy *find(const struct keeper_copies *all, const char *spool)
+static struct keeper_copy *find(const struct keeper_copies *all, const char *spool, bool made_room)
 {
     list_each (link, &all->copies) {
         struct keeper_copy *copy = list_item(link, struct keeper_copy, link);
-        if (strcmp(copy->spool_name, spool) == 0)
+        if (copy->made_room == made_room && strcmp(copy->spool_name, spool) == 0)
             return copy;
     }
     return NULL;
 }
 
-static void add(void *context, const char *spool)
+struct keeper_copy *copies_old(const struct keeper_copies *all, const char *spool)
+{
+    return find(all, spool, true);
+}
+
+const char *copy_folder_name(const struct keeper_copy *copy)
+{
+    return strrchr(copy->dir, '/') + 1;
+}
+
+static void add(void *context, const char *spool, bool made_room)
 {
     struct keeper_copies *all = context;
     struct keeper_copy *copy = xcalloc(1, sizeof *copy);
     copy->all = all;
     copy->phase = PHASE_WAITS;
     snprintf(copy->spool_name, sizeof copy->spool_name, "%s", spool);
-    snprintf(copy->dir, sizeof copy->dir, "%.*s/%s", PATH_MAX - MEMBER_ID_SIZE - 1, all->dir, spool);
+    copy->made_room = made_room;
+    snprintf(copy->dir, sizeof copy->dir, "%.4000s/%s%s", all->dir, spool, made_room ? COPY_FOLDER_OLD : "");
     member_path(copy->key, all->cluster, "spool", spool);
     list_push_back(&all->copies, &copy->link);
     all->count++;
@@ -89,6 +100,13 @@ static void start_timer(struct keeper_copies *all)
 
 /* ---- a new one ---- */
 
+void copies_add(struct keeper_copies *all, const char *spool, bool made_room)
+{
+    add(all, spool, made_room);
+    start_timer(all);
+    copies_open_next(all);
+}
+
 static bool has_room(struct keeper_copies *all, usec_t now)
 {
     if (all->room_asked != 0 && now < all->room_asked + COPIES_ROOM_AGAIN)
@@ -121,9 +139,7 @@ static void begin(struct keeper_copies *all, const struct bus_msg *msg, usec_t n
         all->room_said = now;
         return;
     }
-    add(all, msg->spool);
-    start_timer(all);
-    copies_open_next(all);
+    copies_add(all, msg->spool, false);
 }
 
 /* ---- all ---- */
@@ -132,7 +148,7 @@ bool keeper_copies_message(struct keeper_copies *all, const struct bus_msg *msg,
 {
     if (msg->type != BUS_COPY)
         return false;
-    struct keeper_copy *copy = find(all, msg->spool);
+    struct keeper_copy *copy = find(all, msg->spool, false);
     if (copy == NULL) {
         begin(all, msg, now);
     } else if (copy->mirror != NULL) {
@@ -155,9 +171,11 @@ void keeper_copies_view(struct keeper_copies *all, struct view *view, usec_t now
 
 void keeper_copies_retired(struct keeper_copies *all, const char *spool)
 {
-    struct keeper_copy *copy = find(all, spool);
-    if (copy != NULL && copy->phase == PHASE_TAKEN)
-        copy_close(copy, END_DELETE);
+    list_each_safe (link, &all->copies) {
+        struct keeper_copy *copy = list_item(link, struct keeper_copy, link);
+        if (copy->phase == PHASE_TAKEN && strcmp(copy->spool_name, spool) == 0)
+            copy_close(copy, END_DELETE);
+    }
 }
 
 struct keeper_copies_figures keeper_copies_figures(const struct keeper_copies *all)

@@ -35,7 +35,8 @@ static void set_aside(struct keeper_copy *copy)
 {
     char path[PATH_MAX];
     struct error error;
-    copy->set_aside = copy_folder_set_aside(copy->all->dir, copy->spool_name, path, sizeof path, &error) == 0;
+    copy->set_aside =
+        copy_folder_set_aside(copy->all->dir, copy_folder_name(copy), path, sizeof path, &error) == 0;
     if (copy->set_aside)
         log_error(copy->dir,
             "it was renamed to %s; another copy is begun when its primary asks. Delete it when the mail in "
@@ -104,8 +105,21 @@ static void close_work(uv_work_t *work)
         spool_close(&copy->closing);
     if (copy->end == END_SET_ASIDE)
         set_aside(copy);
-    copy->failed =
-        copy->end == END_DELETE && copy_folder_delete(copy->all->dir, copy->spool_name, &copy->error) != 0;
+    if (copy->end == END_DELETE)
+        copy->failed = copy_folder_delete(copy->all->dir, copy_folder_name(copy), &copy->error) != 0;
+    if (copy->end == END_MAKE_ROOM)
+        copy->failed = copy_folder_make_room(copy->all->dir, copy->spool_name, &copy->error) != 0;
+}
+
+/* It is kept, and watches the register from its new place: its disk, and what it may do, are the same. */
+static void go_on_as_old(struct keeper_copy *copy)
+{
+    struct keeper_copies *all = copy->all;
+    char spool[MEMBER_ID_SIZE];
+    bool moved = !copy->failed;
+    memcpy(spool, copy->spool_name, sizeof spool);
+    copies_forget(copy);
+    copies_add(all, spool, moved);
 }
 
 static void close_done(uv_work_t *work, int status)
@@ -115,9 +129,16 @@ static void close_done(uv_work_t *work, int status)
     (void)status;
     copy->all->working--;
     if (copy->failed)
-        log_error(copy->dir, "not all of it could be deleted: %s", copy->error.text);
+        log_error(copy->dir,
+            copy->end == END_MAKE_ROOM ? "it can't make room for another copy: %s"
+                                       : "not all of it could be deleted: %s",
+            copy->error.text);
     if (all->closing)
         return;
+    if (copy->end == END_MAKE_ROOM) {
+        go_on_as_old(copy);
+        return;
+    }
     if (copy->end != END_SERVE) {
         copies_forget(copy);
         return;

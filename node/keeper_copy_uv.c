@@ -52,6 +52,12 @@ static void port_useless(void *context)
     copy->is_useless = true;
 }
 
+static void port_anew(void *context)
+{
+    struct keeper_copy *copy = context;
+    copy->is_outdated = true;
+}
+
 static void port_notice(void *context, const char *what)
 {
     const struct keeper_copy *copy = context;
@@ -162,6 +168,7 @@ void copy_begin(struct keeper_copy *copy, usec_t now)
         .store = keeper_store_join(all->store, &copy->user),
         .serve = port_serve,
         .useless = port_useless,
+        .anew = port_anew,
         .notice = port_notice};
     copy->joined = true;
     struct mirror_settings settings = {.member = all->member,
@@ -174,12 +181,33 @@ void copy_begin(struct keeper_copy *copy, usec_t now)
         spool_last_seq(copy->spool));
 }
 
+/* Of two that can't be brought up to date the one that the register names is kept: it may be the last resort. The other
+ * goes: a learner that was never complete, or one from before. It is asked for again until there is room. */
+static void make_room(struct keeper_copy *copy)
+{
+    struct keeper_copy *other = copies_old(copy->all, copy->spool_name);
+    copy->is_outdated = false;
+    if (other == NULL) {
+        log_warn(copy->dir,
+            "this copy of spool %s can't be brought up to date: it is %s" COPY_FOLDER_OLD
+            " until another one, which begins here, is complete",
+            copy->spool_name, copy->dir);
+        copy_close(copy, END_MAKE_ROOM);
+    } else if (!mirror_is_old(copy->mirror)) {
+        copy_close(copy, END_DELETE);
+    } else if (other->phase == PHASE_OPEN && !mirror_is_old(other->mirror)) {
+        copy_close(other, END_DELETE);
+    }
+}
+
 void copy_settle(struct keeper_copy *copy, usec_t now)
 {
     (void)now;
     if (copy->phase != PHASE_OPEN)
         return;
-    if (copy->is_useless)
+    if (copy->is_outdated && !copy->is_useless && !copy->serves)
+        make_room(copy);
+    else if (copy->is_useless)
         copy_close(copy, END_DELETE);
     else if (copy->serves)
         copy_close(copy, END_SERVE);

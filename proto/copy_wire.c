@@ -77,8 +77,11 @@ void copy_header_put(const struct copy_header *header, void *at)
 
 void copy_header_add(const struct copy_header *header, struct buffer *out)
 {
+    must(header->verb != COPY_ANEW || header->count == strlen(header->disk));
     copy_header_put(header, buffer_room(out, COPY_HEADER_BYTES));
     buffer_added(out, COPY_HEADER_BYTES);
+    if (header->verb == COPY_ANEW)
+        buffer_add_text(out, header->disk);
 }
 
 static int check_numbers(const struct copy_header *h, struct error *error)
@@ -95,13 +98,15 @@ static int check_numbers(const struct copy_header *h, struct error *error)
 /* Each verb has its own numbers; the others are 0. */
 static int check_verb(const struct copy_header *h, size_t behind, struct error *error)
 {
-    bool opens = h->verb == COPY_OPEN, streams = h->verb == COPY_STREAM;
-    if (h->verb < COPY_ASK || h->verb > COPY_STREAM)
+    bool opens = h->verb == COPY_OPEN, streams = h->verb == COPY_STREAM, anew = h->verb == COPY_ANEW;
+    if (h->verb < COPY_ASK || h->verb > COPY_ANEW)
         return error_set(error, "verb %d is unknown", (int)h->verb);
     if ((h->stream != 0) != (opens || streams) || (h->copy_process != 0) != opens ||
         (h->first != 0) != streams || (!opens && (h->have != 0 || h->learner)) || h->cut_after > h->have)
         return error_set(error, "numbers that do not belong to verb %d", (int)h->verb);
-    if ((h->count > 0 && !streams) || (h->count == 0) != (behind == 0) || h->count > COPY_ENTRIES)
+    if (anew && (h->count == 0 || h->count >= COPY_DISK_SIZE || h->count != behind))
+        return error_set(error, "a disk's id of %zu octets", behind);
+    if ((h->count > 0 && !streams && !anew) || (h->count == 0) != (behind == 0) || h->count > COPY_ENTRIES)
         return error_set(error, "%u entries in %zu octets of verb %d", h->count, behind, (int)h->verb);
     if (h->first > UINT64_MAX - COPY_ENTRIES)
         return error_set(error, "a first entry that none could follow");
@@ -131,7 +136,15 @@ int copy_header_read(const struct blob *body, struct copy_header *header_r, size
     *at_r = COPY_HEADER_BYTES;
     if (check_numbers(header_r, error) < 0)
         return -1;
-    return check_verb(header_r, body->len - COPY_HEADER_BYTES, error);
+    if (check_verb(header_r, body->len - COPY_HEADER_BYTES, error) < 0)
+        return -1;
+    if (header_r->verb == COPY_ANEW) {
+        memcpy(header_r->disk, from + COPY_HEADER_BYTES, header_r->count);
+        *at_r += header_r->count;
+        if (strlen(header_r->disk) != header_r->count)
+            return error_set(error, "a disk's id with a zero in it");
+    }
+    return 0;
 }
 
 /* ---- entries ---- */

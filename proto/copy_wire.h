@@ -9,6 +9,7 @@
  *   OPEN (stream, copy_process, cut_after) --> a new stream; what is behind cut_after is void
  *   STREAM entries 1, 2, ... ----------------> frames, releases; LIVING ones, until one says `last`
  *        <------------------------------------ answer: taken (entries), durable (a frame)
+ *   ANEW (disk) -----------------------------> that copy can't be brought up to date: begin another one
  *
  * The bus may lose, double and reorder all of this. Entries are taken in order only, the next or not at all;
  * an answer counts by its numbers, which only rise within a stream. An OPEN is for the process of the copy
@@ -46,11 +47,12 @@
 #define COPY_DISK_SIZE 33
 #define COPY_WHY_SIZE 200
 
-enum copy_verb { COPY_ASK = 1, COPY_OPEN, COPY_STREAM };
+enum copy_verb { COPY_ASK = 1, COPY_OPEN, COPY_STREAM, COPY_ANEW };
 struct copy_header {
     enum copy_verb verb;
-    bool learner;            /* OPEN: the register does not name this copy as mirror (yet) */
-    uint32_t count;          /* STREAM: entries in this message; 0: it only says `epoch` and `told` */
+    bool learner; /* OPEN: the register does not name this copy as mirror (yet) */
+    uint32_t
+        count; /* STREAM: entries in this message; 0: it only says `epoch` and `told`. ANEW: octets of `disk` */
     uint64_t epoch, process; /* of the primary (guard 3); neither is 0 */
     uint64_t stream;         /* rises with each OPEN of that process; 0 in ASK */
     uint64_t copy_process;   /* OPEN: whose answer it was made from */
@@ -58,6 +60,7 @@ struct copy_header {
     uint64_t cut_after; /* OPEN: what the copy has behind this frame is void; the stream goes on there */
     uint64_t first;     /* STREAM: the number of its first entry, from 1 */
     uint64_t told;      /* events of frames up to here are in the primary's event log, on its disk */
+    char disk[COPY_DISK_SIZE]; /* ANEW: which copy is meant; else "" */
 };
 
 enum copy_kind { COPY_LIVING = 1, COPY_FRAME, COPY_RELEASE };
@@ -101,7 +104,7 @@ struct copy_answer {
     char why[COPY_WHY_SIZE];
 };
 
-/* Appends COPY_HEADER_BYTES; or writes them where room was left for them. */
+/* Appends COPY_HEADER_BYTES, and the disk of ANEW; or writes them where room was left for them (not of ANEW). */
 void copy_header_add(const struct copy_header *header, struct buffer *out);
 void copy_header_put(const struct copy_header *header, void *at);
 /* 0 and in `at_r` where the entries begin; -1: it breaks a rule. */

@@ -51,7 +51,7 @@ struct spool *sim_spool_new(struct member *home, const char *name)
 /* "COPY n3.0 epoch 2 entries 4 to 9", "COPIED n3.0 follows, 9 taken, durable 20000000007" */
 static void describe_copy(const struct bus_msg *msg, char *out, size_t size)
 {
-    static const char *const verbs[] = {"?", "ASK", "OPEN", "STREAM"};
+    static const char *const verbs[] = {"?", "ASK", "OPEN", "STREAM", "ANEW"};
     struct copy_header header;
     struct copy_answer answer;
     struct error error;

@@ -2,6 +2,7 @@
 mail goes on, and each spool has a sound copy again, on another disk."""
 import json
 import shutil
+import time
 
 from cluster import rows
 from daemon import until
@@ -113,4 +114,39 @@ def test_full(lab):
     ids = {n.id for n in c.nodes}
     until("all to have a copy", lambda: all(row.get("mirror") in ids for row in node_rows(c)), 30, every=0.3)
     arrived(c.stream(Load(DOMAINS, SENDER, 500, prefix="third", size=1500), connections=4).finish(), sink)
+    c.stop()
+
+
+def test_outdated(lab):
+    "a cluster of two: a copy's node was away while the log that it lacks was tidied away: another copy is begun beside it, by itself"
+    sink = lab.sink()
+    c = lab.cluster(nodes=2, coordinators=1, start=False, more={"cluster": {"copies": 2, "min_copies": 1}})
+    for node in c.nodes:
+        node.config["node"]["spool"] = {"segment": "1MiB"}
+        node.write_config()
+    c.start()
+    n1, n2 = c["n1"], c["n2"]
+    former = another_copy(c, n1, "")
+    was = register(c, n1)["mirror"]
+    arrived(c.stream(Load(DOMAINS, SENDER, 200, prefix="first", size=3000), connections=8).finish(), sink)
+    n2.kill()
+    until("it to be cut off", lambda: register(c, n1)["old"] == was, 20, every=0.1)
+    arrived(c.stream(Load(DOMAINS, SENDER, 150, prefix="away", size=40000, own=True), connections=8).finish(), sink)
+    # All of it has ended: in ten minutes the node would do that by itself.
+    n1.stop()
+    for file in sorted((n1.data / "spool").glob("*.seg"))[:3]:
+        file.unlink()
+    n1.start()
+    n2.start()
+    c.wait_nodes("n1", "n2")
+    began = time.monotonic()
+    folder = another_copy(c, n1, was)
+    check(folder == former, f"{folder}")
+    aside = folder.with_name(folder.name + "~old")
+    check(was in (aside / "disk").read_text(), "the former copy is not kept beside it")
+    took = time.monotonic() - began
+    arrived(c.stream(Load(DOMAINS, SENDER, 200, prefix="then", size=3000), connections=8).finish(), sink)
+    if lab.long:
+        until("what made room to go", lambda: not aside.exists(), 90, every=0.5)
+    print(f"        another copy after {took:.1f} s")
     c.stop()

@@ -187,6 +187,8 @@ static void arrives(struct copies_world *w, struct peer *peer, const struct bus_
     peer->messages++;
     if (header.verb == COPY_OPEN && header.stream != peer->stream)
         open_stream(peer, &header);
+    else if (header.verb == COPY_ANEW)
+        peer->anew += strcmp(header.disk, peer->disk) == 0;
     else if (header.verb == COPY_STREAM)
         take(peer, &header, msg->body, at);
     if (!peer->mute)

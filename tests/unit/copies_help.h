@@ -20,6 +20,7 @@ struct peer {
     bool stays;    /* in the epoch of its stream's beginning */
     enum copy_state state;
     struct copy_header opened; /* the last one */
+    unsigned anew;             /* so often it was told to begin another copy, of its disk */
     struct {
         enum copy_kind kind;
         uint64_t seq;

@@ -52,6 +52,7 @@ struct copy_world {
     uint64_t claimed;           /* the most that copies_committed() said while there was a mirror */
     uint64_t ends[COPY_EPOCHS]; /* of each epoch, as the log has it now */
     int deposed;
+    uint64_t gone; /* what its log has tidied away, it says */
     bool reading;
     uint64_t read_after;
 

@@ -74,6 +74,12 @@ static void on_serve(
     scene.served_told = told;
 }
 
+static void on_anew(void *context)
+{
+    (void)context;
+    scene.outdated++;
+}
+
 static void on_useless(void *context)
 {
     (void)context;
@@ -106,6 +112,7 @@ static void start(uint64_t process, uint64_t last_seq)
         .send = on_send,
         .serve = on_serve,
         .useless = on_useless,
+        .anew = on_anew,
         .notice = on_notice};
     scene.client = (struct fake_client){.store = &scene.store, .result = on_result};
     ports.store = fake_port(&scene.client);
@@ -204,6 +211,14 @@ void say(const struct copy_header *header, const struct copy_entry *entries, siz
 void say_ask(uint64_t epoch)
 {
     say(&(struct copy_header){.verb = COPY_ASK, .epoch = epoch, .process = P}, NULL, 0);
+}
+
+void say_anew(uint64_t epoch, const char *disk)
+{
+    struct copy_header header = {
+        .verb = COPY_ANEW, .epoch = epoch, .process = P, .count = (uint32_t)strlen(disk)};
+    snprintf(header.disk, sizeof header.disk, "%s", disk);
+    say(&header, NULL, 0);
 }
 
 void say_open(uint64_t epoch, uint64_t process, uint64_t stream, uint64_t cut_after)

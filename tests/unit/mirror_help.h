@@ -31,7 +31,7 @@ struct scene {
     struct copy_answer answer;
     size_t answers;
     uint64_t answer_ref;
-    unsigned served, uselessed, notices;
+    unsigned served, uselessed, outdated, notices;
     uint64_t served_told;
     struct spool_register served_reg;
     char notice[512];
@@ -52,6 +52,7 @@ void scene_noted(void);
 /* The primary speaks. */
 void say(const struct copy_header *header, const struct copy_entry *entries, size_t count);
 void say_ask(uint64_t epoch);
+void say_anew(uint64_t epoch, const char *disk);
 /* With `have` and copy_process of the newest answer. */
 void say_open(uint64_t epoch, uint64_t process, uint64_t stream, uint64_t cut_after);
 /* The frames in order, base ones; as entries `first`, ... */

@@ -313,6 +313,36 @@ static void test_tidied_away(void **state)
     }
 }
 
+/* Where nobody else is wanted in its place, that copy makes room for another one; where somebody is, it is left alone. */
+static void test_outdated(void **state)
+{
+    (void)state;
+    for (int others = 0; others < 2; others++) {
+        struct copies_world *w = copies_world(&alone, 2);
+        copies_past(w->copies, 3, AT(3, 9));
+        w->peers[0].last_seq = AT(3, 5);
+        w->gone = AT(3, 6);
+        copies_want(w->copies, "n2", 8, w->now);
+        pass(w, USEC_MS);
+        assert_string_equal(copies_failed(w->copies), "n2");
+        assert_int_equal(w->peers[0].anew, 0);
+        if (others)
+            copies_want(w->copies, "n3", 9, w->now);
+        pass(w, USEC_SEC);
+        assert_int_equal(w->peers[0].anew > 0, !others);
+        if (!others) { /* it has begun another one */
+            strcpy(w->peers[0].disk, "B");
+            w->peers[0].last_seq = 0;
+        }
+        for (int i = 0; i < 10; i++) {
+            pass(w, USEC_SEC);
+            serve(w, FATE_DONE);
+        }
+        assert_string_equal(stands(w).mirror, others ? "c" : "B");
+        copies_world_free(w);
+    }
+}
+
 /* A start: what is in our log is acted upon when the mirror has it too. */
 static void test_recovered(void **state)
 {
@@ -449,6 +479,7 @@ int main(void)
         cmocka_unit_test(test_same_disk),
         cmocka_unit_test(test_cut),
         cmocka_unit_test(test_tidied_away),
+        cmocka_unit_test(test_outdated),
         cmocka_unit_test(test_recovered),
         cmocka_unit_test(test_severed),
         cmocka_unit_test(test_store_away),

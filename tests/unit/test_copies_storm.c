@@ -190,7 +190,7 @@ static void be_copy(struct node *node)
     struct storm *s = node->storm;
     struct mirror_settings settings = {node->name, "s", KEY, node->disk.id, node->process};
     struct mirror_ports ports = {node, on_append, on_release, on_lives, on_note, on_send, port_of(node),
-        on_serve, on_useless, on_notice};
+        on_serve, on_useless, on_notice, NULL};
     node->mirror = mirror_new(&settings, &node->disk.note, last_seq(s, &node->disk), &ports, s->now);
 }
 

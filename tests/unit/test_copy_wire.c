@@ -36,6 +36,9 @@ static const struct copy_header open_header = {.verb = COPY_OPEN,
 static const struct copy_header stream = {
     .verb = COPY_STREAM, .count = 2, .epoch = 3, .process = 17, .stream = 1, .first = 41, .told = SEQ(3, 1)};
 
+static const struct copy_header anew = {
+    .verb = COPY_ANEW, .count = 4, .epoch = 3, .process = 17, .told = SEQ(3, 1), .disk = "d1s4"};
+
 static void same_header(const struct copy_header *a, const struct copy_header *b)
 {
     assert_int_equal(a->verb, b->verb);
@@ -45,23 +48,24 @@ static void same_header(const struct copy_header *a, const struct copy_header *b
     assert_true(a->copy_process == b->copy_process && a->cut_after == b->cut_after);
     assert_true(a->have == b->have);
     assert_true(a->first == b->first && a->told == b->told);
+    assert_string_equal(a->disk, b->disk);
 }
 
 static void test_headers(void **state)
 {
     (void)state;
-    const struct copy_header *const headers[] = {&ask, &open_header, &stream};
-    for (size_t i = 0; i < 3; i++) {
+    const struct copy_header *const headers[] = {&ask, &open_header, &stream, &anew};
+    for (size_t i = 0; i < 4; i++) {
         struct buffer out = {0};
         struct copy_header got;
         struct error error = {""};
         size_t at = 0;
         copy_header_add(headers[i], &out);
-        if (headers[i]->count > 0)
+        if (headers[i]->verb == COPY_STREAM)
             buffer_add(&out, "x", 1);
         struct blob *body = taken(&out);
         assert_int_equal(copy_header_read(body, &got, &at, &error), 0);
-        assert_int_equal(at, COPY_HEADER_BYTES);
+        assert_int_equal(at, COPY_HEADER_BYTES + strlen(headers[i]->disk));
         same_header(headers[i], &got);
         blob_drop(&body);
     }
@@ -191,7 +195,7 @@ struct bad_header {
 };
 
 SPOIL(no_verb, copy_header, it->verb = (enum copy_verb)0)
-SPOIL(verb_unknown, copy_header, it->verb = (enum copy_verb)4)
+SPOIL(verb_unknown, copy_header, it->verb = (enum copy_verb)5)
 SPOIL(no_epoch, copy_header, it->epoch = 0)
 SPOIL(epoch_huge, copy_header, it->epoch = COPY_EPOCH_MOST + 1)
 SPOIL(no_process, copy_header, it->process = 0)
@@ -211,12 +215,38 @@ SPOIL(no_count, copy_header, it->count = 0)
 SPOIL(a_count, copy_header, it->count = 1)
 SPOIL(first_huge, copy_header, it->first = UINT64_MAX)
 
+/* The id of a disk is all that stands behind the header. */
+static void test_bad_disks(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *behind;
+        size_t len;
+        const char *says;
+    } bad[] = {{"", 0, "id of 0 octets"}, {"d1s", 3, "id of 3 octets"}, {"d1s4x", 5, "id of 5 octets"},
+        {"d\0s4", 4, "a zero in it"}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct buffer out = {0};
+        struct copy_header got;
+        struct error error = {""};
+        size_t at;
+        copy_header_put(&anew, buffer_room(&out, COPY_HEADER_BYTES));
+        buffer_added(&out, COPY_HEADER_BYTES);
+        buffer_add(&out, bad[i].behind, bad[i].len);
+        struct blob *body = taken(&out);
+        assert_int_equal(copy_header_read(body, &got, &at, &error), -1);
+        if (strstr(error.text, bad[i].says) == NULL)
+            fail_msg("\"%s\" does not say \"%s\"", error.text, bad[i].says);
+        blob_drop(&body);
+    }
+}
+
 static void test_bad_headers(void **state)
 {
     (void)state;
     static const struct bad_header bad[] = {
         {&ask, no_verb, "verb 0"},
-        {&ask, verb_unknown, "verb 4"},
+        {&ask, verb_unknown, "verb 5"},
         {&ask, no_epoch, "epoch 0"},
         {&ask, epoch_huge, "epoch 8388608"},
         {&ask, no_process, "process 0 is none"},
@@ -445,6 +475,7 @@ int main(void)
         cmocka_unit_test(test_entries),
         cmocka_unit_test(test_answers),
         cmocka_unit_test(test_bad_headers),
+        cmocka_unit_test(test_bad_disks),
         cmocka_unit_test(test_bad_answers),
         cmocka_unit_test(test_bad_octets),
         cmocka_unit_test(test_bad_entries),

@@ -303,6 +303,119 @@ static void what_is_useless_goes(void **state)
     assert_int_equal(count_dirs(w), 0);
 }
 
+/* The text of the file `disk`. */
+static bool spool_disk_of(const char *file, char text_r[DISK_ID_SIZE + 64])
+{
+    FILE *in = fopen(file, "re");
+    size_t len = in == NULL ? 0 : fread(text_r, 1, DISK_ID_SIZE + 63, in);
+    text_r[len] = '\0';
+    if (in != NULL)
+        fclose(in);
+    return len > 0;
+}
+
+/* A node with the copy was away, and the primary has tidied away what it lacks; there is no other node. */
+static void outdate(struct copy_world *w, char disk_r[DISK_ID_SIZE])
+{
+    struct spool_register reg;
+    start(w);
+    p_append(w, 100);
+    until_paired(w);
+    read_register(w, &reg);
+    memcpy(disk_r, reg.mirror, DISK_ID_SIZE);
+    m_stop(w);
+    p_append(w, 50);
+    p_sync(w);
+    for (int i = 0; i < 500 && reg.mirror[0] != '\0'; i++) {
+        turns(w, USEC_SEC / 50);
+        read_register(w, &reg);
+    }
+    assert_string_equal(reg.old, disk_r);
+    w->gone = w->frames[w->count - 1].seq;
+}
+
+static void until_there(struct copy_world *w, const char *path)
+{
+    for (int i = 0; i < 500 && !is_there(path); i++)
+        turns(w, USEC_SEC / 50);
+    assert_true(is_there(path));
+}
+
+static void an_outdated_copy_makes_room(void **state)
+{
+    struct copy_world *w = *state;
+    struct spool_register reg;
+    char disk[DISK_ID_SIZE], path[256], old[256];
+    outdate(w, disk);
+    m_start(w);
+    until_paired(w);
+    read_register(w, &reg);
+    assert_string_not_equal(reg.mirror, disk);
+    m_path(w, "p.0", path);
+    m_path(w, "p.0~old", old);
+    assert_true(is_there(old) && count_dirs(w) == 2); /* until it was unnamed for a minute */
+    m_stop(w);
+    check_disk(w, path);
+    m_start(w);
+    until_paired(w);
+    assert_int_equal(keeper_copies_figures(w->copies).count, 2);
+    read_register(w, &reg);
+    reg.retired = true;
+    reg.epoch++;
+    p_crash(w);
+    put_register(w, &reg);
+    for (int i = 0; i < 500 && keeper_copies_figures(w->copies).count > 0; i++)
+        turns(w, USEC_SEC / 50);
+    assert_int_equal(count_dirs(w), 0);
+}
+
+/* The primary is lost before the other copy is complete: what made room is the last resort, whatever stands beside it. A
+ * learner that was not complete, and is outdated itself, does not push it out. */
+static void what_made_room_is_the_last_resort(void **state)
+{
+    struct copy_world *w = *state;
+    struct spool_register reg;
+    char disk[DISK_ID_SIZE], fresh[300], old[256], learner[DISK_ID_SIZE + 64];
+    outdate(w, disk);
+    copies_all_attempts_logged(w->core, false, clock_now()); /* so that no learner is taken in */
+    m_start(w);
+    m_path(w, "p.0~old", old);
+    m_path(w, "p.0/disk", fresh);
+    until_there(w, old);
+    until_there(w, fresh);
+    turns(w, USEC_SEC / 2);
+    assert_true(spool_disk_of(fresh, learner));
+    m_stop(w);
+    p_append(w, 50);
+    p_sync(w);
+    turns(w, USEC_SEC / 20);
+    w->gone = w->frames[w->count - 1].seq;
+    m_start(w);
+    for (int i = 0; i < 500; i++) {
+        char now[DISK_ID_SIZE + 64];
+        turns(w, USEC_SEC / 50);
+        if (spool_disk_of(fresh, now) && strcmp(now, learner) != 0)
+            break;
+        assert_true(i < 499);
+    }
+    assert_true(is_there(old) && count_dirs(w) == 2);
+    p_crash(w);
+    read_register(w, &reg);
+    assert_string_equal(reg.old, disk);
+    struct spool_register next;
+    struct error error;
+    assert_int_equal(spool_register_revive(&reg, disk, "m", "root at host", &next, &error), 0);
+    put_register(w, &next);
+    until_served(w);
+    assert_string_equal(w->taken_dir, old);
+    assert_string_equal(w->taken.reg.disk, disk);
+    assert_int_equal(w->taken.reg.revived, next.epoch);
+    keeper_copies_retired(w->copies, "p.0");
+    for (int i = 0; i < 500 && is_there(old); i++)
+        turns(w, USEC_SEC / 50);
+    assert_false(is_there(old));
+}
+
 static void a_dead_nodes_spool_is_taken_over(void **state)
 {
     struct copy_world *w = *state;
@@ -414,6 +527,8 @@ int main(void)
         world_test(a_damaged_copy_is_made_anew),
         world_test(a_directory_that_is_taken_away),
         world_test(what_is_useless_goes),
+        world_test(an_outdated_copy_makes_room),
+        world_test(what_made_room_is_the_last_resort),
         world_test(a_dead_nodes_spool_is_taken_over),
         world_test(no_verdict_counts_before_it_may),
         cmocka_unit_test(nothing_is_lost_by_kills),

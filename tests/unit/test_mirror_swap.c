@@ -351,6 +351,34 @@ static void test_old_is_kept(void **state)
     assert_true(scene.uselessed == 1 && scene.answers == answers);
 }
 
+/* A word that came late, about another copy, or of one that the register names by now, is no reason to go. */
+static void test_makes_room(void **state)
+{
+    (void)state;
+    say_anew(1, "disk-m"); /* it is the mirror */
+    assert_int_equal(scene.outdated, 0);
+    say_anew(2, "disk-m"); /* and the primary knows more than we do */
+    assert_int_equal(scene.outdated, 0);
+    scene_put(2, "disk-p", "", "disk-m", P);
+    scene_tell();
+    say_anew(2, "disk-x");
+    assert_int_equal(scene.outdated, 0);
+    say_anew(3, "disk-m");
+    assert_int_equal(scene.outdated, 0);
+    say_anew(2, "disk-m");
+    assert_int_equal(scene.outdated, 1);
+    say_anew(2, "disk-m"); /* its owner could not do it yet */
+    assert_int_equal(scene.outdated, 2);
+    scene_put(4, "disk-p", "disk-m", "", P);
+    scene_tell();
+    say_anew(2, "disk-m");
+    assert_int_equal(scene.outdated, 2);
+    scene_put(5, "disk-m", "", "disk-p", 0);
+    scene_tell();
+    say_anew(5, "disk-m");
+    assert_int_equal(scene.outdated, 2);
+}
+
 /* A learner is in no register: it is kept while its primary speaks. */
 static void test_learner_is_kept(void **state)
 {
@@ -424,6 +452,7 @@ int main(void)
         TEST(test_handed_over_while_opening),
         TEST(test_heir_starts_again),
         TEST(test_old_is_kept),
+        TEST(test_makes_room),
         TEST(test_learner_is_kept),
         TEST(test_register_gone),
         TEST(test_retired),

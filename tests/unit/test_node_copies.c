@@ -203,7 +203,7 @@ static void start_mirror(struct world *w, uint64_t process)
     static const struct mirror_note note;
     struct mirror_settings settings = {"n2", "n1.0", KEY, "b", process};
     struct mirror_ports ports = {w, copy_append, copy_release, copy_living, copy_note, on_send,
-        fake_port(&w->mirror_client), copy_serve, copy_useless, on_notice};
+        fake_port(&w->mirror_client), copy_serve, copy_useless, on_notice, NULL};
     mirror_free(&w->mirror);
     uint64_t last = w->copy_count == 0 ? 0 : w->copy[w->copy_count - 1].seq;
     w->mirror = mirror_new(&settings, &note, last, &ports, w->now);
