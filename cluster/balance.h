@@ -4,16 +4,22 @@
  * compares that with the view and says what the next view should say of hot domains and of shares
  * (cluster/view.h; cluster/placement.h goes by it):
  *
- *  - A domain with more than an eighth of what a node has to do on average is hot. It is split into parts of about a
+ *  - A domain with more than a 16th of what a node has to do on average is hot. It is split into parts of about a
  *    64th of a node's load, so that a middling one stays with a few nodes and their connections; when it would have
  *    as many parts as there are nodes, every message is placed by itself.
  *  - Where a node has too much of whole domains and parts, its largest ones are split too, or split further.
  *  - What is placed message by message fills up: shares are such that nobody has more than its bound (bounded loads:
  *    Mirrokni, Thorup, Zadimoghaddam 2018).
  *
- * It is sticky. Only the shares of those who have too much are changed, and only once somebody has 9 % too much
- * (or more, where the figures are too small to tell); a domain stays hot for half an hour after it cooled down; nothing is
- * decided while a tenth of the nodes has not reported, or has not been counting for a minute.
+ * It is sticky: what is placed stays while its node has no more than the bound (7 % too much, or more where the figures
+ * are too small to tell).
+ *  - When a node leaves, a domain that falls on one that has no room for it is itself what is split, into so many parts
+ *    that they fall where there is room. It moves anyway; so nothing else has to.
+ *  - Else, only the shares of those who have too much are lowered, and by no more than that.
+ *  - What a node that left, or came, had less than 1.05 loads is spent on bringing down those who have most: then few are
+ *    near the bound, and the next one that leaves has not much more than others. So with each 1.05/n or little more moves.
+ *  - A domain stays hot for half an hour after it cooled down, and until there is room for it as a whole. Nothing is
+ *    decided while a tenth of the nodes has not reported, or has not been counting for a minute.
  *
  * Nodes are compared with those that have the same pools: only for them the same mail can be here or there.
  *
@@ -27,7 +33,8 @@
 
 #define BALANCE_PACE (30 * USEC_SEC) /* between two changes */
 #define BALANCE_COOL (30 * USEC_MIN)
-#define BALANCE_SPAN 60.0 /* s that a node must have counted */
+#define BALANCE_LATELY (15 * USEC_MIN) /* a change of who gets mail */
+#define BALANCE_SPAN 60.0              /* s that a node must have counted */
 
 struct balance_domain {
     const char *domain;
@@ -45,6 +52,8 @@ struct balance_report {
 struct balance;
 struct balance *balance_new(void);
 void balance_free(struct balance **balance);
+/* Each view, as soon as it is known: who came and who left lately. */
+void balance_see(struct balance *balance, struct view *view, usec_t now);
 /* Whether the next view should differ from this one; balance_apply() then says how. Texts are lent for the call. */
 bool balance_step(struct balance *balance, const struct view *view, const struct balance_report *reports,
     size_t count, usec_t now);
@@ -55,7 +64,7 @@ struct balance_plan *balance_take_plan(struct balance *balance);
 /* What `view` says of hot domains and shares. */
 struct balance_plan *balance_plan_of(const struct view *view);
 void balance_plan_free(struct balance_plan **plan);
-/* Into a view that is not sealed yet and has its nodes; those that the plan does not know get three quarters of the
+/* Into a view that is not sealed yet and has its nodes; those that the plan does not know get nine tenths of the
  * others' mean: what whole domains come to them is chance, and must not be too much beside it. */
 void balance_plan_apply(const struct balance_plan *plan, struct view *view);
 /* The largest load that the last step expected, against the mean of the nodes with the same pools, before and after what

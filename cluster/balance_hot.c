@@ -1,10 +1,15 @@
 /* balance_hot - which domains are split, and how finely; see balance.h */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "cluster/balance_inside.h"
 
 #define PASSES 4 /* over the nodes, looking for those with too much */
+#define MOST_BY_SIZE                                                                                         \
+    (VIEW_MAX_HOT - VIEW_MAX_HOT / 4)    /* domains; the others are for what will have to be split */
+#define HOMEWARD 4                       /* domains that become whole again, a step */
+#define NOTHING (BALANCE_LEAST_PART / 4) /* so small that it does not matter where it is */
 
 /* How many parts it should have: a power of two, at least two. */
 static uint32_t parts_wanted(const struct balance_step *step, double rate)
@@ -24,10 +29,10 @@ static void set_parts(struct balance_step *step, struct heat *heat)
     heat->single = wanted >= step->count;
     if (was == NULL)
         return;
-    if (was->parts == 0 && wanted * (size_t)4 >= step->count)
+    if (was->parts == 0 && (step->count <= BALANCE_FEW || wanted * (size_t)4 >= step->count))
         heat->single = true;
-    else if (was->parts != 0 && wanted < step->count * 2 && wanted <= was->parts * 4 &&
-             was->parts <= wanted * 4) {
+    else if (was->parts != 0 && wanted < step->count * 2 &&
+             heat->rate <= BALANCE_LARGE * step->mean * was->parts && was->parts <= wanted * 4) {
         heat->parts = was->parts;
         heat->single = false;
     }
@@ -40,8 +45,20 @@ static void make_hot(struct balance_step *step, struct heat *heat)
     set_parts(step, heat);
 }
 
+/* Whether a domain that cooled down may be whole again: the node that it would then be placed at has room for it. */
+static bool may_go_home(struct balance_step *step, const struct heat *heat)
+{
+    const struct balance_node *like = heat->home != NULL ? heat->home : &step->nodes[0];
+    const struct balance_node *to =
+        balance_place(step, like, placement_key(heat->domain, strlen(heat->domain), 0));
+    if (heat->rate < NOTHING * step->mean)
+        return true;
+    bool has_room = to->rate + heat->rate < step->bound * to->target;
+    return (has_room || step->hot_count > MOST_BY_SIZE) && step->homeward++ < HOMEWARD;
+}
+
 /* Whether one that is hot stays so. */
-static bool stays(const struct balance_step *step, const struct heat *heat, struct map *cooling, usec_t now)
+static bool stays(struct balance_step *step, const struct heat *heat, struct map *cooling, usec_t now)
 {
     usec_t *since = map_get_text(cooling, heat->domain);
     if (heat->rate >= BALANCE_LEAVE * step->mean) {
@@ -53,7 +70,7 @@ static bool stays(const struct balance_step *step, const struct heat *heat, stru
         *since = now;
         map_set_text(cooling, heat->domain, since);
     }
-    if (now - *since < BALANCE_COOL)
+    if (now - *since < BALANCE_COOL || !may_go_home(step, heat))
         return true;
     free(map_remove_text(cooling, heat->domain));
     return false;
@@ -65,6 +82,14 @@ static int by_rate(const void *a, const void *b)
     return (*left)->rate < (*right)->rate ? 1 : (*left)->rate > (*right)->rate ? -1 : 0;
 }
 
+/* While much is in motion, only what can't wait: each split is a move, and mean loads change when a node comes. */
+static bool is_large(const struct balance_step *step, const struct heat *heat)
+{
+    return heat->rate >= step->mean * (step->view->hot_count == 0 ? BALANCE_ENTER
+                                          : step->lately          ? BALANCE_VERY_LARGE
+                                                                  : BALANCE_LARGE);
+}
+
 /* What was hot first, since it stays; then the largest. */
 static void by_size(struct balance_step *step, struct map *cooling, usec_t now)
 {
@@ -74,11 +99,11 @@ static void by_size(struct balance_step *step, struct map *cooling, usec_t now)
     while ((heat = map_next(&step->heats, &at)) != NULL) {
         if (heat->was != NULL && stays(step, heat, cooling, now))
             make_hot(step, heat);
-        else if (heat->rate >= BALANCE_ENTER * step->mean)
+        else if (is_large(step, heat))
             large[count++] = heat;
     }
     qsort(large, count, sizeof(struct heat *), by_rate);
-    for (size_t i = 0; i < count && step->hot_count < VIEW_MAX_HOT; i++)
+    for (size_t i = 0; i < count && step->hot_count < MOST_BY_SIZE; i++)
         make_hot(step, large[i]);
     free(large);
 }
@@ -109,9 +134,9 @@ static const struct heat_at *best_to_split(const struct balance_node *node, doub
 static bool relieve(struct balance_step *step, struct balance_node *node)
 {
     bool some = false;
-    while (node->rest > BALANCE_BOUND * node->target) {
+    while (node->rest > step->bound * node->target) {
         const struct heat_at *at =
-            best_to_split(node, node->rest - BALANCE_BOUND * node->target, BALANCE_LEAST_PART * node->target);
+            best_to_split(node, node->rest - step->bound * node->target, BALANCE_LEAST_PART * node->target);
         if (at == NULL)
             break;
         struct heat *heat = at->heat;
@@ -134,12 +159,12 @@ void balance_find_hot(struct balance_step *step, struct map *cooling, usec_t now
     by_size(step, cooling, now);
     for (int pass = 0; pass < PASSES; pass++) {
         bool some = false;
-        balance_set_rests(step);
+        balance_expect(step);
         for (size_t i = 0; i < step->count; i++)
-            if (step->nodes[i].known && step->nodes[i].rest > BALANCE_ACT * step->nodes[i].target)
+            if (step->nodes[i].known && step->nodes[i].rest > step->act * step->nodes[i].target)
                 some |= relieve(step, &step->nodes[i]);
         if (!some)
             return;
     }
-    balance_set_rests(step);
+    balance_expect(step);
 }

@@ -74,10 +74,15 @@ static uint64_t mix(uint64_t x)
     return x ^ x >> 33;
 }
 
+uint64_t placement_key(const char *domain, size_t len, uint32_t part)
+{
+    return hash64(PLACEMENT_KEY + part, domain, len);
+}
+
 struct placed placement_what(
     const struct view_hot *hot, const char *domain, size_t len, const struct mail_id *message)
 {
-    struct placed what = {.key = hash64(PLACEMENT_KEY, domain, len)};
+    struct placed what = {.key = placement_key(domain, len, 0)};
     if (hot == NULL || message == NULL)
         return what;
     uint64_t hash = hash64(what.key, message->bytes, sizeof message->bytes);
@@ -85,7 +90,7 @@ struct placed placement_what(
     what.key = hash;
     if (!what.by_message) {
         what.part = 1 + (uint32_t)(hash % hot->parts);
-        what.key = hash64(PLACEMENT_KEY + what.part, domain, len);
+        what.key = placement_key(domain, len, what.part);
     }
     return what;
 }

@@ -30,6 +30,8 @@ struct ranking {
     struct ranked best[PLACEMENT_MAX_RANKS];
 };
 
+/* What a domain (part 0) or a part of it is ranked by. */
+uint64_t placement_key(const char *domain, size_t len, uint32_t part);
 /* `hot`: as view_hot() said; `message` may be null, the domain is then taken as a whole. */
 struct placed placement_what(
     const struct view_hot *hot, const char *domain, size_t len, const struct mail_id *message);

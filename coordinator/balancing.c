@@ -47,6 +47,8 @@ void balancing_set_view(struct balancing *balancing, struct view *view, usec_t n
 {
     view_drop(&balancing->view);
     balancing->view = view_hold(view);
+    balance_see(
+        balancing->balance, view, now); /* also who is not the head: it may become it when the head leaves */
     bool head = view->wire >= WIRE_BALANCE && strcmp(view->leader, balancing->member) == 0;
     if (head && !balancing->head)
         balancing->next = now + BALANCE_PACE;
