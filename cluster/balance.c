@@ -137,9 +137,10 @@ static void decide(struct balance *balance, struct balance_step *step, usec_t no
         remember(balance, step);
 }
 
-bool balance_step(struct balance *balance, const struct view *view, const struct balance_report *reports,
+bool balance_step(struct balance *balance, struct view *view, const struct balance_report *reports,
     size_t count, usec_t now)
 {
+    balance_see(balance, view, now);
     if (now < balance->next)
         return false;
     balance_plan_free(&balance->plan);

@@ -52,10 +52,10 @@ struct balance_report {
 struct balance;
 struct balance *balance_new(void);
 void balance_free(struct balance **balance);
-/* Each view, as soon as it is known: who came and who left lately. */
+/* Each view, as soon as it is known, and also by who is not the head: who came and who left lately. Holds it. */
 void balance_see(struct balance *balance, struct view *view, usec_t now);
 /* Whether the next view should differ from this one; balance_apply() then says how. Texts are lent for the call. */
-bool balance_step(struct balance *balance, const struct view *view, const struct balance_report *reports,
+bool balance_step(struct balance *balance, struct view *view, const struct balance_report *reports,
     size_t count, usec_t now);
 
 struct balance_plan;

@@ -223,11 +223,10 @@ static bool is_enough(struct group *group, double may, double level)
 }
 
 /* The lowest level that what is left to spend is enough for. */
-static void set_level(struct group *group)
+static void find_level(struct group *group, double may)
 {
-    double low = BALANCE_FILL, high = group->step->act, may = to_spend(group);
-    group->level = high;
-    if (group->fill || may < WORTH || !is_enough(group, may, high) || is_enough(group, may, low))
+    double low = BALANCE_FILL, high = group->step->act;
+    if (!is_enough(group, may, high) || is_enough(group, may, low))
         return; /* the last one that was tried is set */
     for (int i = 0; i < LEVEL_ROUNDS; i++) {
         double middle = (low + high) / 2;
@@ -236,13 +235,17 @@ static void set_level(struct group *group)
     group->level = high;
 }
 
-static bool is_above(const struct group *group)
+/* Whether it is worth a view. */
+static bool spends(struct group *group)
 {
-    for (size_t i = 0; i < group->step->count; i++) {
-        const struct balance_node *node = &group->step->nodes[i];
-        if (is_in(group, node) && !node->is_new && expected(group, node) > group->level * node->target)
-            return true;
-    }
+    double may = to_spend(group);
+    group->level = group->step->act;
+    if (group->fill || may < WORTH)
+        return false;
+    find_level(group, may);
+    if (goes(group, find_factor(group)) >= WORTH)
+        return true;
+    group->level = group->step->act;
     return false;
 }
 
@@ -301,8 +304,8 @@ void balance_set_shares(struct balance_step *step)
             continue;
         step->worst_before = fmax(step->worst_before, worst(&group));
         group.fill = fresh(step) > FRESH * group.hot;
-        set_level(&group);
-        if ((has_too_much(&group) || is_above(&group)) && group.hot > LEAST_HOT * group.rate) {
+        bool must_act = has_too_much(&group);
+        if ((spends(&group) || must_act) && group.hot > LEAST_HOT * group.rate) {
             set_caps(&group);
             raise_all(&group);
         }

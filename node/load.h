@@ -6,6 +6,10 @@
  * by less than that. Domains that the view calls hot are counted apart and exactly, since a split one is small
  * everywhere.
  *
+ * What was counted before something came to be elsewhere would be taken for overload by whoever balances, and moved again.
+ * So all counts begin anew when a view has other nodes that get mail (balance_step then waits for BALANCE_SPAN), and that of
+ * a domain when it is split otherwise.
+ *
  * Pure; time comes in and never goes back. Memory: LOAD_TOP names and those of VIEW_MAX_HOT, at most. */
 #ifndef NODE_LOAD_H
 #define NODE_LOAD_H

@@ -70,7 +70,15 @@ static void test_hot(void **state)
     view_add_hot(view, "some.test", 16);
     load_set_view(load, view, now);
     load_report(load, domains, &report, now);
-    assert_true(rate_of(&report, "some.test") > 0.8); /* what the sketch had */
+    assert_true(rate_of(&report, "some.test") == 0); /* it will be elsewhere */
+    assert_true(report.rate > 8.5 && report.rate < 9.5);
+    now = play(load, now, now + USEC_MIN, &random);
+    load_report(load, domains, &report, now);
+    assert_true(rate_of(&report, "some.test") > 0.6 && rate_of(&report, "some.test") < 1.5);
+    assert_true(report.rate > 9.5 && report.rate < 10.5);
+    load_set_view(load, view, now); /* nothing new */
+    load_report(load, domains, &report, now);
+    assert_true(rate_of(&report, "some.test") > 0.6);
     assert_true(rate_of(&report, "rare.test") == 0);
     now = play(load, now, now + 10 * USEC_MIN, &random);
     load_count(load, "rare.test", now);
@@ -85,8 +93,51 @@ static void test_hot(void **state)
     load_free(&load);
 }
 
+static struct view *view_with(unsigned nodes, bool last_is_down)
+{
+    static const char *const pools[] = {"main"};
+    struct view *view = view_new(1);
+    for (unsigned i = 0; i < nodes; i++) {
+        char id[16], spool[16];
+        snprintf(id, sizeof id, "n%u", i);
+        snprintf(spool, sizeof spool, "n%u.0", i);
+        struct view_node *node = view_add_node(view, id, spool, 1, 100);
+        view_add_source(node, "192.0.2.1", "mta.test", pools, 1);
+        node->down = last_is_down && i + 1 == nodes;
+    }
+    return view;
+}
+
+/* When others get mail, what was counted before says nothing of what will be here. */
+static void test_other_nodes(void **state)
+{
+    (void)state;
+    struct random random = {3};
+    struct load *load = load_new();
+    struct view *three = view_with(3, false), *same = view_with(3, false), *down = view_with(3, true);
+    struct balance_report report;
+    load_set_view(load, three, USEC_SEC);
+    usec_t now = play(load, USEC_SEC, 10 * USEC_MIN, &random);
+    load_set_view(load, same, now);
+    load_report(load, domains, &report, now);
+    assert_true(report.span > 200);
+    load_set_view(load, down, now);
+    load_report(load, domains, &report, now);
+    assert_true(report.span < 0.001 && report.domain_count == 0);
+    for (unsigned i = 0; i < 900; i++, now += USEC_SEC / 10)
+        load_count(load, "other.test", now);
+    load_report(load, domains, &report, now);
+    assert_true(report.span > 60 && report.span < 91 && report.rate > 9.8 && report.rate < 10.2);
+    assert_int_equal(report.domain_count, 1);
+    view_drop(&three);
+    view_drop(&same);
+    view_drop(&down);
+    load_free(&load);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rates), cmocka_unit_test(test_hot)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rates), cmocka_unit_test(test_hot), cmocka_unit_test(test_other_nodes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
