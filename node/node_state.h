@@ -302,10 +302,9 @@ struct node {
     struct node_kept kept;
     struct ebb taken_ebb; /* of what is moved out of spools that were taken over, while there is some */
     struct node_bus bus;
-    bool has_bus;
     struct pressure pressure;
     bool quiescing;
-    bool keeps; /* `kept` was told */
+    bool keeps, has_bus; /* `kept` was told, `bus` was */
     struct source *sources;
     size_t source_count;
     struct map queues, domains, sites, providers;
