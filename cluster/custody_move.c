@@ -344,6 +344,9 @@ static bool counts(const struct delivery *delivery, const struct bus_msg *msg, c
     if (item->hop != delivery->hop + 1)
         return false;
 #endif
+    /* What was settled that spool may have taken, and passed on. */
+    if (item->verdict == BUS_GONE && delivery->settled)
+        return false;
     return strcmp(delivery->peer, msg->spool) == 0;
 }
 

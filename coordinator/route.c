@@ -268,6 +268,8 @@ void route_message(struct route *route, const struct bus_msg *msg, usec_t now)
     case BUS_REFUSED:
         refused(route, submission, msg, now);
         break;
+    case BUS_GONE: /* of moves */
+        break;
     }
 }
 

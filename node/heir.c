@@ -152,7 +152,9 @@ int heir_replay(
 bool heir_has_room(const struct heir *heir)
 {
     struct custody_figures figures = custody_figures(heir->custody);
-    return figures.held + figures.leaving < heir->at_hand;
+    uint64_t open = figures.held + figures.leaving;
+    /* What goes to another heir may wait for him to read on, as he may wait for us. */
+    return open < heir->at_hand || open - heir_for_heirs(heir) < heir->at_hand;
 }
 
 void heir_unread(struct heir *heir, uint64_t messages)

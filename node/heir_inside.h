@@ -72,6 +72,8 @@ void heir_unschedule(struct heir *heir, struct delivery *delivery);
 void heir_refused_by(struct heir *heir, const char *spool);
 /* Counts the message's deliveries that leave, where they go, +1 or -1. */
 void heir_tally(struct heir *heir, const struct held *held, int by);
+/* How many deliveries leave for spools that others empty, or wait for that. */
+uint64_t heir_for_heirs(const struct heir *heir);
 /* Moves what may go now; heir->more: there is more to do at once. */
 void heir_pump(struct heir *heir);
 usec_t heir_move_deadline(const struct heir *heir);

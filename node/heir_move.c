@@ -334,6 +334,19 @@ void heir_pump(struct heir *heir)
     heir->more = budget == 0;
 }
 
+uint64_t heir_for_heirs(const struct heir *heir)
+{
+    uint64_t sum = 0;
+    struct map_entry *at = NULL;
+    for (const struct heir_target *target; (target = map_next(&heir->targets, &at)) != NULL;) {
+        const struct view_node *node =
+            heir->view == NULL ? NULL : view_spool(heir->view, target->spool, NULL);
+        if (node == NULL || strcmp(node->spool, target->spool) != 0)
+            sum += target->leaving + target->waiting.count + target->former.count;
+    }
+    return sum;
+}
+
 /* When somebody is to be asked again. */
 static usec_t target_deadline(const struct heir *heir, const struct heir_target *target)
 {

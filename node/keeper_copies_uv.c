@@ -144,6 +144,11 @@ static void begin(struct keeper_copies *all, const struct bus_msg *msg, usec_t n
 
 /* ---- all ---- */
 
+bool keeper_copies_has(const struct keeper_copies *all, const char *spool)
+{
+    return find(all, spool) != NULL;
+}
+
 bool keeper_copies_message(struct keeper_copies *all, const struct bus_msg *msg, usec_t now)
 {
     if (msg->type != BUS_COPY)

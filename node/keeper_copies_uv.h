@@ -60,6 +60,8 @@ struct keeper_copies *keeper_copies_open(uv_loop_t *loop, struct keeper_store *s
 void keeper_copies_close(struct keeper_copies **copies);
 /* True: it was for a copy (BUS_COPY). Lent. */
 bool keeper_copies_message(struct keeper_copies *copies, const struct bus_msg *msg, usec_t now);
+/* A directory of it is here, open or not. */
+bool keeper_copies_has(const struct keeper_copies *copies, const char *spool);
 void keeper_copies_view(struct keeper_copies *copies, struct view *view, usec_t now);
 /* What was taken is closed by its heir, and needed no more: its directory goes. */
 void keeper_copies_retired(struct keeper_copies *copies, const char *spool);

@@ -1,7 +1,9 @@
 /* keeper_others_uv - the copies of other nodes' spools, as a part of the keeper (keeper_copies_uv.h) */
 #include <stdio.h>
 
+#include "base/log.h"
 #include "node/keeper_state_uv.h"
+#include "node/lost_spools.h"
 
 /* Of the machine's memory for what was taken over and waits: an eighth, at about so much a delivery. */
 #define DELIVERY_BYTES 1200
@@ -64,14 +66,34 @@ void keeper_others_open(struct keeper *k)
         .takes_over = true};
     struct keeper_copies_ports ports = {.context = k, .send = port_send, .serve = port_serve};
     open_heirs(k);
+    k->lost = lost_spools_new(k->member);
     k->others = keeper_copies_open(&k->loop, keeper_registers(k), &settings, &ports);
+}
+
+/* Said to be here, and not here. */
+static void answer_lost(struct keeper *k, const struct bus_msg *msg, usec_t now)
+{
+    bool first;
+    struct bus_msg *answer =
+        keeper_copies_has(k->others, msg->spool) ? NULL : lost_spools_message(k->lost, msg, now, &first);
+    if (answer == NULL)
+        return;
+    if (first)
+        log_error(k->member,
+            "spool %s is said to be emptied by this node, whose disk does not have its copy: what it held is "
+            "lost. What others had of it they are told to keep",
+            msg->spool);
+    port_send(k, answer);
 }
 
 bool keeper_others_message(struct keeper *k, const struct bus_msg *msg, usec_t now)
 {
     if (k->others == NULL)
         return false;
-    return keeper_copies_message(k->others, msg, now) || keeper_heirs_message(k->heirs, msg, now);
+    if (keeper_copies_message(k->others, msg, now) || keeper_heirs_message(k->heirs, msg, now))
+        return true;
+    answer_lost(k, msg, now);
+    return false;
 }
 
 void keeper_others_view(struct keeper *k, struct view *view, usec_t now)
@@ -79,6 +101,7 @@ void keeper_others_view(struct keeper *k, struct view *view, usec_t now)
     if (k->others == NULL)
         return;
     keeper_copies_view(k->others, view, now);
+    lost_spools_view(k->lost, view);
     keeper_heirs_view(k->heirs, view, now);
 }
 
@@ -124,4 +147,5 @@ void keeper_others_close(struct keeper *k)
 {
     keeper_heirs_close(&k->heirs);
     keeper_copies_close(&k->others);
+    lost_spools_free(&k->lost);
 }

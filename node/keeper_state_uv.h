@@ -59,6 +59,7 @@ struct keeper {
     uint64_t events_seen;
     struct keeper_copies *others; /* copies of other nodes' spools; null: one machine */
     struct keeper_heirs *heirs;   /* those that were taken over; null: the same */
+    struct lost_spools *lost;     /* those that should be here and are not; null: the same */
     struct park_rocks *rocks;     /* messages at rest; null: there is no table */
     uint64_t *living;             /* while the spool is opened: base frames that the table names */
     size_t living_count;

@@ -57,6 +57,7 @@ enum bus_verdict {
     BUS_CONFLICT,  /* we had it already with another body */
     BUS_FULL,      /* refused: no room; this incarnation will never take it */
     BUS_REFUSED,   /* refused: `text` says why; this incarnation will never take it */
+    BUS_GONE, /* MOVE_ANSWER: that spool, which was taken over, is lost; counts only for what came from there */
 };
 
 struct bus_item {

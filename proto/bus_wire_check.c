@@ -97,7 +97,7 @@ static int check_items(const Todoku__BusMessage *from, struct error *error)
         if ((seen[item->index / 8] & (1u << item->index % 8)) != 0)
             return error_set(error, "delivery %u twice", item->index);
         seen[item->index / 8] |= (uint8_t)(1u << item->index % 8);
-        if (item->hop > HOP_MAX || item->attempts > ATTEMPTS_MAX || item->verdict > BUS_REFUSED)
+        if (item->hop > HOP_MAX || item->attempts > ATTEMPTS_MAX || item->verdict > BUS_GONE)
             return error_set(error, "delivery %u: hop %u, attempts %u or verdict %u is out of range",
                 item->index, item->hop, item->attempts, item->verdict);
         if (check_time(item->due, "due", error) < 0)

@@ -8,7 +8,8 @@
  * A release that changes one of these raises `most` by one, and `least` so that the release before is still spoken:
  * least < most from the second version on.
  *
- *   2  BUS_COPY and BUS_COPIED (proto/copy_wire.h); BUS_MOVE_BRIEF and BUS_MOVE_WHOLE
+ *   2  BUS_COPY and BUS_COPIED (proto/copy_wire.h); BUS_MOVE_BRIEF and BUS_MOVE_WHOLE; the verdict
+ *      BUS_GONE
  *
  * The program of the tests that is "the release after this one" is built of the same sources with TODOKU_NEXT: it
  * speaks one version more, sends a BUS_NEXT where the cluster speaks it, and writes a RECORD_NEXT. */

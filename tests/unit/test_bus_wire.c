@@ -73,7 +73,7 @@ static struct bus_msg *full(enum bus_type type, uint32_t recipients)
         msg->items[i] = (struct bus_item){.index = recipients - 1 - i,
             .hop = i + 1,
             .attempts = i % 100,
-            .verdict = (enum bus_verdict)(i % 6),
+            .verdict = (enum bus_verdict)(i % 7),
             .due = 1000000 + i};
     return msg;
 }
@@ -346,7 +346,7 @@ SPOIL(hop_huge, msg->items[0].hop = UINT32_MAX)
 SPOIL(attempts_huge, msg->items[0].attempts = 65536)
 SPOIL(due_negative, msg->items[0].due = -1)
 SPOIL(due_huge, msg->items[0].due = INT64_MAX)
-SPOIL(item_verdict, msg->items[2].verdict = (enum bus_verdict)6)
+SPOIL(item_verdict, msg->items[2].verdict = (enum bus_verdict)7)
 SPOIL(verdict, msg->verdict = (enum bus_verdict)6)
 SPOIL(code, msg->code = 1000)
 SPOIL(code_negative, msg->code = -1)
@@ -373,7 +373,7 @@ static void test_bad_messages(void **state)
         {attempts_huge, "attempts 65536"},
         {due_negative, "due is no time"},
         {due_huge, "due is no time"},
-        {item_verdict, "verdict 6"},
+        {item_verdict, "verdict 7"},
         {verdict, "verdict 6"},
         {code, "code 1000"},
         {code_negative, "code"},
