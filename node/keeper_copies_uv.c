@@ -146,7 +146,7 @@ static void begin(struct keeper_copies *all, const struct bus_msg *msg, usec_t n
 
 bool keeper_copies_has(const struct keeper_copies *all, const char *spool)
 {
-    return find(all, spool) != NULL;
+    return find(all, spool, false) != NULL || find(all, spool, true) != NULL;
 }
 
 bool keeper_copies_message(struct keeper_copies *all, const struct bus_msg *msg, usec_t now)
