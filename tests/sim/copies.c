@@ -226,6 +226,12 @@ static void drop_copy(struct member *member, size_t at)
     free(copy);
 }
 
+/* Its word that it is the primary may be on its way: from then on that disk is the one that counts. */
+static bool is_swapping(const struct copy *copy)
+{
+    return copy->mirror != NULL && mirror_state(copy->mirror) == MIRROR_SWAPPING;
+}
+
 bool copies_damage_note(struct member *member)
 {
     struct sim *sim = member->sim;
@@ -234,7 +240,8 @@ bool copies_damage_note(struct member *member)
         size_t at = (first + i) % member->copy_count;
         const struct copy *copy = member->copies[at];
         const struct spool *spool = copies_spool(copy);
-        if (spool->primary == NULL || spool->primary == copy->disk || spool->primary->lost)
+        if (spool->primary == NULL || spool->primary == copy->disk || spool->primary->lost ||
+            is_swapping(copy))
             continue;
         trace_member(member, "NOTE", "of its copy of %s is damaged: it is set aside", spool->name);
         member_crash(member, true);
@@ -505,9 +512,28 @@ static bool lives_elsewhere(const struct disk *disk, const struct member *member
     return disk != NULL && disk->member != member && !disk->lost;
 }
 
+/* Its mirror is not about to be severed, by a word that may be on its way: that would be two losses at once. */
+static bool keeps_up(const struct member *member)
+{
+    const struct sim *sim = member->sim;
+    const struct disk *mirror = disk_find(sim, member->spool->reg.mirror);
+    struct copies_figures figures;
+    if (mirror == NULL || mirror->failed || member->node == NULL ||
+        !node_copies_figures(member->node, member_now(member), &figures))
+        return false;
+    const struct member *there = mirror->member;
+    return figures.paired && figures.lag < USEC_SEC && there->up && sim->now >= there->frozen_until &&
+           sim->now >= there->full_until && sim->now >= there->copies_full_until;
+}
+
 bool copies_may_lose(const struct member *member)
 {
     const struct sim *sim = member->sim;
+    if (!keeps_up(member))
+        return false;
+    for (size_t i = 0; i < member->copy_count; i++)
+        if (is_swapping(member->copies[i]))
+            return false;
     for (size_t i = 0; i < sim->spool_count; i++) {
         const struct spool *spool = sim->spools[i];
         if (spool->reg.epoch > 0 && !spool->reg.retired && !lives_elsewhere(spool->primary, member) &&
