@@ -186,6 +186,7 @@ static void mend(struct sim *sim, struct sim_event *event)
     if (watch == NULL || !watch->broken)
         return;
     if (!link_up(watch->member)) {
+        scale_hinders(watch->member);
         if (!watch->away && sim->now - watch->broken_since > 4 * USEC_SEC &&
             (sim->now >= watch->member->frozen_until || watch->member->hung)) {
             watch->away = true;
