@@ -113,6 +113,8 @@ struct copies {
     struct copies_ports ports;
     struct spool_register reg;
     uint64_t revision;
+    uint64_t history; /* the store's; in another one revisions say nothing (kv.h) */
+    bool has_history, stale_said;
     bool deposed, handing, attempts_logged;
     bool reading; /* frames were asked for */
     bool stirred; /* something is to be sent */

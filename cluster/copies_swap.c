@@ -161,6 +161,23 @@ void copies_look(struct copies *copies, usec_t now)
 
 /* ---- answers ---- */
 
+/* A store put back from a backup, or news that come late: nothing follows from a register that is older than ours. */
+static bool is_stale(struct copies *copies, const struct spool_register *reg, usec_t now)
+{
+    if (reg->epoch >= copies->reg.epoch) {
+        copies->stale_said = false;
+        return false;
+    }
+    if (!copies->stale_said)
+        copies_notice(copies,
+            "%s: the register is of epoch %llu, this primary of %llu: it waits for a newer one",
+            copies->spool, (unsigned long long)reg->epoch, (unsigned long long)copies->reg.epoch);
+    copies->stale_said = true;
+    copies->swap.unsure = true;
+    copies->swap.pause_until = now + COPIES_PATIENCE;
+    return true;
+}
+
 /* What the register is, by a read or by news. */
 static void on_pair(struct copies *copies, const struct kv_pair *pair, usec_t now)
 {
@@ -170,11 +187,22 @@ static void on_pair(struct copies *copies, const struct kv_pair *pair, usec_t no
         copies_notice(copies, "%s: %s is not in the store any more", copies->spool, copies->key);
         copies_depose(copies, NULL);
     } else if (pair->revision > copies->revision) {
-        if (spool_register_read(pair->value, pair->len, &reg, &error) == 0)
-            copies_adopt(copies, &reg, pair->revision, now);
-        else
+        if (spool_register_read(pair->value, pair->len, &reg, &error) != 0)
             copies_notice(copies, "%s: %s: %s", copies->spool, copies->key, error.text);
+        else if (!is_stale(copies, &reg, now))
+            copies_adopt(copies, &reg, pair->revision, now);
     }
+}
+
+/* An operator has put another store in the place of the one that was: its revisions have begun anew. */
+static void follow_history(struct copies *copies, uint64_t history)
+{
+    if (copies->has_history && history != copies->history) {
+        copies->revision = 0;
+        copies->swap.unsure = true;
+    }
+    copies->has_history = true;
+    copies->history = history;
 }
 
 static void on_read(struct copies *copies, const struct kv_result *result, usec_t now)
@@ -218,6 +246,9 @@ void copies_result(struct copies *copies, uint64_t ref, const struct kv_result *
     if (copies->deposed || swap->under_way == SWAP_NOTHING || ref != swap->ref)
         return;
     enum swap_kind kind = swap->under_way;
+    const struct kv_result unknown = {.outcome = KV_UNKNOWN};
+    if (copies->has_history && result->history != copies->history) /* of another store: what is there now? */
+        result = &unknown;
     swap->under_way = SWAP_NOTHING;
     if (result->outcome == KV_UNKNOWN)
         swap->pause_until = now + COPIES_PAUSE;
@@ -237,6 +268,7 @@ void copies_register_news(struct copies *copies, const struct kv_news *news, use
 {
     if (copies->deposed || news->type == KV_AWAY)
         return;
+    follow_history(copies, news->history);
     const struct kv_pair *pair = NULL;
     for (size_t i = 0; i < news->pair_count; i++)
         if (is_ours(copies, &news->pairs[i]))

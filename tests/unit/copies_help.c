@@ -274,7 +274,11 @@ void put_register(struct copies_world *w, const struct spool_register *reg)
     uint64_t revision = fake_put(w->store, SPOOL_KEY, buffer_text(&text), 0);
     struct kv_pair pair = {
         .key = SPOOL_KEY, .value = buffer_bytes(&text), .len = buffer_len(&text), .revision = revision};
-    struct kv_news news = {.type = KV_CHANGES, .pairs = &pair, .pair_count = 1, .revision = revision};
+    struct kv_news news = {.type = KV_CHANGES,
+        .pairs = &pair,
+        .pair_count = 1,
+        .revision = revision,
+        .history = w->store->history};
     copies_register_news(w->copies, &news, w->now);
     buffer_free(&text);
 }

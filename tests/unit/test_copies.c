@@ -417,6 +417,39 @@ static void test_store_away(void **state)
     copies_world_free(w);
 }
 
+/* An operator has put another store in the place of the one that was; its revisions are lower. */
+static void test_another_store(void **state)
+{
+    (void)state;
+    struct copies_world *w = begin(&paired);
+    for (int i = 0; i < 20; i++)
+        put_register(w, &paired);
+    uint64_t former = w->store->revision;
+    w->store->history = 7;
+    w->store->revision = 1;
+    put_register(w, &paired);
+    assert_true(w->store->revision < former);
+    w->peers[0].mute = true;
+    append_synced(w, AT(4, 1));
+    for (int i = 0; i < 10; i++) {
+        pass(w, USEC_SEC);
+        serve(w, FATE_DONE);
+    }
+    assert_true(stands(w).mirror[0] == '\0' && is_committed(w, AT(4, 1)));
+    /* A backup: an epoch that is over. It goes on as it was, and looks again. */
+    struct spool_register was = paired;
+    was.epoch = stands(w).epoch - 2;
+    w->store->history = 8;
+    put_register(w, &was);
+    for (int i = 0; i < 10; i++) {
+        pass(w, USEC_SEC);
+        serve(w, FATE_DONE);
+    }
+    assert_true(w->deposed == 0 && copies_epoch(w->copies) == was.epoch + 2);
+    assert_non_null(strstr(w->said, "it waits for a newer one"));
+    copies_world_free(w);
+}
+
 static void test_hand_over(void **state)
 {
     (void)state;
@@ -483,6 +516,7 @@ int main(void)
         cmocka_unit_test(test_recovered),
         cmocka_unit_test(test_severed),
         cmocka_unit_test(test_store_away),
+        cmocka_unit_test(test_another_store),
         cmocka_unit_test(test_hand_over),
         cmocka_unit_test(test_another_mirror),
     };
