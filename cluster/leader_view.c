@@ -46,6 +46,12 @@ static bool not_before(struct leader *leader, usec_t when, usec_t now)
     return false;
 }
 
+/* An operator has said so of this process. */
+static bool is_given_up(const struct leader_member *member, const struct view_node *before)
+{
+    return member->spec.dead != 0 && member->spec.dead == before->process;
+}
+
 /* Whether the other copy of its spool is on a node that does not serve. Where there is none, a verdict is as ever: new
  * mail goes elsewhere. */
 static bool copy_is_away(
@@ -54,7 +60,7 @@ static bool copy_is_away(
     struct error error;
     const struct spool_register *reg = leader_register(leader, before->spool);
     if (reg == NULL || strcmp(reg->node, member->id) != 0 || reg->mirror[0] == '\0' ||
-        reg->mirror_node[0] == '\0' || member->spec.dead == before->process)
+        reg->mirror_node[0] == '\0' || is_given_up(member, before))
         return false;
     const struct leader_member *other = map_get_text(&leader->members, reg->mirror_node);
     bool serves = other != NULL && leader_member_serves(leader, other, &error);
@@ -83,7 +89,7 @@ static usec_t expected_until(const struct leader_member *member, const struct vi
 #ifdef TODOKU_WITHOUT_RETURNS
     return 0;
 #endif
-    if (before->down && !before->returns)
+    if ((before->down && !before->returns) || (is_given_up(member, before) && !starts))
         return 0;
     return starts                            ? member->gone_since + LEADER_START
            : member->left || before->returns ? member->gone_since + LEADER_RETURN
@@ -106,8 +112,8 @@ static bool may_be_down(struct making *making, struct leader_member *member, con
     if (!not_before(leader, leader->quiet_until, making->now) ||
         !not_before(leader, member->gone_since + patience, making->now))
         return false;
-    if (node == NULL)
-        return true;
+    if (node == NULL || (is_given_up(member, node) && !member->has_live))
+        return true; /* of an operator's words there may be as many as he likes */
     if (!is_expected(leader, member, node, making->now) && is_alone(leader, member, node))
         return false;
     size_t most = allowance(leader);

@@ -73,3 +73,37 @@ def test_dead_node(lab):
     check(counted == sum(doubts.values()), f"/metrics counts {counted} doubts, {sum(doubts.values())} were told")
     print(f"        down {down.time - killed:.1f} s after the kill, taken over {taken - down.time:.2f} s after the verdict, {QUEUED} moved: {spread(times)} after it; "
           f"{sum(doubts.values())} in doubt, {sum(n - 1 for n in report.doubled.values())} came twice; {len(stream.later)} times 4xx; gap {stream.gap:.1f} s")
+
+
+def test_stopped_for_good(lab):
+    "a node is stopped in order and will not come back, its operator says: its mirror has its queue within seconds, nothing is in doubt, lost or doubled"
+    sink = lab.sink(listen=[f"127.4.{s}.{n}" for s in range(8) for n in (1, 2, 3)])
+    c = lab.cluster(copies=2, coordinators=1)
+    ids = [n.id for n in c.nodes]
+    paired(c, *ids)
+    victim = c[c.owner("down.test")]
+    rest = [n for n in ids if n != victim.id]
+    spool = f"{victim.id}.0"
+    queued = c.stream(Load(["down.test"], SENDER, QUEUED, prefix="queued", size=3000), connections=8).finish()
+    stream = c.stream(Load(DOMAINS[:8], SENDER, 60000, prefix="flow"), connections=8, pace=200)
+    stream.wait_accepted(600)
+    began = time.monotonic()
+    victim.stop()
+    stopped = time.monotonic()
+    until("its lease to end", lambda: c.etcd.get(f"/todoku/{c.name}/live/{victim.id}") is None, 10, every=0.05)
+    done = c.admin("set", victim.id, "--dead")
+    check(done.returncode == 0, f"members set --dead: {done.stderr!r}")
+    until("the takeover", lambda: register(c, spool)["node"] != victim.id, 20, every=0.02)
+    taken = time.monotonic()
+    until("its queue at the others", lambda: waiting(c, rest) >= QUEUED, 30, every=0.1)
+    moved = time.monotonic()
+    stream.wait_accepted(stream.accepted() + 100)
+    stream.stop()
+    arrived(stream, sink)
+    doubts = sum(len(c[i].events(event="doubt")) for i in rest)
+    check(doubts == 0, f"{doubts} in doubt after a stop in order")
+    late = lab.sink(listen=["127.4.206.1"], name="late")
+    late.wait_count(QUEUED, 60, alive=c[rest[0]].daemon)
+    arrived(queued, late)
+    print(f"        stopped in {stopped - began:.1f} s, taken over {taken - stopped:.1f} s later, {QUEUED} moved {moved - taken:.1f} s after that; gap {stream.gap:.1f} s")
+    c.stop()

@@ -332,6 +332,27 @@ static void test_stopped_in_order(void **state)
     finish(&h);
 }
 
+/* Who stops a node for good says so: its mirror need not wait, and it is no verdict of the head's own. */
+static void test_stopped_for_good(void **state)
+{
+    (void)state;
+    struct head h;
+    begin(&h, "c1", lease_c1);
+    run(&h, 20 * USEC_SEC);
+    stop("n1", 101, lease_n1);
+    run(&h, 2 * USEC_SEC);
+    assert_true(returns("n1"));
+    struct member_spec spec = {.id = "n1", .public_key = KEY_A, .role = MEMBER_NODE, .dead = 101};
+    struct buffer text = {0};
+    member_spec_write(&spec, &text);
+    fake_put(store, "/todoku/prod/spec/n1", buffer_text(&text), 0);
+    buffer_free(&text);
+    run(&h, 2 * USEC_SEC);
+    assert_string_equal(state_of("n1"), "down");
+    assert_false(returns("n1"));
+    finish(&h);
+}
+
 /* A new process that reads its log is given more; another head goes on waiting; what dies does not come back. */
 static void test_expected_by_any_head(void **state)
 {
@@ -369,6 +390,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_given_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_pair, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_stopped_in_order, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_stopped_for_good, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_expected_by_any_head, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
