@@ -143,8 +143,9 @@ class NetCluster(Cluster):
         found = {key.rpartition("/")[2]: json.loads(value) for key, value in self.etcd.keys(f"/todoku/{self.name}/spool/").items()}
         return {spool: reg for spool, reg in found.items() if not reg.get("retired")}
 
-    def handed_on(self, seconds=60):
-        """Until all that was taken over has been moved on: before that it lies on one disk only."""
+    def handed_on(self, seconds=150):
+        """Until all that was taken over has been moved on: before that it lies on one disk only. (What is to go to a spool that was lost with its
+        disk waits for a minute.)"""
         def left():
             logs = [(n.dir / "log").read_text(encoding="utf-8", errors="replace") for n in self.nodes if n.daemon]
             return [spool for log in logs for spool in re.findall(r"spool (\S+) is taken over: ", log)

@@ -7,9 +7,9 @@ what the members told
     moves(c, queue.prefix, [v])                              # {v: [seconds after the verdict, of each delivery that it had]}
     print(spread([...])); check(v.time - begin <= VERDICT and nth(moves, 0.99) <= MOVING, ...)
 
-Times are those of the members' clocks, which is one machine's: a verdict's is the one that the head gave it, a delivery's when another node
-told that it has it (`transferred`: it is in that one's log, and the next attempt is made there). What is not told yet counts as never. Where a
-node came back just before anybody had its spool, and serves it, that is the moment.
+Times are those of the members' clocks, which is one machine's: a verdict's is the one that the head gave it, a delivery's when a node
+told that it has it (`transferred`: it is in that one's log, and the next attempt is made there). What is not told yet counts as never. A node
+that had no second copy when it went (another fault had just taken its mirror away) comes back with its mail, which moves to nobody.
 """
 import collections
 import datetime
@@ -68,13 +68,23 @@ def moves(c, prefix, found):
         for v in found:
             before = [node for time, node in path if time <= v.time]
             if before and before[-1] == v.node:
-                out[v].append(next((time - v.time for time, node in path if time > v.time and node != v.node), NEVER))
+                out[v].append(next((time - v.time for time, _ in path if time > v.time), NEVER))
     ups = turns(c, "up")
-    return {v: times if min(times, default=NEVER) <= _back(v, ups) else [_back(v, ups)] * len(times) for v, times in out.items()}
+    return {v: [] if min(times, default=NEVER) > _back(v, ups) and _alone(c, v) else times for v, times in out.items()}
 
 
 def _back(v, ups):
+    """After how long it served again."""
     return next((up.time - v.time for up in ups if up.node == v.node and up.time > v.time), NEVER)
+
+
+def _alone(c, v):
+    """Whether the node had no second copy at that moment, as far as it knew."""
+    last = ""
+    for line in (c[v.node].dir / "log").read_text(encoding="utf-8", errors="replace").splitlines():
+        if ("goes on without its copy" in line or "has its second copy" in line) and clock(line.split()[0]) < v.time:
+            last = line
+    return "goes on without" in last
 
 
 def untold(c, doubled, again=()):

@@ -63,7 +63,7 @@ def figures(stream):
 
 def run_rounds(c, rounds, prefix):
     """(the stream that ran meanwhile, brought to its end; [(Round, begin, end)] by the wall clock; those with no 250 for long though one could be)"""
-    seconds = sum(r.seconds + (60 if r.kind.startswith("disk") else 2) for r in rounds)  # at most: the rest is not sent
+    seconds = sum(r.seconds + (150 if r.kind.startswith("disk") else 2) for r in rounds)  # at most: the rest is not sent
     faults, load = [], Load(DOMAINS, SENDER, int(PACE * seconds), prefix=prefix)
     stream, ahead = Steady(load, c.coordinators, PACE).start(), time.time() - time.monotonic()
     for one in rounds:
@@ -83,18 +83,20 @@ def run_rounds(c, rounds, prefix):
     return stream, faults, gaps
 
 
-def judged(c, faults):
-    """What was too late: the leader's verdicts, and what the dead node had queued, with others."""
+def judged(c, faults, crowded):
+    """What was too late: the leader's verdicts, and what the dead node had queued, with others. `crowded`: for the latter count only rounds that
+    began when all was moved on and had two copies. What a node holds that came from one that is away too is given back there first."""
     found = [(one, begin, v) for one, begin, end in faults for v in verdicts(c, begin, end + 2) if one.kills(v.node)]
-    alone = [(one, begin, v) for one, begin, v in found if len(one.who) == 1]  # of several that go at once one is judged after the other
-    late = [f"{one}: declared down after {v.time - begin:.1f} s" for one, begin, v in alone if v.time - begin > VERDICT]
+    single = [(one, begin, v) for one, begin, v in found if len(one.who) == 1]  # of several that go at once one is judged after the other
+    late = [f"{one}: declared down after {v.time - begin:.1f} s" for one, begin, v in single if v.time - begin > VERDICT]
     late += [f"{one}: not declared down" for one, _, _ in faults if one.kills(one.who[0]) and len(one.who) == 1 and one.seconds > VERDICT and
              not any(one is other for other, _, _ in found)]
     moved = moves(c, "kept", [v for _, _, v in found])
     for one, begin, v in found:
         print(f"        {str(one):40} {v.node} declared down after {v.time - begin:.1f} s; {len(moved[v])} moved: {spread(moved[v])} after that")
-    times = [t for v in moved for t in moved[v]]
-    print(f"        {len(found)} verdicts: {spread([v.time - begin for _, begin, v in alone])}; {len(times)} moved after them: {spread(times)}", flush=True)
+    times = [t for one, _, v in found for t in moved[v] if not crowded or one.kind.startswith("disk")]
+    print(f"        {len(found)} verdicts: {spread([v.time - begin for _, begin, v in single])}; {sum(map(len, moved.values()))} moved after them: "
+          f"{spread([t for v in moved for t in moved[v]])}; of these count {len(times)}: {spread(times)}", flush=True)
     return late if times and nth(times, 0.99) <= MOVING else [*late, f"what was queued moved after the verdicts: {spread(times)}"]
 
 
@@ -122,7 +124,7 @@ def rounds_of(lab, copies, rounds):
         print(f"        {stream.accepted()} messages, {len(doubled)} doubled, {doubts} in doubt; {figures(stream)}", flush=True)
         bad += gaps + [f"{len(strange)} came twice though no attempt was open when a fault began, such as {list(strange.items())[:3]}"] * bool(strange)
     if kept:
-        bad += judged(c, faults)
+        bad += judged(c, faults, lab.long)
         unkeep(c, kept)
     check(not bad, "\n".join(bad))
 
