@@ -325,6 +325,17 @@ void copies_room(struct member *member)
     }
 }
 
+/* Guard 15: the last resort is kept as long as there is no other second copy. */
+static void must_be_useless(const struct copy *copy)
+{
+    const struct spool_register *reg = &copies_spool(copy)->reg;
+    const char *id = copy->disk->id;
+    if (!reg->retired && (strcmp(reg->disk, id) == 0 || strcmp(reg->mirror, id) == 0 ||
+                             (reg->mirror[0] == '\0' && strcmp(reg->old, id) == 0)))
+        sim_fail(copy->member->sim, "P2: %s deletes its copy of %s, which the register still names",
+            copy->member->name, copies_spool(copy)->name);
+}
+
 void copies_settle(struct member *member)
 {
     if (member->disk->reading && !node_waits(member->node))
@@ -339,6 +350,8 @@ void copies_settle(struct member *member)
         struct copy *copy = member->copies[i];
         if (copy->heir != NULL)
             heir_set_paired(copy->heir, paired);
+        if (copy->useless)
+            must_be_useless(copy);
         if (copy->useless || copy->retired)
             drop_copy(member, i);
         else if (copy->serves && !copy->opening)

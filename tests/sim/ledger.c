@@ -134,6 +134,14 @@ const struct standing *truth_on(const struct truth *truth, const struct disk *di
     return &nothing;
 }
 
+bool truth_was_on(const struct truth *truth, const struct disk *disk)
+{
+    for (size_t i = 0; i < truth->place_count; i++)
+        if (truth->places[i].disk == disk->number)
+            return true;
+    return false;
+}
+
 static struct standing *place_on(struct truth *truth, const struct disk *disk)
 {
     size_t at = 0;

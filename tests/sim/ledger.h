@@ -126,6 +126,8 @@ bool ledger_spool_empty(const struct ledger *ledger, const struct member *member
 
 /* What that disk says of it. */
 const struct standing *truth_on(const struct truth *truth, const struct disk *disk);
+/* Whether it ever said anything, lost or not. */
+bool truth_was_on(const struct truth *truth, const struct disk *disk);
 /* What the spool says of it: the disk that its register names as primary. */
 const struct standing *truth_in(const struct sim *sim, const struct truth *truth, int spool);
 /* Goes through what all spools say of it, from *at = 0; null at the end. */

@@ -140,7 +140,7 @@ void oracle_both(struct sim *sim, const struct member *member, const struct trut
         return;
     const struct disk *second = second_disk(sim, spool);
     const struct standing *there = second == NULL ? NULL : truth_on(truth, second);
-    if (second != NULL && second->lost)
+    if (second != NULL && second->lost && (kind != BOTH_ANSWER || truth_was_on(truth, second)))
         return; /* it was there before */
     char name[48];
     if (there == NULL || there->state == CUSTODY_NONE || there->hop < hop ||
