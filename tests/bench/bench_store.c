@@ -200,8 +200,9 @@ static void bench_read(struct bench *bench, struct buffer *view)
         view_drop(&read);
     }
     qsort(bench->took, bench->count, sizeof bench->took[0], by_value);
+    size_t middle = bench->count / 2;
     printf("read %.0f KB a second, a view of %zu octets\n",
-        (double)buffer_len(view) * 1000 / (double)bench->took[bench->count / 2], buffer_len(view));
+        (double)buffer_len(view) * 1000 / (double)bench->took[middle], buffer_len(view));
     bench->count = 0;
 }
 

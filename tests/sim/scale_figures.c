@@ -177,12 +177,12 @@ static void print_views(const struct scale_figures *f)
     for (size_t i = 0; i < f->count; i++)
         slowest[i] = f->notes[i].slowest;
     qsort(slowest, f->count, sizeof *slowest, by_value);
-    printf("  views: %zu of at most %zu octets; a member knows one after %.1f ms (p50), %.1f ms (p99); the "
-           "last one after "
-           "%.1f ms (p50), %.1f ms (p99), %.1f ms (most); after a hindrance, %.1f s at most\n",
-        f->count, f->largest, percentile(f, 0.5), percentile(f, 0.99), (double)slowest[f->count / 2] / 1000,
-        (double)slowest[f->count * 99 / 100] / 1000, (double)slowest[f->count > 0 ? f->count - 1 : 0] / 1000,
-        (double)f->hindered_most / USEC_SEC);
+    size_t middle = f->count / 2, late = f->count * 99 / 100, last = f->count > 0 ? f->count - 1 : 0;
+    printf(
+        "  views: %zu of at most %zu octets; a member knows one after %.1f ms (p50), %.1f ms (p99); the last "
+        "one after %.1f ms (p50), %.1f ms (p99), %.1f ms (most); after a hindrance, %.1f s at most\n",
+        f->count, f->largest, percentile(f, 0.5), percentile(f, 0.99), (double)slowest[middle] / 1000,
+        (double)slowest[late] / 1000, (double)slowest[last] / 1000, (double)f->hindered_most / USEC_SEC);
     free(slowest);
 }
 
