@@ -13,7 +13,6 @@
 #include "tests/unit/balance_world.h"
 
 #define MOST_STEPS 10
-#define SOME 200 /* of the nodes that join, and with more nodes than ... */
 
 struct tally {
     unsigned count, bad, steps;
