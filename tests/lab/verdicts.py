@@ -51,6 +51,12 @@ def verdicts(c, begin=0.0, end=NEVER):
     return [v for v in turns(c, "down") if begin <= v.time < end]
 
 
+def is_down(c, id_, moment):
+    """Whether the last that was told of it until then is that it is down: from a fault before."""
+    ups, downs = ([v.time for v in turns(c, action) if v.node == id_ and v.time < moment] for action in ("up", "down"))
+    return max(downs, default=0) > max(ups, default=0)
+
+
 def verdict(c, id_, begin):
     """The first one on this node since then, None while there is none."""
     return next((v for v in verdicts(c, begin) if v.node == id_), None)

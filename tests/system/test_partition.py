@@ -10,7 +10,7 @@ from load import check_arrivals
 from faults import KINDS, plan
 from steady import Steady
 from test_cluster import apply, takes
-from verdicts import MOVING, VERDICT, moves, nth, spread, verdicts
+from verdicts import MOVING, VERDICT, is_down, moves, nth, spread, verdicts
 
 APART = True
 NAMES = ["c1", "c2", "n1", "n2", "n3", "n4", "n5", "e1", "e2", "e3"]
@@ -89,8 +89,8 @@ def judged(c, faults, crowded):
     found = [(one, begin, v) for one, begin, end in faults for v in verdicts(c, begin, end + 2) if one.kills(v.node)]
     single = [(one, begin, v) for one, begin, v in found if len(one.who) == 1]  # of several that go at once one is judged after the other
     late = [f"{one}: declared down after {v.time - begin:.1f} s" for one, begin, v in single if v.time - begin > VERDICT]
-    late += [f"{one}: not declared down" for one, _, _ in faults if one.kills(one.who[0]) and len(one.who) == 1 and one.seconds > VERDICT and
-             not any(one is other for other, _, _ in found)]
+    late += [f"{one}: not declared down" for one, begin, _ in faults if one.kills(one.who[0]) and len(one.who) == 1 and one.seconds > VERDICT and
+             not any(one is other for other, _, _ in found) and not is_down(c, one.who[0], begin)]
     moved = moves(c, "kept", [v for _, _, v in found])
     for one, begin, v in found:
         print(f"        {str(one):40} {v.node} declared down after {v.time - begin:.1f} s; {len(moved[v])} moved: {spread(moved[v])} after that")
@@ -115,11 +115,12 @@ def unkeep(c, kept):
 def rounds_of(lab, copies, rounds):
     c = lab.netcluster(think=int(THINK * 1000), copies=copies).start()
     print(f"        seed {lab.seed}")
-    faults, bad, kept = [], [], keep(c.paired(), KEPT) if copies == 2 else None
+    faults, bad, again, kept = [], [], set(), keep(c.paired(), KEPT) if copies == 2 else None
     for i in range(0, len(rounds), 20):
         stream, new, gaps = run_rounds(c, rounds[i:i + 20], f"r{i:03d}-")
         faults += new
-        doubled = everything(c, stream, kept=KEPT if kept else 0)
+        again |= stream.twice
+        doubled = {key: found for key, found in everything(c, stream, kept=KEPT if kept else 0).items() if key[0] not in again}
         strange, doubts = undoubted(c, doubled) if copies == 2 else (unexplained(c, doubled, faults), "no")
         print(f"        {stream.accepted()} messages, {len(doubled)} doubled, {doubts} in doubt; {figures(stream)}", flush=True)
         bad += gaps + [f"{len(strange)} came twice though no attempt was open when a fault began, such as {list(strange.items())[:3]}"] * bool(strange)
