@@ -74,7 +74,7 @@ static void make_heir(struct copy *copy)
         .note = &copy->note,
         .told = copy->told,
         .swapped = copy->swapped,
-        .at_hand = sim_chance(member->sim, 500) ? 24 + sim_draw(member->sim, 40) : 0};
+        .at_hand = sim_chance(member->sim, 500) ? 1 + sim_draw(member->sim, 40) : 0};
     struct heir_ports ports = {.context = copy,
         .append = heir_append,
         .release = heir_release,
