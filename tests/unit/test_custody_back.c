@@ -158,7 +158,7 @@ static bool same_text(const char *a, const char *b)
 static void compare_delivery(const struct delivery *a, const struct delivery *b)
 {
     assert_true((a == NULL) == (b == NULL));
-    if (a == NULL)
+    if (a == NULL || b == NULL)
         return;
     assert_true(a->state == b->state && a->hop == b->hop && a->result == b->result && a->code == b->code);
     assert_true(a->due == b->due && a->attempts == b->attempts && a->attempt == b->attempt);
@@ -169,7 +169,7 @@ static void compare_delivery(const struct delivery *a, const struct delivery *b)
 static void compare_held(const struct held *a, const struct held *b)
 {
     assert_true((a == NULL) == (b == NULL));
-    if (a == NULL)
+    if (a == NULL || b == NULL)
         return;
     assert_true(a->base_seq == b->base_seq && a->disk_seq == b->disk_seq && a->last_seq == b->last_seq);
     assert_true(a->open == b->open && a->count == b->count && a->bodiless == b->bodiless);

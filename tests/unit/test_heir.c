@@ -107,7 +107,7 @@ static void test_pace(void **state)
 {
     (void)state;
     some_mail(60);
-    estate.pace = 10 * (CUSTODY_MOVE_COST + 20); /* some ten a second */
+    estate.pace = (uint64_t)10 * (CUSTODY_MOVE_COST + 20); /* some ten a second */
     estate_inherit(0);
     estate_run(10, USEC_MS);
     int home = estate.h.gained;
