@@ -617,14 +617,15 @@ void ledger_count(const struct ledger *ledger, struct sim_counts *counts)
     }
 }
 
-/* It is held by that spool, or on its way to or from it. */
+/* It is held by that spool, or on its way to or from it; or its end there was told by nobody yet. */
 static bool concerns(const struct sim *sim, const struct truth *truth, int own)
 {
     size_t at = 0;
     int spool;
     for (const struct standing *standing; (standing = truth_next(sim, truth, &at, &spool)) != NULL;)
         if ((standing->state == CUSTODY_LEAVING && (spool == own || standing->peer == own)) ||
-            (standing->state == CUSTODY_HELD && spool == own))
+            (standing->state == CUSTODY_HELD && spool == own) ||
+            (standing->state == CUSTODY_DONE && spool == own && truth->finals == 0))
             return true;
     return false;
 }

@@ -13,7 +13,7 @@
 #include "cluster/placement_inside.h"
 #include "tests/sim/scale.h"
 
-enum { ASKED = 20000, TOLD = 64, MOST_HOT = 5000, DRAWS = 4000 };
+enum { ASKED = 20000, TOLD = 64, MOST_HOT = 5000, DRAWS = 4000, DRAWS_OF_ALL = 400000 };
 #define TRAFFIC 46000.0 /* deliveries a second, of all */
 #define TOP 0.38
 #define NOISE 0.01 /* by which a figure is wrong */
@@ -209,7 +209,7 @@ static double moved_of(struct traffic *traffic, const struct both *both, unsigne
     if (view_hot(placement_view(both->new), name) == NULL &&
         view_hot(placement_view(both->old), name) == NULL)
         return differs(both, name, NULL);
-    uint32_t draws = domain == 0 ? 10 * DRAWS : DRAWS, away = 0;
+    uint32_t draws = domain == 0 ? DRAWS_OF_ALL : DRAWS, away = 0; /* one in a thousand moves */
     for (uint32_t i = 0; i < draws; i++) {
         struct mail_id id = some_id(traffic);
         away += differs(both, name, &id);
