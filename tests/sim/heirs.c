@@ -141,12 +141,26 @@ void heirs_end(struct copy *copy)
     heir_free(&copy->heir);
 }
 
+static void open_heir(struct sim *sim, struct sim_event *event);
+
+static void open_later(struct copy *copy, usec_t delay)
+{
+    struct sim_event *event = sim_after(copy->member->sim, delay, open_heir, copy->member);
+    event->life = copy->member->life;
+    event->number = (uint64_t)copy->disk->number;
+}
+
+/* What it tells and asks stands on the disk: first all that the copy took is synced. */
 static void open_heir(struct sim *sim, struct sim_event *event)
 {
     struct member *member = event->member;
     struct copy *copy = copies_find(member, (int)event->number);
     if (copy == NULL || copy->heir != NULL || copy->mirror == NULL)
         return;
+    if (copy->disk->synced < copy->disk->count) {
+        open_later(copy, 10 * USEC_MS);
+        return;
+    }
     make_heir(copy);
     sim->counts->heirs++;
     heir_log_ends(copy->heir, disk_last(copy->disk), copy->disk->count, member_now(member));
@@ -159,9 +173,6 @@ static void open_heir(struct sim *sim, struct sim_event *event)
 /* The log is opened beside the loop. */
 void heirs_open(struct copy *copy)
 {
-    struct sim *sim = copy->member->sim;
     copy->opening = true;
-    struct sim_event *event = sim_after(sim, sim_between(sim, USEC_MS, USEC_SEC), open_heir, copy->member);
-    event->life = copy->member->life;
-    event->number = (uint64_t)copy->disk->number;
+    open_later(copy, sim_between(copy->member->sim, USEC_MS, USEC_SEC));
 }
