@@ -271,7 +271,7 @@ void orders_act(struct sim *sim)
             continue;
         struct bus_msg *msg = bus_msg_new(BUS_ASK, "operator", member->name);
         bus_msg_set_text(msg, ask, strlen(ask));
-        if (verb != 0)
+        if (verb != 0 && !node_waits(member->node)) /* for its mirror: then it hears nothing of it */
             doom(member, &match);
         node_bus(member->node, msg, member_now(member));
         bus_msg_free(&msg);
