@@ -48,6 +48,8 @@ struct mirror {
     uint64_t history;  /* the store's; in another one revisions say nothing (kv.h) */
     bool has_history;
     bool is_unsure; /* it is to be read before anything is decided */
+    usec_t reads_since,
+        read_at; /* when the reading began that is under way; and the last one that was answered */
     bool gone_said, stale_said;
     char down[MEMBER_ID_SIZE]; /* the node that is declared down; "" = none */
     enum mirror_asked asked;

@@ -18,8 +18,9 @@ static void ask(struct mirror *mirror, enum mirror_asked what, const struct kv_r
     mirror->ports.store.request(mirror->ports.store.context, mirror->ask_ref, request);
 }
 
-static void read_register(struct mirror *mirror)
+static void read_register(struct mirror *mirror, usec_t now)
 {
+    mirror->reads_since = now;
     struct kv_request request = {.verb = KV_RANGE, .key = mirror->key};
     ask(mirror, MIRROR_READ, &request);
 }
@@ -141,6 +142,16 @@ static void give_up(struct mirror *mirror, const char *why)
     mirror->ports.useless(mirror->ports.context);
 }
 
+/* A watch may stand still just when this disk is taken in: what is deleted for ever is decided by what the store says
+ * now. */
+static void leave_to_others(struct mirror *mirror, usec_t now)
+{
+    if (mirror->read_at >= mirror->heard_at + MIRROR_PATIENCE)
+        give_up(mirror, "others have it");
+    else
+        read_register(mirror, now);
+}
+
 static void act(struct mirror *mirror, usec_t now)
 {
     if (mirror->reg.retired) {
@@ -153,7 +164,7 @@ static void act(struct mirror *mirror, usec_t now)
         else
             as_mirror(mirror);
     } else if (!is_disk(mirror, mirror->reg.mirror) && !is_needed(mirror, now)) {
-        give_up(mirror, "others have it");
+        leave_to_others(mirror, now);
     }
 }
 
@@ -163,7 +174,7 @@ void mirror_next(struct mirror *mirror, usec_t now)
         now < mirror->pause_until)
         return;
     if (mirror->is_unsure)
-        read_register(mirror);
+        read_register(mirror, now);
     else if (mirror->known)
         act(mirror, now);
 }
@@ -245,6 +256,7 @@ void mirror_register_news(struct mirror *mirror, const struct kv_news *news, use
 static void on_read(struct mirror *mirror, const struct kv_result *result)
 {
     mirror->is_unsure = false;
+    mirror->read_at = mirror->reads_since;
     if (result->revision < mirror->seen)
         return; /* news overtook it */
     mirror->seen = result->revision;

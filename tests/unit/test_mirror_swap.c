@@ -325,6 +325,15 @@ static void test_heir_starts_again(void **state)
     assert_string_equal(scene.served_reg.old, "disk-p");
 }
 
+/* What is deleted for ever is decided by the register as it is now. */
+static void goes_when_read(void)
+{
+    assert_int_equal(scene.uselessed, 0);
+    assert_int_equal(fake_verb(&scene.client), KV_RANGE);
+    fake_serve(&scene.client, FATE_DONE);
+    assert_int_equal(scene.uselessed, 1);
+}
+
 /* Guard 15: kept while nobody else has a second copy, whatever time passes. */
 static void test_old_is_kept(void **state)
 {
@@ -343,7 +352,7 @@ static void test_old_is_kept(void **state)
     assert_int_equal(scene.uselessed, 0);
     scene_put(5, "disk-p", "disk-x", "", P);
     scene_tell();
-    assert_int_equal(scene.uselessed, 1);
+    goes_when_read();
     state_is(MIRROR_USELESS);
     later(MIRROR_PATIENCE);
     size_t answers = scene.answers;
@@ -392,7 +401,26 @@ static void test_learner_is_kept(void **state)
         assert_true(mirror_deadline(scene.mirror) == scene.now + MIRROR_PATIENCE);
     }
     later(MIRROR_PATIENCE);
-    assert_int_equal(scene.uselessed, 1);
+    goes_when_read();
+}
+
+/* Its watch stands still while it is taken in: it asks before it goes, and again for as long as nobody answers. */
+static void test_old_news_delete_nothing(void **state)
+{
+    (void)state;
+    scene_put(2, "disk-p", "disk-x", "", P);
+    scene_tell();
+    scene_put(3, "disk-p", "disk-m", "", P);
+    later(MIRROR_PATIENCE);
+    for (int tries = 0; tries < 3; tries++) {
+        assert_int_equal(fake_verb(&scene.client), KV_RANGE);
+        fake_serve(&scene.client, FATE_LOST);
+        later(MIRROR_AGAIN);
+    }
+    fake_serve(&scene.client, FATE_DONE);
+    later(100 * MIRROR_PATIENCE);
+    assert_int_equal(scene.uselessed, 0);
+    assert_int_equal(fake_waiting(&scene.client), 0);
 }
 
 /* A register that is gone: retired, or a store that lost it. Nothing goes, nothing is taken over. */
@@ -454,6 +482,7 @@ int main(void)
         TEST(test_old_is_kept),
         TEST(test_makes_room),
         TEST(test_learner_is_kept),
+        TEST(test_old_news_delete_nothing),
         TEST(test_register_gone),
         TEST(test_retired),
     };
