@@ -69,11 +69,11 @@ static bool same_nodes(const struct view *a, const struct view *b)
 {
     size_t count_a = 0, count_b = 0, both = 0;
     for (size_t i = 0; i < a->node_count; i++) {
-        count_a += balance_gets_mail(&a->nodes[i]);
-        both += balance_gets_mail(&a->nodes[i]) && balance_has(b, a->nodes[i].id);
+        count_a += view_node_gets_mail(&a->nodes[i]);
+        both += view_node_gets_mail(&a->nodes[i]) && balance_has(b, a->nodes[i].id);
     }
     for (size_t i = 0; i < b->node_count; i++)
-        count_b += balance_gets_mail(&b->nodes[i]);
+        count_b += view_node_gets_mail(&b->nodes[i]);
     return count_a == both && count_b == both;
 }
 

@@ -6,15 +6,10 @@
 #include "base/hash.h"
 #include "cluster/balance_inside.h"
 
-bool balance_gets_mail(const struct view_node *node)
-{
-    return node->weight > 0 && !node->draining && !node->down && node->source_count > 0;
-}
-
 bool balance_has(const struct view *view, const char *id)
 {
     const struct view_node *node = view_node(view, id);
-    return node != NULL && balance_gets_mail(node);
+    return node != NULL && view_node_gets_mail(node);
 }
 
 /* The same for the same set of names, in whatever order and however often they come. */
@@ -70,7 +65,7 @@ static void find_gone(struct balance_step *step, const struct view *before)
     step->gone = xcalloc(before->node_count + 1, sizeof *step->gone);
     for (size_t i = 0; i < before->node_count; i++) {
         const struct view_node *node = &before->nodes[i];
-        if (!balance_gets_mail(node) || balance_has(step->view, node->id))
+        if (!view_node_gets_mail(node) || balance_has(step->view, node->id))
             continue;
         step->gone[step->gone_count++] = (struct balance_node){
             .node = node, .candidate = placement_candidate_of(node), .pools = pools_of(node)};
@@ -129,7 +124,7 @@ void balance_gather(
     step->nodes = xcalloc(step->view->node_count + 1, sizeof *step->nodes);
     for (size_t i = 0; i < step->view->node_count; i++) {
         const struct view_node *from = &step->view->nodes[i];
-        if (balance_gets_mail(from))
+        if (view_node_gets_mail(from))
             add_node(step, before, from, map_get_text(&by_node, from->id));
     }
     map_free(&by_node);

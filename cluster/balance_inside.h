@@ -82,7 +82,6 @@ struct balance_step {
 /* Frees the values too. */
 void balance_forget(struct map *map);
 /* balance_gather.c */
-bool balance_gets_mail(const struct view_node *node);
 bool balance_has(const struct view *view, const char *id); /* and it gets mail */
 /* Fills in all but what is decided. `before`: the view before somebody came or left, or null. */
 void balance_gather(

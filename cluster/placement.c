@@ -144,7 +144,7 @@ size_t ranking_end(const struct ranking *ranking, const struct view_node **ranke
 
 bool placement_candidate(const struct view_node *node, const char *pool)
 {
-    return node->weight > 0 && !node->draining && !node->down && view_node_has_pool(node, pool);
+    return view_node_gets_mail(node) && view_node_has_pool(node, pool);
 }
 
 static bool weights_differ(const struct view *view, bool shared)

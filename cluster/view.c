@@ -146,6 +146,11 @@ const struct view_node *view_spool(const struct view *view, const char *spool, u
     return node;
 }
 
+bool view_node_gets_mail(const struct view_node *node)
+{
+    return node->weight > 0 && !node->draining && !node->down && node->source_count > 0;
+}
+
 bool view_node_has_pool(const struct view_node *node, const char *pool)
 {
     for (size_t i = 0; i < node->source_count; i++)

@@ -128,6 +128,8 @@ const struct view_coordinator *view_coordinator(const struct view *view, const c
 const struct view_node *view_spool(const struct view *view, const char *spool, uint64_t *incarnation_r);
 /* Null: it was not taken over. */
 const struct view_taken *view_taken(const struct view *view, const char *spool);
+/* Whether new mail may go there. */
+bool view_node_gets_mail(const struct view_node *node);
 bool view_node_has_pool(const struct view_node *node, const char *pool);
 
 #endif

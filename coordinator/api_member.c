@@ -80,8 +80,7 @@ static bool takes_mail(const struct view *view, const char *pool, const char *ex
 {
     for (size_t i = 0; i < view->node_count; i++) {
         const struct view_node *node = &view->nodes[i];
-        if (strcmp(node->id, except) != 0 && node->weight > 0 && !node->draining && !node->down &&
-            view_node_has_pool(node, pool))
+        if (strcmp(node->id, except) != 0 && view_node_gets_mail(node) && view_node_has_pool(node, pool))
             return true;
     }
     return false;

@@ -76,7 +76,7 @@ static const struct view_node *other_with(const struct node *node, const char *p
         if (strcmp(other->id, node->id) == 0 || !view_node_has_pool(other, pool))
             continue;
         found = other;
-        *takes_r = other->weight > 0 && !other->draining && !other->down;
+        *takes_r = view_node_gets_mail(other);
     }
     return found;
 }

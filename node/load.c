@@ -112,7 +112,7 @@ static uint64_t who_gets_mail(const struct load *load, const struct view *view)
     uint64_t all = 0;
     for (size_t i = 0; i < view->node_count; i++) {
         const struct view_node *node = &view->nodes[i];
-        if (node->weight > 0 && !node->draining && !node->down && node->source_count > 0)
+        if (view_node_gets_mail(node))
             all += hash64(load->key, node->id, strlen(node->id));
     }
     return all;

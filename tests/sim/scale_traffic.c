@@ -127,11 +127,6 @@ static void add_parts(
     free(seen);
 }
 
-static bool gets_mail(const struct view_node *node)
-{
-    return node->weight > 0 && !node->draining && !node->down;
-}
-
 /* By weight, or by weight and share, over all who may get mail. */
 static void add_everywhere(
     struct traffic *traffic, const struct view *view, const char *name, double rate, bool shares)
@@ -140,9 +135,9 @@ static void add_everywhere(
     for (int round = 0; round < 2; round++)
         for (size_t i = 0; i < view->node_count; i++) {
             const struct view_node *node = &view->nodes[i];
-            double weight = !gets_mail(node) ? 0
-                            : shares         ? (double)placement_shared_weight(node)
-                                             : node->weight;
+            double weight = !view_node_gets_mail(node) ? 0
+                            : shares                   ? (double)placement_shared_weight(node)
+                                                       : node->weight;
             if (round == 0)
                 sum += weight;
             else if (weight > 0)
@@ -186,7 +181,7 @@ double traffic_worst(struct traffic *traffic, struct view *view, bool whole)
     for (size_t i = 0; i < view->node_count; i++) {
         most = traffic->loads[i] > most ? traffic->loads[i] : most;
         sum += traffic->loads[i];
-        count += gets_mail(&view->nodes[i]);
+        count += view_node_gets_mail(&view->nodes[i]);
     }
     return sum > 0 ? most / sum * (double)count : 0;
 }
