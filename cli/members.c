@@ -7,20 +7,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "base/units.h"
-#include "cli/members.h"
+#include "cli/at_store.h"
 #include "cli/options.h"
-#include "cli/rows_json.h"
-#include "cli/start.h"
-#include "cli/table.h"
-#include "cluster/kv_etcd_grpc.h"
-#include "cluster/settings.h"
-
-#define DEFAULT_CONFIG "/etc/todoku/todoku.yaml"
 
 const struct cli_option cli_members_options[] = {
-    {'c', "config", "FILE", "whose `cluster` says where etcd is (else " DEFAULT_CONFIG ")"},
+    {'c', "config", "FILE", "whose `cluster` says where etcd is (else " AT_STORE_CONFIG ")"},
     {'r', "role", "ROLE", "add: may join as coordinator or as node only"},
     {'w', "weight", "N", "add, set: a node's share of the mail, 1 to 1000; 0: as its file says"},
     {0, "drain", NULL, "set: it gets no new mail, and hands on what it holds"},
@@ -39,7 +31,7 @@ struct job {
     const char *name;
     struct member_spec spec;
     struct members_change change;
-    bool yes;
+    bool yes, json;
 };
 
 /* ---- what is asked ---- */
@@ -87,6 +79,7 @@ static int read_options(const struct cli_args *args, const struct verb *verb, st
         .drain = drain,
         .set_dead = cli_value(args, "dead") != NULL};
     job->yes = cli_value(args, "yes") != NULL;
+    job->json = cli_value(args, "json") != NULL;
     if (drain && undrain)
         return cli_wrong(args->command, "--drain and --undrain exclude each other");
     if (verb->is == SET && !job->change.set_weight && !job->change.set_drain && !job->change.set_dead)
@@ -128,39 +121,7 @@ static int read_job(const struct cli_args *args, struct job *job)
     return read_options(args, verb, job);
 }
 
-static struct settings *read_settings(const char *file)
-{
-    struct settings *settings = NULL;
-    if (start_read_settings(file, NULL, &settings) == 0 && !settings->cluster.has_etcd) {
-        fprintf(stderr,
-            "todoku members: members are kept in etcd; %s has no cluster.etcd. Name the file of a member "
-            "with "
-            "-c FILE\n",
-            file);
-        settings_free(&settings);
-    }
-    return settings;
-}
-
 /* ---- what is done ---- */
-
-static int print_list(struct buffer *lines, bool json, struct error *error)
-{
-    struct table table;
-    if (json) {
-        fwrite(buffer_bytes(lines), 1, buffer_len(lines), stdout);
-        return 0;
-    }
-    if (rows_read(buffer_text(lines), buffer_len(lines), "name role state weight drain endpoint key", &table,
-            NULL, error) != 0)
-        return -1;
-    if (table.rows == 0)
-        puts("nobody may join yet; `todoku members add NAME KEY` lets a member in");
-    else
-        table_print(&table, 0, table_colour(stdout), stdout);
-    table_free(&table);
-    return 0;
-}
 
 /* Whoever answers no has changed nothing. */
 static bool confirmed(struct buffer *survey)
@@ -196,8 +157,9 @@ static int set(const struct members *members, const struct job *job, struct buff
     return members_set(members, job->name, &change, out, error);
 }
 
-static int work(const struct members *members, const struct job *job, bool json, struct error *error)
+static int work(const struct members *members, void *with, struct error *error)
 {
+    const struct job *job = with;
     struct buffer out = {0};
     int rc = -1;
     switch (job->verb) {
@@ -217,7 +179,8 @@ static int work(const struct members *members, const struct job *job, bool json,
         rc = adopt(members, job->yes, &out, error);
     }
     if (rc == 0 && job->verb == LIST)
-        rc = print_list(&out, json, error);
+        rc = at_store_print(&out, job->json, "name role state weight drain endpoint key",
+            "nobody may join yet; `todoku members add NAME KEY` lets a member in", error);
     else if (rc == 0)
         fputs(buffer_text(&out), stdout);
     buffer_free(&out);
@@ -228,28 +191,11 @@ int cli_members(int argc, char **argv)
 {
     struct cli_args args;
     struct job job = {0};
-    struct error error = {0};
     int code = cli_parse(argc, argv, &args);
     if (code >= 0)
         return code;
     code = read_job(&args, &job);
     if (code != 0)
         return code;
-    const char *file = cli_value(&args, "config") != NULL ? cli_value(&args, "config") : DEFAULT_CONFIG;
-    struct settings *settings = read_settings(file);
-    if (settings == NULL)
-        return 2;
-    log_set_level(LOG_LEVEL_WARN); /* that etcd answers is no news here */
-    struct kv_etcd *etcd = kv_etcd_open(settings, &error);
-    struct members members = {.cluster = settings->cluster.name};
-    int rc = -1;
-    if (etcd != NULL) {
-        members.kv = kv_etcd_face(etcd);
-        rc = work(&members, &job, cli_value(&args, "json") != NULL, &error);
-        kv_etcd_close(&etcd);
-    }
-    if (rc != 0)
-        fprintf(stderr, "todoku members: %s\n", error.text);
-    settings_free(&settings);
-    return rc == 0 ? 0 : 1;
+    return at_store("members", cli_value(&args, "config"), work, &job);
 }

@@ -4,13 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/random.h"
-#include "cli/members.h"
+#include "cli/at_store.h"
 #include "cluster/config_record.h"
 #include "cluster/store_age.h"
 #include "cluster/view_store.h"
+
+_Static_assert(AT_STORE_BY_SIZE <= STORE_BY_SIZE, "whose word it is has room");
 
 #define MAX_NAMES 200 /* bytes of them that are shown */
 
@@ -90,14 +91,6 @@ int members_survey(const struct members *members, struct buffer *said, struct er
     return 0;
 }
 
-static void say_who(struct store_word *word)
-{
-    const char *user = getenv("USER");
-    char host[64] = "";
-    gethostname(host, sizeof host - 1);
-    snprintf(word->by, sizeof word->by, "%.60s at %.60s", user == NULL ? "somebody" : user, host);
-}
-
 int members_adopt(const struct members *members, struct buffer *said, struct error *error)
 {
     char key[MEMBER_PATH_SIZE];
@@ -111,7 +104,7 @@ int members_adopt(const struct members *members, struct buffer *said, struct err
     if (outcome == KV_DONE) {
         while (word.id == 0)
             random_secret(&word.id, sizeof word.id);
-        say_who(&word);
+        at_store_who(word.by);
         buffer_clear(&text);
         store_word_write(&word, &text);
         outcome = kv_swap(&members->kv, key, before, buffer_bytes(&text), buffer_len(&text), error);

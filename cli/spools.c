@@ -4,24 +4,17 @@
 #include "cli/spools.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/log.h"
+#include "cli/at_store.h"
 #include "cli/options.h"
-#include "cli/rows_json.h"
-#include "cli/start.h"
-#include "cli/table.h"
-#include "cluster/kv_etcd_grpc.h"
-#include "cluster/settings.h"
 
-#define DEFAULT_CONFIG "/etc/todoku/todoku.yaml"
 #define PATIENCE 40 /* quarters of a second, for the node to take it */
 
 const struct cli_option cli_spools_options[] = {
-    {'c', "config", "FILE", "whose `cluster` says where etcd is (else " DEFAULT_CONFIG ")"},
+    {'c', "config", "FILE", "whose `cluster` says where etcd is (else " AT_STORE_CONFIG ")"},
     {0, "from", "NODE", "revive: the node with the copy that is to be served"},
     {0, "disk", "ID", "revive: which copy, if the register does not name it (its file `disk`)"},
     {'j', "json", NULL, "one JSON object a line"},
@@ -32,20 +25,11 @@ const size_t cli_spools_option_count = sizeof cli_spools_options / sizeof *cli_s
 static int list(const struct members *members, bool json, struct error *error)
 {
     struct buffer lines = {0};
-    struct table table;
     int rc = spools_list(members, &lines, error);
-    if (rc == 0 && json)
-        fwrite(buffer_bytes(&lines), 1, buffer_len(&lines), stdout);
-    else if (rc == 0)
-        rc = rows_read(buffer_text(&lines), buffer_len(&lines),
-            "spool state epoch node node_is mirror mirror_is old old_is revived", &table, NULL, error);
-    if (rc == 0 && !json) {
-        if (table.rows == 0)
-            puts("there are no spools yet: each node makes its own at its first start");
-        else
-            table_print(&table, 0, table_colour(stdout), stdout);
-        table_free(&table);
-    }
+    if (rc == 0)
+        rc =
+            at_store_print(&lines, json, "spool state epoch node node_is mirror mirror_is old old_is revived",
+                "there are no spools yet: each node makes its own at its first start", error);
     buffer_free(&lines);
     return rc;
 }
@@ -89,19 +73,11 @@ static int wait_for_it(const struct members *members, const struct spools_plan *
         plan->spool, plan->node, plan->disk, plan->spool);
 }
 
-static void say_who(char by[REVIVED_BY_SIZE])
-{
-    const char *user = getenv("USER");
-    char host[64] = "";
-    gethostname(host, sizeof host - 1);
-    snprintf(by, REVIVED_BY_SIZE, "%.60s at %.60s", user == NULL ? "somebody" : user, host);
-}
-
 static int revive(const struct members *members, const struct cli_args *args, struct error *error)
 {
     struct spools_plan plan;
-    char by[REVIVED_BY_SIZE];
-    say_who(by);
+    char by[AT_STORE_BY_SIZE];
+    at_store_who(by);
     if (spools_find(members, args->rest[1], cli_value(args, "from"), cli_value(args, "disk"), &plan, error) !=
             0 ||
         confirm(&plan, cli_value(args, "yes") != NULL, error) != 0 ||
@@ -132,45 +108,19 @@ static int check_usage(const struct cli_args *args)
     return 0;
 }
 
-static int work(const struct settings *settings, const struct cli_args *args, struct error *error)
+static int work(const struct members *members, void *with, struct error *error)
 {
-    struct members members = {.cluster = settings->cluster.name};
-    struct kv_etcd *etcd = kv_etcd_open(settings, error);
-    if (etcd == NULL)
-        return -1;
-    members.kv = kv_etcd_face(etcd);
-    int rc = args->rest_count == 0 ? list(&members, cli_value(args, "json") != NULL, error)
-                                   : revive(&members, args, error);
-    kv_etcd_close(&etcd);
-    return rc;
+    const struct cli_args *args = with;
+    return args->rest_count == 0 ? list(members, cli_value(args, "json") != NULL, error)
+                                 : revive(members, args, error);
 }
 
 int cli_spools(int argc, char **argv)
 {
     struct cli_args args;
-    struct error error = {0};
-    struct settings *settings = NULL;
     int code = cli_parse(argc, argv, &args);
     if (code >= 0)
         return code;
     code = check_usage(&args);
-    if (code != 0)
-        return code;
-    const char *file = cli_value(&args, "config") != NULL ? cli_value(&args, "config") : DEFAULT_CONFIG;
-    if (start_read_settings(file, NULL, &settings) != 0)
-        return 2;
-    if (!settings->cluster.has_etcd) {
-        fprintf(stderr,
-            "todoku spools: the registers are kept in etcd; %s has no cluster.etcd. Name the file of a "
-            "member with -c FILE\n",
-            file);
-        settings_free(&settings);
-        return 2;
-    }
-    log_set_level(LOG_LEVEL_WARN);
-    int rc = work(settings, &args, &error);
-    if (rc != 0)
-        fprintf(stderr, "todoku spools: %s\n", error.text);
-    settings_free(&settings);
-    return rc == 0 ? 0 : 1;
+    return code != 0 ? code : at_store("spools", cli_value(&args, "config"), work, &args);
 }
