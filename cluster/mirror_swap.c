@@ -146,6 +146,9 @@ static void give_up(struct mirror *mirror, const char *why)
  * now. */
 static void leave_to_others(struct mirror *mirror, usec_t now)
 {
+#ifdef TODOKU_WITHOUT_READ_ANEW
+    mirror->read_at = now;
+#endif
     if (mirror->read_at >= mirror->heard_at + MIRROR_PATIENCE)
         give_up(mirror, "others have it");
     else

@@ -413,6 +413,7 @@ static void test_old_news_delete_nothing(void **state)
     scene_put(3, "disk-p", "disk-m", "", P);
     later(MIRROR_PATIENCE);
     for (int tries = 0; tries < 3; tries++) {
+        assert_int_equal(scene.uselessed, 0);
         assert_int_equal(fake_verb(&scene.client), KV_RANGE);
         fake_serve(&scene.client, FATE_LOST);
         later(MIRROR_AGAIN);
