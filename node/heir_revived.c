@@ -42,7 +42,7 @@ void heir_doubt_leaving(struct heir *heir, const struct held *held)
 bool *heir_unknown_items(struct heir *heir, const struct bus_msg *msg)
 {
     const struct held *held = custody_find(heir->custody, &msg->id);
-    if (heir->revived == 0 || (msg->type != BUS_MOVE && msg->type != BUS_MOVE_BRIEF) || msg->item_count == 0)
+    if (heir->revived == 0 || !bus_is_move(msg) || msg->item_count == 0)
         return NULL;
     bool *unknown = xcalloc(msg->item_count, sizeof *unknown);
     for (uint32_t i = 0; i < msg->item_count; i++) {

@@ -544,3 +544,13 @@ unsigned estate_holders(unsigned number, uint32_t index)
 {
     return estate_holds(&estate.h, number, index) + estate_holds(&estate.b, number, index);
 }
+
+void estate_take_from_b(void)
+{
+    struct bus_msg *msg = estate_move_of(1, 1);
+    custody_message(estate.dead, msg, NULL, estate.now);
+    bus_msg_free(&msg);
+    estate_dead_commits();
+    while (estate.sent_count > 0)
+        estate_drop(0);
+}

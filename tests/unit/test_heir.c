@@ -247,6 +247,25 @@ static void test_little_room(void **state)
     check_once(100);
 }
 
+/* He may wait for room, too, until we have taken what he has for us; and that may be in what we have not read. */
+static void test_what_goes_to_another_heir_takes_no_room(void **state)
+{
+    (void)state;
+    struct view *view = view_new(2);
+    estate.at_hand = 1;
+    estate.reads_later = true;
+    estate_take_from_b();
+    estate_inherit(0);
+    estate_read_back(100);
+    assert_true(figures().held + figures().leaving == 1 && !heir_has_room(estate.heir));
+    view_add_node(view, "h", "h", 1, 100);
+    view_add_node(view, "b", "b.2", 1, 100);
+    view_add_taken(view, "b", "h", 2);
+    heir_set_view(estate.heir, view, estate.now);
+    assert_true(figures().held + figures().leaving == 1 && heir_has_room(estate.heir));
+    view_drop(&view);
+}
+
 /* What is not known may stand in what was not read yet: it is neither refused nor called settled. */
 static void test_unread_is_not_unknown(void **state)
 {
@@ -301,21 +320,11 @@ static void test_other_incarnation(void **state)
     bus_msg_free(&msg);
 }
 
-static void take_from_b(void)
-{
-    struct bus_msg *msg = estate_move_of(1, 1);
-    custody_message(estate.dead, msg, NULL, estate.now);
-    bus_msg_free(&msg);
-    estate_dead_commits();
-    while (estate.sent_count > 0)
-        estate_drop(0);
-}
-
 /* The dead spool had taken it, and its answer was lost: as long as it is here alone nothing is said, and it goes back. */
 static void test_known_move(void **state)
 {
     (void)state;
-    take_from_b();
+    estate_take_from_b();
     estate_inherit(0);
     heir_set_paired(estate.heir, true);
     assert_null(estate_ask(estate_move_of(1, 1)));
@@ -337,7 +346,7 @@ static void test_known_move(void **state)
 static void test_not_taken_back(void **state)
 {
     (void)state;
-    take_from_b();
+    estate_take_from_b();
     estate.b_shut = true;
     estate_inherit(0);
     estate_run(10, USEC_MS);
@@ -349,7 +358,7 @@ static void test_source_is_gone(void **state)
 {
     static const char *const pools[] = {"main"};
     (void)state;
-    take_from_b();
+    estate_take_from_b();
     estate.has_no_view = true;
     estate_inherit(0);
     struct view *view = view_new(2);
@@ -611,6 +620,7 @@ int main(void)
         TEST(test_inject),
         TEST(test_moves_while_it_reads),
         TEST(test_little_room),
+        TEST(test_what_goes_to_another_heir_takes_no_room),
         TEST(test_unread_is_not_unknown),
         TEST(test_doubt_while_it_reads),
         TEST(test_other_incarnation),

@@ -440,6 +440,26 @@ static void test_moves_while_it_reads(void **state)
     world_end();
 }
 
+/* What it tells, and asks others, must not stand on a disk that has not got it yet. */
+static void test_reads_what_is_on_the_disk(void **state)
+{
+    (void)state;
+    world_begin();
+    make_log(10, 200);
+    read_disk_id();
+    struct spool *log = open_log();
+    for (unsigned i = 10; i < 200; i++)
+        append_mail(log, i, 200000);
+    uint64_t last = spool_last_seq(log);
+    take_log(log);
+    bool begun = keeper_heirs_figures(world->heirs).unread > 0;
+    assert_true(!begun || spool_committed(log) >= last);
+    for (usec_t end = clock_now() + 60 * USEC_SEC; !is_done() && clock_now() < end;)
+        turn();
+    check_once(200);
+    world_end();
+}
+
 static void test_closed_while_it_reads(void **state)
 {
     (void)state;
@@ -547,6 +567,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_killed_with_little_room),
         cmocka_unit_test(test_opens_the_log),
         cmocka_unit_test(test_moves_while_it_reads),
+        cmocka_unit_test(test_reads_what_is_on_the_disk),
         cmocka_unit_test(test_closed_while_it_reads),
         cmocka_unit_test(test_retires),
         cmocka_unit_test(test_another_disk),

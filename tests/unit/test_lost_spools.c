@@ -26,16 +26,6 @@ static int end(void **state)
     return 0;
 }
 
-static void take_from_b(void)
-{
-    struct bus_msg *msg = estate_move_of(1, 1);
-    custody_message(estate.dead, msg, NULL, estate.now);
-    bus_msg_free(&msg);
-    estate_dead_commits();
-    while (estate.sent_count > 0)
-        estate_drop(0);
-}
-
 /* Its source was taken over by b, whose disk was lost then: nobody is left who could take it back or ask for it. */
 static void test_source_is_lost(void **state)
 {
@@ -43,7 +33,7 @@ static void test_source_is_lost(void **state)
     struct lost_spools *lost = lost_spools_new("b");
     struct bus_msg *refusal = NULL, *answer;
     bool first = false, other;
-    take_from_b();
+    estate_take_from_b();
     estate_inherit(0);
     for (usec_t start = estate.now; refusal == NULL && estate.now < start + 2 * LOST_AFTER;) {
         estate.now += USEC_SEC;

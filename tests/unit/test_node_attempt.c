@@ -390,10 +390,8 @@ static void attempts_of_the_former_process_are_in_doubt(void **state)
 }
 
 /* A start does not gain what is on its way; yet it is held again when the other node refuses it. */
-static void what_comes_back_after_a_start_has_an_age(void **state)
+static struct node *refused_after_a_start(struct settings *settings)
 {
-    (void)state;
-    struct settings *settings = node_help_settings("node: { id: n1 }\n");
     struct node_ports ports = node_help_ports(NULL);
     struct node *node = node_new("n1", "n1.0", 1, settings, &ports, 1);
     struct bus_msg *msg = node_help_mail(1, 0), *answer = bus_msg_new(BUS_MOVE_ANSWER, "n2", "n1");
@@ -411,14 +409,39 @@ static void what_comes_back_after_a_start_has_an_age(void **state)
     answer->item_count = 1;
     node_bus(node, answer, USEC_SEC);
     node_committed(node, 2, USEC_SEC);
+    bus_msg_free(&msg);
+    bus_msg_free(&answer);
+    return node;
+}
+
+static void what_comes_back_after_a_start_has_an_age(void **state)
+{
+    (void)state;
+    struct settings *settings = node_help_settings("node: { id: n1 }\n");
+    struct node *node = refused_after_a_start(settings);
     node_tick(node, USEC_DAY - 1);
     assert_int_equal(node_figures(node).expired, 0);
     node_tick(node, USEC_DAY);
     assert_int_equal(node_figures(node).expired, 1);
     node_free(&node);
     settings_free(&settings);
-    bus_msg_free(&msg);
-    bus_msg_free(&answer);
+}
+
+static void what_comes_back_after_a_start_goes_by_the_next_view(void **state)
+{
+    (void)state;
+    struct settings *settings = node_help_settings("node: { id: n1 }\n");
+    struct node *node = refused_after_a_start(settings);
+    struct view *view = node_help_view(1, 1, 2);
+    view->nodes[0].draining = true;
+    assert_int_equal(custody_figures(node_custody(node)).leaving, 0);
+    node_set_view(node, view, USEC_MIN);
+    for (usec_t now = USEC_MIN; now < 2 * USEC_MIN; now += USEC_SEC)
+        node_tick(node, now);
+    assert_int_equal(custody_figures(node_custody(node)).leaving, 1);
+    view_drop(&view);
+    node_free(&node);
+    settings_free(&settings);
 }
 
 int main(void)
@@ -440,6 +463,7 @@ int main(void)
         cmocka_unit_test(who_is_deposed_ends_nothing),
         cmocka_unit_test(attempts_of_the_former_process_are_in_doubt),
         cmocka_unit_test(what_comes_back_after_a_start_has_an_age),
+        cmocka_unit_test(what_comes_back_after_a_start_goes_by_the_next_view),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
