@@ -25,6 +25,8 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("LAB_BUILD", ROOT / "build"))
 LAB = BUILD / "lab"
 
+PORTS = 200  # of a process: see _Ports
+
 _running = []
 
 
@@ -61,7 +63,7 @@ class _Ports:
     """A slice of the ports for this process alone, among all on this machine that choose theirs here: a port is free until its
     daemon has come up, and tests run beside each other. Below the ephemeral range, so outgoing connections don't race for it."""
 
-    FIRST, SIZE, SLICES = 12000, 200, 100
+    FIRST, SLICES = 12000, 100
 
     def __init__(self):
         self._pid = self._file = None
@@ -83,7 +85,7 @@ class _Ports:
             except OSError:
                 file.close()
                 continue
-            self._ports = collections.deque(range(self.FIRST + i * self.SIZE, self.FIRST + (i + 1) * self.SIZE))
+            self._ports = collections.deque(range(self.FIRST + i * PORTS, self.FIRST + (i + 1) * PORTS))
             return file
         raise LabError(f"all {self.SLICES} slices of ports are in use: see {folder}")
 
@@ -93,7 +95,7 @@ _ports = _Ports()
 
 def free_port(host="127.0.0.1"):
     """A TCP port nobody uses on `host` now, and that nobody else who asks here is given."""
-    for _ in range(_Ports.SIZE):
+    for _ in range(PORTS):
         port = _ports.next()
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as s:
             try:

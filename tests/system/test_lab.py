@@ -1,7 +1,11 @@
 """The lab tests itself first: a witness that can't see a loss proves nothing."""
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
-from daemon import can_connect, free_port, until
+import daemon
+from daemon import PORTS, can_connect, free_port, until
 from dns import PEER_ADDRESS, ask
 from lab import SENDER, LabError, Load, Smtp, check, mail, whole
 from load import check_arrivals, smtp_source
@@ -126,9 +130,13 @@ def test_relay_whole_way(lab):
 
 
 def test_free_ports(lab):
-    "a port in use is not handed out as free"
+    "a port in use is not handed out as free, nor one that another process may be given, whoever listens there by then"
     with socket.socket() as s:
         s.bind(("127.0.0.1", lab.port))
         s.listen()
         check(can_connect("127.0.0.1", lab.port), "a listening port can't be connected to")
-        check(free_port() != lab.port, "a used port was given")
+        ours = {free_port() for _ in range(2 * PORTS)}
+        check(len(ours) > PORTS / 2 and lab.port not in ours, f"a used port was given, or few are: {len(ours)}")
+    text = f"from daemon import free_port; print(*[free_port() for _ in range({PORTS})])"
+    others = subprocess.run([sys.executable, "-c", text], cwd=Path(daemon.__file__).parent, text=True, capture_output=True, check=True, timeout=20).stdout
+    check(len(others.split()) == PORTS and not ours & {int(port) for port in others.split()}, "two processes were given the same port")
